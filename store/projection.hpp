@@ -1,0 +1,120 @@
+// What a projection works with: one transaction of the store, in SQL that both adapters understand.
+#pragma once
+
+#include <maestro/store/error.hpp>
+#include <maestro/store/event.hpp>
+
+#include <concepts>
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace maestro {
+
+/// Which SQL an adapter speaks.
+enum class dialect : std::uint8_t { sqlite, postgres };
+
+/// The 16 bytes of an id in a statement; stored as `bytea` or `blob`.
+struct sql_bytes {
+  std::string bytes;
+  friend auto operator==(const sql_bytes&, const sql_bytes&) -> bool = default;
+};
+
+/// One parameter of a statement, or one field of a row.
+class sql_value {
+ public:
+  using content = std::variant<std::monostate, std::int64_t, double, bool, std::string, sql_bytes>;
+
+  sql_value() = default;
+  sql_value(std::nullptr_t) {}
+  sql_value(bool value) : content_(value) {}
+  template <std::integral T>
+    requires(!std::same_as<T, bool> && (sizeof(T) < 8 || std::is_signed_v<T>))
+  sql_value(T value) : content_(static_cast<std::int64_t>(value)) {}
+  template <std::floating_point T>
+  sql_value(T value) : content_(static_cast<double>(value)) {}
+  sql_value(std::string value) : content_(std::move(value)) {}
+  sql_value(std::string_view value) : content_(std::string(value)) {}
+  sql_value(const char* value) : content_(std::string(value)) {}
+  sql_value(sql_bytes value) : content_(std::move(value)) {}
+  template <class Tag>
+  sql_value(const id16<Tag>& id) : content_(sql_bytes{std::string(id.view())}) {}
+
+  [[nodiscard]] auto get() const noexcept -> const content& { return content_; }
+  [[nodiscard]] auto is_null() const noexcept -> bool { return content_.index() == 0; }
+
+  /// The field as `T`: `std::int64_t`, `double`, `bool`, `std::string` or `sql_bytes`. An integer also reads as a `double`,
+  /// and as a `bool` (SQLite has none of its own). Throws `std::runtime_error` when it is null or something else.
+  template <class T>
+  [[nodiscard]] auto as() const -> T {
+    if (const auto* exact = std::get_if<T>(&content_)) return *exact;
+    if (const auto* whole = std::get_if<std::int64_t>(&content_)) {
+      if constexpr (std::same_as<T, double>) return static_cast<double>(*whole);
+      if constexpr (std::same_as<T, bool>) return *whole != 0;
+    }
+    throw std::runtime_error(is_null() ? "a field is null" : "a field has another type than asked for");
+  }
+
+ private:
+  content content_;
+};
+
+using sql_row = std::vector<sql_value>;
+
+/// The transaction that a commit runs in, as a projection sees it. Valid only during the call it is handed to, on that
+/// thread. Statements use `$1`, `$2` ... for parameters in both dialects; on PostgreSQL each parameter gets its type from
+/// where it stands. Failures are thrown, and reject the command whose event is being projected, naming the constraint.
+class transaction {
+ public:
+  virtual ~transaction() = default;
+
+  /// Runs `sql` for its effect. May be sent later, together with the statements that follow; an error then surfaces later
+  /// but is still attributed to the event being projected now.
+  virtual void execute(std::string_view sql, std::span<const sql_value> parameters) = 0;
+
+  /// Runs `sql` and returns its rows, after everything executed before it.
+  [[nodiscard]] virtual auto query(std::string_view sql, std::span<const sql_value> parameters)
+      -> std::vector<sql_row> = 0;
+
+  /// The SQL that this store speaks, for statements that have to differ.
+  [[nodiscard]] virtual auto sql_dialect() const noexcept -> dialect = 0;
+
+  template <class... Ts>
+    requires(std::constructible_from<sql_value, const Ts&> && ...)
+  void execute(std::string_view sql, const Ts&... parameters) {
+    const std::initializer_list<sql_value> list{sql_value(parameters)...};
+    execute(sql, std::span<const sql_value>(list.begin(), list.size()));
+  }
+
+  template <class... Ts>
+    requires(std::constructible_from<sql_value, const Ts&> && ...)
+  [[nodiscard]] auto query(std::string_view sql, const Ts&... parameters) -> std::vector<sql_row> {
+    const std::initializer_list<sql_value> list{sql_value(parameters)...};
+    return query(sql, std::span<const sql_value>(list.begin(), list.size()));
+  }
+};
+
+/// Writes the rows of an aggregate type's projections. Implemented by the aggregate layer; called by the store with each
+/// event of a commit in sequence order, on the store's thread. An exception rejects the command that emitted the event.
+class projector {
+ public:
+  virtual ~projector() = default;
+  virtual void project(transaction& tx, const event& event) const = 0;
+};
+
+/// One step of a schema: numbered within its component, applied once, in order. The SQL may hold several statements.
+struct migration {
+  std::string component;  ///< `"maestro"` for the store's own tables, otherwise the projection's name.
+  int number = 0;         ///< 1, 2, 3 ... within the component.
+  std::string postgres;
+  std::string sqlite;
+};
+
+}  // namespace maestro

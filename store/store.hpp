@@ -1,0 +1,165 @@
+// The store contract: what every adapter promises, call by call. An adapter implements `database` and `store`; the
+// conformance suite (test/store) runs over each.
+//
+// Ordering: events of one aggregate have sequences 1, 2, 3 ... without gaps and without duplicates; a reader sees a prefix.
+// Durability: what a call reports as committed survives a crash of this process and of the machine, as the database's own
+// default settings promise it (PostgreSQL synchronous_commit=on; SQLite WAL with synchronous=FULL).
+#pragma once
+
+#include <maestro/store/error.hpp>
+#include <maestro/store/event.hpp>
+#include <maestro/store/projection.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace maestro {
+
+/// The events of one command. They are committed all or none, together with the rows their projections write.
+struct commit_unit {
+  std::vector<event> events;                        ///< At least one, consecutive, of one aggregate.
+  std::shared_ptr<const maestro::projector> projector;  ///< Null when there is nothing to project.
+  /// Milliseconds since the Unix epoch after which the unit must not be sent to the database any more; 0 = never.
+  std::uint64_t expires_at = 0;
+};
+
+/// Units of one aggregate, in order: each builds on the one before it, the first on the predecessor.
+struct commit_request {
+  maestro::aggregate_id aggregate_id;
+  std::string aggregate_type;
+  timestamp predecessor;  ///< The timestamp of the event just before the first one here; none (zero) when that is sequence 1.
+  std::vector<commit_unit> units;
+};
+
+/// What became of a request: `committed` units from the front are durable, the next one failed with `failure`, nothing of
+/// it or of those after it was written.
+struct commit_outcome {
+  std::size_t committed = 0;
+  error failure;  ///< Empty when all units were committed.
+};
+
+/// The newest event of an aggregate.
+struct aggregate_head {
+  maestro::aggregate_id aggregate_id;
+  sequence_number sequence = 0;
+  maestro::timestamp timestamp;
+};
+
+/// Which events to read.
+struct event_range {
+  sequence_number after = 0;                    ///< Exclusive minimum sequence.
+  sequence_number up_to = max_sequence();       ///< Inclusive maximum sequence.
+  std::size_t limit = 1000;                     ///< At most this many events, the first of the range.
+};
+
+/// One connection to a store. Used by one thread at a time; connects when first needed, and again after a loss. No member
+/// throws. Any call can fail with `store_unavailable` (nothing was done; try again later) or `internal_error`.
+class store {
+ public:
+  virtual ~store() = default;
+
+  /// Commits the units of all requests, each unit with its projections in one transaction, as many units per transaction as
+  /// possible. At most one request per aggregate. The outcomes are in the order of the requests; a failure costs the unit
+  /// it belongs to and the later units of the same request, nobody else. A unit that was already committed by an earlier
+  /// call (same aggregate, sequences and timestamps) counts as committed and is not written again.
+  /// Failures of a unit: `retry_command` (its sequence is taken, its predecessor is not the aggregate's newest event, or its
+  /// timestamp exists: evaluate again), `projection_failed`, `invalid_event` (not one aggregate's consecutive events, or a
+  /// value that the database refuses), `timed_out` (expired before it was sent), `store_unavailable` (certainly not
+  /// written), `in_doubt` (the connection was lost while committing and could not be restored: submit the same request again,
+  /// before anything else for that aggregate).
+  [[nodiscard]] virtual auto commit_all(std::span<const commit_request* const> requests)
+      -> std::vector<commit_outcome> = 0;
+
+  /// `commit_all` for one unit of events without projections.
+  [[nodiscard]] auto commit_events(std::vector<event> events, const timestamp& predecessor) -> result<void>;
+
+  /// Stores `snapshot` unless a newer one is there: never goes back. At the same sequence it replaces one of another version.
+  /// Success does not tell which happened.
+  [[nodiscard]] virtual auto commit_snapshot(const snapshot& snapshot) -> result<void> = 0;
+
+  /// The events of `id` in `range`, in sequence order.
+  [[nodiscard]] virtual auto get_events(const aggregate_id& id, event_range range = {})
+      -> result<std::vector<event>> = 0;
+
+  /// The snapshot of `id`, if there is one with `after` < sequence <= `up_to`.
+  [[nodiscard]] virtual auto get_snapshot(const aggregate_id& id, sequence_number after = 0,
+                                          sequence_number up_to = maestro::max_sequence())
+      -> result<std::optional<snapshot>> = 0;
+
+  /// The newest event of each of `ids` that has any.
+  [[nodiscard]] virtual auto get_heads(std::span<const aggregate_id> ids) -> result<std::vector<aggregate_head>> = 0;
+
+  /// The aggregates of `type` whose id is above `after`, by id, at most `limit`.
+  [[nodiscard]] virtual auto list_aggregates(std::string_view type, const aggregate_id& after, std::size_t limit)
+      -> result<std::vector<aggregate_head>> = 0;
+
+  /// The events of `id` that command `command` caused, in sequence order, among those whose timestamp is not below
+  /// `not_before`.
+  [[nodiscard]] virtual auto find_command(const aggregate_id& id, const command_id& command, const timestamp& not_before)
+      -> result<std::vector<event>> = 0;
+
+  /// The newest timestamp in the log; none (zero) when it is empty.
+  [[nodiscard]] virtual auto newest_timestamp() -> result<timestamp> = 0;
+
+  /// Runs SQL outside any commit, for tools and tests: `sql` with parameters, its rows back.
+  [[nodiscard]] virtual auto query(std::string_view sql, std::span<const sql_value> parameters)
+      -> result<std::vector<sql_row>> = 0;
+
+  /// The largest sequence an aggregate can have.
+  [[nodiscard]] static constexpr auto max_sequence() noexcept -> sequence_number { return maestro::max_sequence(); }
+};
+
+/// Settings of a store; each has its name in the configuration file (runtime/settings.cpp).
+struct store_settings {
+  std::size_t max_batch_events = 1024;  ///< At most this many events go into one transaction.
+  std::size_t max_batch_bytes = 8 * 1024 * 1024;  ///< At most about this many bytes of bodies go into one transaction.
+  int max_retries = 10;  ///< Repetitions of a transaction that the database itself gave up (deadlock, serialization).
+  std::chrono::milliseconds lock_timeout{200};      ///< How long a statement waits for a lock.
+  std::chrono::milliseconds statement_timeout{10'000};  ///< How long one statement may run.
+  std::chrono::milliseconds connect_timeout{5'000};     ///< How long one attempt to connect may take.
+  std::chrono::milliseconds reconnect_limit{3'000};     ///< How long a commit tries to get a lost connection back.
+};
+
+/// A store by its URI: where connections come from. Any thread may call any member.
+class database {
+ public:
+  virtual ~database() = default;
+
+  /// A connection for commits.
+  [[nodiscard]] virtual auto open_writer() -> std::unique_ptr<store> = 0;
+  /// A connection for reads; does not wait behind a writer.
+  [[nodiscard]] virtual auto open_reader() -> std::unique_ptr<store> = 0;
+
+  /// Creates or upgrades the store's own tables and those of `components`, in order; steps already applied are skipped.
+  /// Returns what was applied, `component number` each. Safe to run concurrently from several processes.
+  [[nodiscard]] virtual auto migrate(std::span<const migration> components) -> result<std::vector<std::string>> = 0;
+
+  /// Checks that the store can be reached and that its schema is there and readable by this program. Errors:
+  /// `store_unavailable` (also: tables are missing, run `maestro migrate`), `schema_too_new`.
+  [[nodiscard]] virtual auto check() -> result<void> = 0;
+
+  /// True when no other process can write to this store, so that what this process knows is what there is.
+  [[nodiscard]] virtual auto single_owner() const noexcept -> bool = 0;
+  [[nodiscard]] virtual auto sql_dialect() const noexcept -> dialect = 0;
+
+  /// The URI for people: never with a password.
+  [[nodiscard]] virtual auto display_name() const -> std::string = 0;
+};
+
+/// Opens `uri`: `sqlite:FILE`, `sqlite::memory:`, or libpq's own `postgresql://...`. Does not connect to a server yet; an
+/// embedded file is created and locked here. Errors: `invalid_setting` (no such kind of store), `store_in_use` (another
+/// process holds the file), `store_unavailable` (the file cannot be opened).
+[[nodiscard]] auto open_database(const std::string& uri, const store_settings& settings = {})
+    -> result<std::shared_ptr<database>>;
+
+/// `uri` without its password, wherever it is written (user part or query), for logs and messages.
+[[nodiscard]] auto redact_uri(std::string_view uri) -> std::string;
+
+}  // namespace maestro

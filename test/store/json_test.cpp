@@ -1,0 +1,70 @@
+#include <maestro/store/json.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <string>
+
+using namespace maestro;
+
+BOOST_AUTO_TEST_SUITE(json_guard)
+
+BOOST_AUTO_TEST_CASE(whitespace_between_tokens_goes_and_nothing_else_changes) {
+  auto compact = json_compact("  { \"a b\" : [ 1 , -2.5e+3 , \"x \\n y\" , { } , [ ] , true , null ] ,\n\"c\":\"\\ud83d\\ude00\"}\t");
+  BOOST_TEST_REQUIRE(compact.has_value());
+  BOOST_TEST(*compact == R"({"a b":[1,-2.5e+3,"x \n y",{},[],true,null],"c":"\ud83d\ude00"})");
+}
+
+BOOST_AUTO_TEST_CASE(what_is_no_json_object_is_refused) {
+  for (const char* text : {"", " ", "[]", "1", "\"a\"", "null", "{", "}", "{]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}",
+                           "{,\"a\":1}", "{\"a\":1}x", "{\"a\":1 \"b\":2}", "{a:1}", "{\"a\":01}", "{\"a\":1.}",
+                           "{\"a\":.5}", "{\"a\":+1}", "{\"a\":1e}", "{\"a\":-}", "{\"a\":NaN}", "{\"a\":Infinity}",
+                           "{\"a\":-Infinity}", "{\"a\":1e400}", "{\"a\":tru}", "{\"a\":[1,]}", "{\"a\":[1 2]}",
+                           "{\"a\":\"", "{\"a\":\"\\", "{\"a\":\"\\x\"}", "{\"a\":\"\\u12\"}", "{\"a\":\"\n\"}"})
+    BOOST_TEST(!json_check(text).has_value(), "accepted: " << text);
+}
+
+BOOST_AUTO_TEST_CASE(what_jsonb_cannot_hold_is_refused) {
+  for (const char* text : {"{\"a\":\"\\u0000\"}", "{\"\\u0000\":1}", "{\"a\":\"\\ud800\"}", "{\"a\":\"\\udc00\"}",
+                           "{\"a\":\"\\ud800x\"}", "{\"a\":\"\\ud800\\u0041\"}"})
+    BOOST_TEST(!json_check(text).has_value(), "accepted: " << text);
+  for (const char* bytes : {"\x80", "\xc0\x80", "\xc3", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80",
+                            "\xf4\x90\x80\x80", "\xff"})
+    BOOST_TEST(!json_check(std::string("{\"a\":\"") + bytes + "\"}").has_value());
+  BOOST_TEST(json_check("{\"a\":\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\"}").has_value());
+}
+
+BOOST_AUTO_TEST_CASE(size_and_depth_have_limits) {
+  std::string deep = "{\"a\":" + std::string(63, '[') + std::string(63, ']') + "}";
+  BOOST_TEST(json_check(deep).has_value());
+  deep = "{\"a\":" + std::string(64, '[') + std::string(64, ']') + "}";
+  BOOST_TEST(!json_check(deep).has_value());
+  const std::string abyss = "{\"a\":" + std::string(500'000, '[');
+  BOOST_TEST(!json_check(abyss).has_value());
+  const std::string big = "{\"a\":\"" + std::string(1024 * 1024, 'x') + "\"}";
+  auto refused = json_check(big);
+  BOOST_TEST_REQUIRE(!refused.has_value());
+  BOOST_TEST(refused.failure().message.find("1048576") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(an_error_says_where) {
+  auto refused = json_check("{\"a\":1,\"b\":x}");
+  BOOST_TEST_REQUIRE(!refused.has_value());
+  BOOST_TEST((refused.failure().code == errc::malformed_payload));
+  BOOST_TEST(refused.failure().message == "JSON is wrong at byte 11: a value expected");
+}
+
+BOOST_AUTO_TEST_CASE(the_canonical_form_does_not_depend_on_order_or_spacing) {
+  auto one = command_fingerprint("deposit", R"({"cents":5,"note":{"b":1,"a":"\u0041"}})");
+  auto two = command_fingerprint("deposit", R"({ "note" : {"a":"A", "b":1}, "cents" : 5 })");
+  BOOST_TEST_REQUIRE((one.has_value() && two.has_value()));
+  BOOST_TEST((*one == *two));
+  BOOST_TEST((*command_fingerprint("deposit", R"({"cents":6})") != *command_fingerprint("deposit", R"({"cents":5})")));
+  BOOST_TEST((*command_fingerprint("withdraw", R"({"cents":5})") != *command_fingerprint("deposit", R"({"cents":5})")));
+}
+
+BOOST_AUTO_TEST_CASE(quoting_makes_any_bytes_a_json_string) {
+  BOOST_TEST(json_quote("a\"b\\c\n") == R"("a\"b\\c\n")");
+  BOOST_TEST(json_quote("\xff") == "\"\xef\xbf\xbd\"");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
