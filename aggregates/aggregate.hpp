@@ -1,0 +1,204 @@
+// What a domain author includes: an aggregate is a class that lists its commands, events and projections and says how
+// they work. Everything is static and pure; the runtime owns the state. See README.md for a whole one.
+#pragma once
+
+#include <maestro/aggregates/names.hpp>
+#include <maestro/store/clock.hpp>
+#include <maestro/store/codec.hpp>
+#include <maestro/store/error.hpp>
+#include <maestro/store/event.hpp>
+#include <maestro/store/projection.hpp>
+
+#include <chrono>
+#include <initializer_list>
+#include <optional>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace maestro {
+
+/// The commands an aggregate takes.
+template <class... Ts>
+struct commands {};
+
+/// The events an aggregate records.
+template <class... Ts>
+struct events {};
+
+/// The classes that keep rows in the commit's transaction.
+template <class... Ts>
+struct projections {};
+
+/// Messages of the aggregate's own, answered from its committed state without recording anything.
+template <class... Ts>
+struct calls {};
+
+/// What `eval` returns for a command that needs no event: `return maestro::nothing;`
+struct nothing_t {};
+inline constexpr nothing_t nothing{};
+
+/// Several events of different types, in order: `maestro::result<maestro::emits<opened, deposited>>` lets `eval` return one
+/// of them, `maestro::emits<opened, deposited>{opened{}, deposited{5}}`, or `maestro::nothing`.
+template <class... Events>
+class emits {
+ public:
+  using event_variant = std::variant<Events...>;
+
+  emits() = default;
+  emits(nothing_t) {}
+  template <class... Given>
+    requires(sizeof...(Given) > 0 && (std::is_constructible_v<event_variant, Given> && ...))
+  emits(Given&&... given) {
+    list_.reserve(sizeof...(Given));
+    (list_.emplace_back(std::forward<Given>(given)), ...);
+  }
+
+  template <class Event>
+  void add(Event event) {
+    list_.emplace_back(std::move(event));
+  }
+  [[nodiscard]] auto list() const noexcept -> const std::vector<event_variant>& { return list_; }
+  [[nodiscard]] auto list() noexcept -> std::vector<event_variant>& { return list_; }
+
+ private:
+  std::vector<event_variant> list_;
+};
+
+/// What `eval` may know beyond state and command. The same for every repetition of one attempt's evaluation.
+struct context {
+  maestro::aggregate_id aggregate_id;
+  sequence_number sequence = 0;                ///< Of the state: 0 = nothing yet.
+  std::chrono::system_clock::time_point time;  ///< When the node took this attempt up.
+  maestro::command_id command_id;
+  std::string_view metadata;                   ///< The caller's JSON object; empty for none.
+};
+
+/// One step of a projection's schema, in the SQL of both stores. Steps are applied once, in order; append, never edit.
+struct schema_step {
+  std::string sqlite;
+  std::string postgres;
+  /// SQL that both understand.
+  schema_step(std::string both) : sqlite(both), postgres(std::move(both)) {}
+  schema_step(const char* both) : schema_step(std::string(both)) {}
+  schema_step(std::string for_sqlite, std::string for_postgres)
+      : sqlite(std::move(for_sqlite)), postgres(std::move(for_postgres)) {}
+};
+
+/// An aggregate id that knows its type, so that `client.send(id, deposit{5})` needs no more words.
+template <class Aggregate>
+struct typed_id {
+  maestro::aggregate_id value;
+
+  typed_id() = default;
+  explicit typed_id(const maestro::aggregate_id& id) : value(id) {}
+
+  /// The aggregate of this type known by `name` (see `derive_aggregate_id`).
+  [[nodiscard]] static auto named(std::string_view name) -> typed_id {
+    return typed_id(derive_aggregate_id(Aggregate::type, name));
+  }
+  /// A new id.
+  [[nodiscard]] static auto fresh(hybrid_clock& clock) -> typed_id {
+    return typed_id(clock.fresh<maestro::aggregate_id>());
+  }
+  [[nodiscard]] auto text() const -> std::string { return value.text(); }
+  operator const maestro::aggregate_id&() const noexcept { return value; }
+  friend auto operator<=>(const typed_id&, const typed_id&) = default;
+};
+
+namespace detail {
+
+template <class T, class List>
+inline constexpr bool is_listed = false;
+template <class T, template <class...> class List, class... Ts>
+inline constexpr bool is_listed<T, List<Ts...>> = (std::is_same_v<T, Ts> || ...);
+
+/// Whether a value of type `R`, returned by `eval`, can hold nothing but events of the list `Events`.
+template <class R, class Events>
+struct emits_only : std::bool_constant<is_listed<R, Events>> {};
+template <class Events>
+struct emits_only<nothing_t, Events> : std::true_type {};
+template <class Events>
+struct emits_only<error, Events> : std::true_type {};
+template <class R, class Events>
+struct emits_only<result<R>, Events> : emits_only<R, Events> {};
+template <class R, class Events>
+struct emits_only<std::optional<R>, Events> : emits_only<R, Events> {};
+template <class R, class Events>
+struct emits_only<std::vector<R>, Events> : emits_only<R, Events> {};
+template <class... Rs, class Events>
+struct emits_only<std::variant<Rs...>, Events> : std::conjunction<emits_only<Rs, Events>...> {};
+template <class... Rs, class Events>
+struct emits_only<std::tuple<Rs...>, Events> : std::conjunction<emits_only<Rs, Events>...> {};
+template <class... Rs, class Events>
+struct emits_only<emits<Rs...>, Events> : std::conjunction<emits_only<Rs, Events>...> {};
+
+template <class Aggregate, class State, class Command>
+concept evaluates_with_context = requires(const State& state, const Command& command, const context& with) {
+  Aggregate::eval(state, command, with);
+};
+template <class Aggregate, class State, class Command>
+concept evaluates_plainly = requires(const State& state, const Command& command) { Aggregate::eval(state, command); };
+
+template <class Aggregate, class State, class Command>
+auto call_eval(const State& state, const Command& command, const context& with) {
+  if constexpr (evaluates_with_context<Aggregate, State, Command>) return Aggregate::eval(state, command, with);
+  else return Aggregate::eval(state, command);
+}
+
+template <class Aggregate, class State, class Event>
+concept applies = requires(State& state, const Event& event) { Aggregate::apply(state, event); };
+
+}  // namespace detail
+
+/// The base of every aggregate class.
+///
+/// `Derived` declares
+///  - `static constexpr std::string_view type`: the registered name, persisted;
+///  - `using commands = maestro::commands<...>`, and for each command `C`
+///    `static auto eval(const State&, const C&) -> R` or `eval(const State&, const C&, const maestro::context&) -> R`,
+///    where `R` is one of the events, or `std::optional`, `std::vector`, `std::variant`, `std::tuple` or `maestro::emits` of
+///    them, or `maestro::nothing_t`, plain or in a `maestro::result`, which can also carry `maestro::reject("reason")`;
+///  - `using events = maestro::events<...>`, and for each event `E` `static void apply(State&, const E&)`;
+///  - optionally `using projections = maestro::projections<...>` (see below) and `using calls = maestro::calls<...>`, and for
+///    each call `Q` `static auto call(const State&, const Q&) -> R`, `R` a serializable struct, plain or in a `result`.
+///
+/// `eval` is pure: it may run several times for one command, and only events change the state. `apply` runs before the
+/// events are committed, and again whenever the aggregate is hydrated. Both run on the aggregate's actor; an exception from
+/// either rejects the command and changes nothing.
+///
+/// A projection is a class with `static void project(maestro::transaction&, const E&, const maestro::event&)` for the
+/// events it cares for, `static constexpr std::string_view registered_name` if the class's own name is not to be persisted,
+/// and optionally `static auto schema() -> std::vector<maestro::schema_step>` for its tables. It runs on the store's thread.
+///
+/// Hooks with defaults that `Derived` may replace: `initial_state`, `prepare_snapshot`, `use_snapshot`, `snapshot_version`.
+template <class Derived, class State>
+class aggregate {
+ public:
+  using state = State;
+  using id = typed_id<Derived>;
+  using projections = maestro::projections<>;
+  using calls = maestro::calls<>;
+
+  /// The state of an aggregate that has no events.
+  [[nodiscard]] static auto initial_state() -> State { return State{}; }
+  /// What a snapshot stores: any serializable type. Default: the state itself.
+  [[nodiscard]] static auto prepare_snapshot(const State& state) -> State { return state; }
+  /// The state that a snapshot stands for; takes what `prepare_snapshot` returns.
+  [[nodiscard]] static auto use_snapshot(const State& snapshot) -> State { return snapshot; }
+  /// Raise it when the snapshot's form or meaning changes: snapshots of another version are ignored.
+  static constexpr int snapshot_version = 1;
+
+  /// The state after `history`, for tests: no actor, no store.
+  template <class... Events>
+  [[nodiscard]] static auto given(const Events&... history) -> State {
+    State state = Derived::initial_state();
+    (Derived::apply(state, history), ...);
+    return state;
+  }
+};
+
+}  // namespace maestro

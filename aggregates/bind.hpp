@@ -1,0 +1,378 @@
+// Binds an author's aggregate class to `definition`. The only place where the author's types meet the runtime, so this is
+// also where wrong code is told so, in words.
+#pragma once
+
+#include <maestro/aggregates/definition.hpp>
+
+#include <exception>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace maestro {
+
+namespace detail {
+
+/// The names of a list, for messages: `deposit, open, withdraw`.
+template <template <class...> class List, class... Ts>
+auto joined_names(List<Ts...>) -> std::string {
+  std::string text;
+  ((text += text.empty() ? "" : ", ", text += registered_name<Ts>()), ...);
+  return text.empty() ? "none" : text;
+}
+
+template <class List>
+inline constexpr bool names_differ = true;
+template <template <class...> class List, class First, class... Rest>
+inline constexpr bool names_differ<List<First, Rest...>> =
+    ((registered_name<First>() != registered_name<Rest>()) && ...) && names_differ<List<Rest...>>;
+
+template <class List>
+inline constexpr bool all_serializable = false;
+template <template <class...> class List, class... Ts>
+inline constexpr bool all_serializable<List<Ts...>> = (serializable<Ts> && ...);
+
+template <class List>
+inline constexpr bool event_names_fit = false;
+template <template <class...> class List, class... Ts>
+inline constexpr bool event_names_fit<List<Ts...>> = ((registered_name<Ts>().size() <= 256) && ...);
+
+template <class Projection, class Event>
+concept projects_with_row = requires(transaction& tx, const Event& value, const maestro::event& row) {
+  Projection::project(tx, value, row);
+};
+template <class Projection, class Event>
+concept projects_plainly = requires(transaction& tx, const Event& value) { Projection::project(tx, value); };
+template <class Projection, class Event>
+concept projects = projects_with_row<Projection, Event> || projects_plainly<Projection, Event>;
+
+template <class Projection, class List>
+inline constexpr bool projects_any = false;
+template <class Projection, template <class...> class List, class... Ts>
+inline constexpr bool projects_any<Projection, List<Ts...>> = (projects<Projection, Ts> || ...);
+
+template <class Aggregate, class List>
+struct evaluates_all : std::false_type {};
+template <class Aggregate, class... Cs>
+struct evaluates_all<Aggregate, commands<Cs...>>
+    : std::bool_constant<((evaluates_with_context<Aggregate, typename Aggregate::state, Cs> ||
+                           evaluates_plainly<Aggregate, typename Aggregate::state, Cs>)&&...)> {};
+
+template <class Aggregate, class Command>
+using eval_result = decltype(call_eval<Aggregate>(std::declval<const typename Aggregate::state&>(),
+                                                  std::declval<const Command&>(), std::declval<const context&>()));
+
+template <class Aggregate, class List>
+struct emits_listed : std::false_type {};
+template <class Aggregate, class... Cs>
+struct emits_listed<Aggregate, commands<Cs...>>
+    : std::conjunction<emits_only<eval_result<Aggregate, Cs>, typename Aggregate::events>...> {};
+
+template <class Aggregate, class List>
+struct applies_all : std::false_type {};
+template <class Aggregate, class... Es>
+struct applies_all<Aggregate, events<Es...>>
+    : std::bool_constant<(applies<Aggregate, typename Aggregate::state, Es> && ...)> {};
+
+template <class Aggregate, class Call>
+concept answers = requires(const typename Aggregate::state& state, const Call& query) { Aggregate::call(state, query); };
+
+template <class Aggregate, class List>
+struct answers_all : std::false_type {};
+template <class Aggregate, class... Qs>
+struct answers_all<Aggregate, calls<Qs...>> : std::bool_constant<(answers<Aggregate, Qs> && ...)> {};
+
+template <class Aggregate, class List>
+inline constexpr bool projections_serve = false;
+template <class Aggregate, class... Ps>
+inline constexpr bool projections_serve<Aggregate, projections<Ps...>> =
+    (projects_any<Ps, typename Aggregate::events> && ...);
+
+/// Encodes and collects whatever form `eval` answered in. Stops at the first event that cannot be stored.
+class event_collector {
+ public:
+  template <class Event>
+  void add(Event&& event) {
+    using plain = std::remove_cvref_t<Event>;
+    if (failure_) return;
+    auto body = encode(event);
+    if (!body) {
+      failure_ = {errc::invalid_event,
+                  "event \"" + std::string(registered_name<plain>()) + "\": " + body.failure().message};
+      return;
+    }
+    list_.push_back({registered_name<plain>(), std::move(*body), std::make_shared<plain>(std::forward<Event>(event))});
+  }
+  void add(nothing_t) {}
+  void add(error failure) {
+    if (!failure_) failure_ = std::move(failure);
+  }
+  template <class R>
+  void add(result<R> given) {
+    if (given) add(std::move(*given));
+    else add(std::move(given).failure());
+  }
+  void add(result<void> given) {
+    if (!given) add(std::move(given).failure());
+  }
+  template <class R>
+  void add(std::optional<R> given) {
+    if (given) add(std::move(*given));
+  }
+  template <class R>
+  void add(std::vector<R> given) {
+    for (auto& each : given) add(std::move(each));
+  }
+  template <class... Rs>
+  void add(std::variant<Rs...> given) {
+    std::visit([this](auto&& each) { this->add(std::move(each)); }, std::move(given));
+  }
+  template <class... Rs>
+  void add(std::tuple<Rs...> given) {
+    std::apply([this](auto&&... each) { (this->add(std::move(each)), ...); }, std::move(given));
+  }
+  template <class... Rs>
+  void add(emits<Rs...> given) {
+    for (auto& each : given.list()) add(std::move(each));
+  }
+
+  [[nodiscard]] auto take() && -> result<std::vector<emitted_event>> {
+    if (failure_) return std::move(failure_);
+    return std::move(list_);
+  }
+
+ private:
+  std::vector<emitted_event> list_;
+  error failure_;
+};
+
+/// Runs `body`, which returns a `result`, turning an exception into an error with `code`.
+template <class Body>
+auto guarded(errc code, std::string_view what, Body&& body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const std::exception& problem) {
+    return error{code, std::string(what) + " threw: " + problem.what()};
+  } catch (...) {
+    return error{code, std::string(what) + " threw something that is no std::exception"};
+  }
+}
+
+/// Finds the type of `List` that is registered as `name` and calls `found.operator()<T>(index)`; true when there is one.
+template <template <class...> class List, class... Ts, class Found>
+auto with_named(List<Ts...>, std::string_view name, Found&& found) -> bool {
+  std::size_t index = 0;
+  return ((registered_name<Ts>() == name ? (found.template operator()<Ts>(index), true) : (++index, false)) || ...);
+}
+
+template <class Aggregate>
+class bound_projector final : public projector {
+ public:
+  void project(transaction& tx, const event& row) const override {
+    with_named(typename Aggregate::events{}, row.type,
+               [&]<class Event>(std::size_t) { project_all<Event>(tx, row, typename Aggregate::projections{}); });
+  }
+
+ private:
+  template <class Event, class... Ps>
+  static void project_all(transaction& tx, const event& row, projections<Ps...>) {
+    if constexpr ((projects<Ps, Event> || ...)) {
+      if (row.value) return (project_one<Ps>(tx, *static_cast<const Event*>(row.value.get()), row), ...);
+      auto decoded = decode<Event>(row.body);
+      if (!decoded) throw std::runtime_error("the event's body cannot be read: " + decoded.failure().message);
+      (project_one<Ps>(tx, *decoded, row), ...);
+    }
+  }
+  template <class Projection, class Event>
+  static void project_one(transaction& tx, const Event& value, const event& row) {
+    if constexpr (projects_with_row<Projection, Event>) Projection::project(tx, value, row);
+    else if constexpr (projects_plainly<Projection, Event>) Projection::project(tx, value);
+  }
+};
+
+template <class Aggregate>
+class bound_definition final : public definition {
+  using state_type = typename Aggregate::state;
+  using command_list = typename Aggregate::commands;
+  using event_list = typename Aggregate::events;
+  using call_list = typename Aggregate::calls;
+  using projection_list = typename Aggregate::projections;
+  using snapshot_type = std::remove_cvref_t<decltype(Aggregate::prepare_snapshot(std::declval<const state_type&>()))>;
+
+  static_assert(std::is_base_of_v<aggregate<Aggregate, state_type>, Aggregate>,
+                "maestro: an aggregate derives publicly from maestro::aggregate<itself, its state>");
+  static_assert(std::string_view(Aggregate::type).size() > 0 && std::string_view(Aggregate::type).size() <= 256,
+                "maestro: an aggregate's `type` has 1 to 256 characters");
+  static_assert(serializable<state_type>,
+                "maestro: the state needs a default constructor, a copy constructor and a serialize member");
+  static_assert(all_serializable<command_list>,
+                "maestro: every command needs a default constructor, a copy constructor and a serialize member");
+  static_assert(all_serializable<event_list>,
+                "maestro: every event needs a default constructor, a copy constructor and a serialize member");
+  static_assert(names_differ<command_list>, "maestro: two commands are registered under one name");
+  static_assert(names_differ<event_list>, "maestro: two events are registered under one name");
+  static_assert(event_names_fit<event_list>, "maestro: an event's registered name has at most 256 characters");
+  static_assert(evaluates_all<Aggregate, command_list>::value,
+                "maestro: every listed command needs `static auto eval(const State&, const Command&)`, public, with or "
+                "without a third parameter `const maestro::context&`");
+  static_assert(emits_listed<Aggregate, command_list>::value,
+                "maestro: an eval returns something that is not in the aggregate's `events` list");
+  static_assert(applies_all<Aggregate, event_list>::value,
+                "maestro: every listed event needs `static void apply(State&, const Event&)`, public");
+  static_assert(answers_all<Aggregate, call_list>::value,
+                "maestro: every listed call needs `static auto call(const State&, const Call&)`, public");
+  static_assert(projections_serve<Aggregate, projection_list>,
+                "maestro: a listed projection has no `static void project(maestro::transaction&, const Event&)` (or with a "
+                "third parameter `const maestro::event&`) for any of the aggregate's events");
+  static_assert(serializable<snapshot_type>, "maestro: what prepare_snapshot returns must be serializable");
+
+ public:
+  bound_definition() {
+    if constexpr (!std::is_same_v<projection_list, projections<>>)
+      projector_ = std::make_shared<bound_projector<Aggregate>>();
+  }
+
+  auto type() const -> std::string_view override { return Aggregate::type; }
+  auto snapshot_version() const -> int override { return Aggregate::snapshot_version; }
+
+  auto initial_state() const -> result<state_ptr> override {
+    return guarded(errc::internal_error, "initial_state", []() -> result<state_ptr> {
+      return state_ptr(std::make_shared<state_type>(Aggregate::initial_state()));
+    });
+  }
+  auto clone(const state_ptr& state) const -> result<state_ptr> override {
+    return guarded(errc::internal_error, "the state's copy constructor",
+                   [&]() -> result<state_ptr> { return state_ptr(std::make_shared<state_type>(get(state))); });
+  }
+  auto encode_state(const state_ptr& state) const -> result<std::string> override {
+    // A state is no row: it may be larger than what is stored.
+    return encode(get(state), json_limits{64 * 1024 * 1024, 64});
+  }
+
+  auto decode_command(std::string_view name, std::string_view payload) const -> result<decoded_command> override {
+    result<decoded_command> answer =
+        error{errc::unknown_command, "aggregate type \"" + std::string(type()) + "\" has no command \"" +
+                                         std::string(name) + "\"; it has: " + joined_names(command_list{})};
+    with_named(command_list{}, name, [&]<class Command>(std::size_t index) {
+      auto command = decode<Command>(payload);
+      if (command) answer = decoded_command{index, std::make_shared<Command>(std::move(*command))};
+      else answer = error{errc::malformed_payload, "command \"" + std::string(name) + "\": " + command.failure().message};
+    });
+    return answer;
+  }
+
+  auto eval(const state_ptr& state, const decoded_command& command, const context& with) const
+      -> result<std::vector<emitted_event>> override {
+    return guarded(errc::eval_failed, "eval", [&] { return eval_indexed(state, command, with, command_list{}); });
+  }
+
+  auto decode_event(std::string_view name, std::string_view body) const
+      -> result<std::shared_ptr<const void>> override {
+    result<std::shared_ptr<const void>> answer =
+        error{errc::cannot_hydrate, "aggregate type \"" + std::string(type()) + "\" knows no event \"" +
+                                        std::string(name) + "\"; it knows: " + joined_names(event_list{})};
+    with_named(event_list{}, name, [&]<class Event>(std::size_t) {
+      auto event = decode<Event>(body);
+      if (event) answer = std::shared_ptr<const void>(std::make_shared<Event>(std::move(*event)));
+      else answer = error{errc::cannot_hydrate, "event \"" + std::string(name) + "\": " + event.failure().message};
+    });
+    return answer;
+  }
+
+  auto apply(const state_ptr& state, std::string_view name, const void* event) const -> result<void> override {
+    return guarded(errc::apply_failed, "apply", [&]() -> result<void> {
+      with_named(event_list{}, name, [&]<class Event>(std::size_t) {
+        Aggregate::apply(get(state), *static_cast<const Event*>(event));
+      });
+      return {};
+    });
+  }
+
+  auto prepare_snapshot(const state_ptr& state) const -> result<std::string> override {
+    return guarded(errc::internal_error, "prepare_snapshot",
+                   [&] { return encode(Aggregate::prepare_snapshot(get(state))); });
+  }
+  auto use_snapshot(std::string_view body) const -> result<state_ptr> override {
+    return guarded(errc::cannot_hydrate, "use_snapshot", [&]() -> result<state_ptr> {
+      auto snapshot = decode<snapshot_type>(body);
+      if (!snapshot) return snapshot.failure();
+      return state_ptr(std::make_shared<state_type>(Aggregate::use_snapshot(*snapshot)));
+    });
+  }
+
+  auto call(const state_ptr& state, std::string_view name, std::string_view payload) const
+      -> result<std::string> override {
+    result<std::string> answer =
+        error{errc::unknown_call, "aggregate type \"" + std::string(type()) + "\" has no call \"" + std::string(name) +
+                                      "\"; it has: " + joined_names(call_list{})};
+    with_named(call_list{}, name, [&]<class Call>(std::size_t) {
+      answer = guarded(errc::eval_failed, "call", [&]() -> result<std::string> {
+        auto query = decode<Call>(payload);
+        if (!query)
+          return error{errc::malformed_payload, "call \"" + std::string(name) + "\": " + query.failure().message};
+        return encode_reply(Aggregate::call(get(state), *query));
+      });
+    });
+    return answer;
+  }
+
+  auto projector() const -> const std::shared_ptr<const maestro::projector>& override { return projector_; }
+  auto migrations() const -> std::vector<migration> override {
+    std::vector<migration> steps;
+    add_schemas(steps, projection_list{});
+    return steps;
+  }
+
+ private:
+  static auto get(const state_ptr& state) -> state_type& { return *static_cast<state_type*>(state.get()); }
+
+  template <class... Cs>
+  static auto eval_indexed(const state_ptr& state, const decoded_command& command, const context& with, commands<Cs...>)
+      -> result<std::vector<emitted_event>> {
+    event_collector collected;
+    std::size_t index = 0;
+    (void)((index++ == command.index &&
+            (collected.add(call_eval<Aggregate>(std::as_const(get(state)),
+                                                *static_cast<const Cs*>(command.value.get()), with)),
+             true)) ||
+           ...);
+    return std::move(collected).take();
+  }
+
+  template <class R>
+  static auto encode_reply(const R& reply) -> result<std::string> {
+    return encode(reply);
+  }
+  template <class R>
+  static auto encode_reply(const result<R>& reply) -> result<std::string> {
+    if (!reply) return reply.failure();
+    return encode(*reply);
+  }
+
+  template <class... Ps>
+  static void add_schemas(std::vector<migration>& steps, projections<Ps...>) {
+    (add_schema<Ps>(steps), ...);
+  }
+  template <class Projection>
+  static void add_schema(std::vector<migration>& steps) {
+    if constexpr (requires { Projection::schema(); }) {
+      int number = 0;
+      for (schema_step step : Projection::schema())
+        steps.push_back({std::string(registered_name<Projection>()), ++number, std::move(step.postgres),
+                         std::move(step.sqlite)});
+    }
+  }
+
+  std::shared_ptr<const maestro::projector> projector_;
+};
+
+}  // namespace detail
+
+/// The definition of `Aggregate`, for registration with a node.
+template <class Aggregate>
+[[nodiscard]] auto define() -> definition_ptr {
+  return std::make_shared<detail::bound_definition<Aggregate>>();
+}
+
+}  // namespace maestro

@@ -1,0 +1,72 @@
+// The type-erased face of an aggregate type: what the lifecycle works with. Templates bind an author's class to this
+// interface (bind.hpp); everything else is ordinary code.
+#pragma once
+
+#include <maestro/aggregates/aggregate.hpp>
+#include <maestro/store/projection.hpp>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace maestro {
+
+/// An aggregate's state; only its definition knows the type.
+using state_ptr = std::shared_ptr<void>;
+
+struct decoded_command {
+  std::size_t index = 0;  ///< Which of the aggregate's commands.
+  std::shared_ptr<const void> value;
+};
+
+/// An event that `eval` returned, encoded already, so that one which cannot be stored fails its command early.
+struct emitted_event {
+  std::string_view type;
+  std::string body;
+  std::shared_ptr<const void> value;
+};
+
+/// One aggregate type. Immutable; any thread may call any member. No member throws: an exception from an author's code
+/// becomes an error.
+class definition {
+ public:
+  virtual ~definition() = default;
+
+  [[nodiscard]] virtual auto type() const -> std::string_view = 0;
+  [[nodiscard]] virtual auto snapshot_version() const -> int = 0;
+
+  [[nodiscard]] virtual auto initial_state() const -> result<state_ptr> = 0;
+  [[nodiscard]] virtual auto clone(const state_ptr& state) const -> result<state_ptr> = 0;
+  [[nodiscard]] virtual auto encode_state(const state_ptr& state) const -> result<std::string> = 0;
+
+  /// Errors: `unknown_command`, `malformed_payload`.
+  [[nodiscard]] virtual auto decode_command(std::string_view name, std::string_view payload) const
+      -> result<decoded_command> = 0;
+  /// The events of the command, or why not: what `eval` answered, `eval_failed`, `invalid_event`.
+  [[nodiscard]] virtual auto eval(const state_ptr& state, const decoded_command& command, const context& with) const
+      -> result<std::vector<emitted_event>> = 0;
+
+  /// The event that `body` denotes. Errors: `cannot_hydrate`, for an unknown type or a body that does not decode.
+  [[nodiscard]] virtual auto decode_event(std::string_view type, std::string_view body) const
+      -> result<std::shared_ptr<const void>> = 0;
+  /// Changes `state` in place. After an error (`apply_failed`) the state is unusable.
+  [[nodiscard]] virtual auto apply(const state_ptr& state, std::string_view type, const void* event) const
+      -> result<void> = 0;
+
+  [[nodiscard]] virtual auto prepare_snapshot(const state_ptr& state) const -> result<std::string> = 0;
+  [[nodiscard]] virtual auto use_snapshot(std::string_view body) const -> result<state_ptr> = 0;
+
+  /// The reply to a message of the aggregate's own, as JSON. Errors: `unknown_call`, `malformed_payload`, `eval_failed`.
+  [[nodiscard]] virtual auto call(const state_ptr& state, std::string_view name, std::string_view payload) const
+      -> result<std::string> = 0;
+
+  /// Null when the aggregate has no projections.
+  [[nodiscard]] virtual auto projector() const -> const std::shared_ptr<const maestro::projector>& = 0;
+  /// The schemas of its projections.
+  [[nodiscard]] virtual auto migrations() const -> std::vector<migration> = 0;
+};
+
+using definition_ptr = std::shared_ptr<const definition>;
+
+}  // namespace maestro

@@ -1,0 +1,32 @@
+// Hydration: from the store's rows to an aggregate's state. Plain functions over the store contract, used by the
+// aggregate's actor (on a reader's thread), by replay and by tools.
+#pragma once
+
+#include <maestro/aggregates/definition.hpp>
+#include <maestro/store/store.hpp>
+
+#include <cstddef>
+
+namespace maestro {
+
+/// An aggregate's state at a sequence.
+struct hydrated {
+  state_ptr state;
+  sequence_number sequence = 0;
+  timestamp newest;  ///< Of the event at `sequence`; none (zero) at 0.
+  sequence_number snapshot_sequence = 0;  ///< Where the events began to be applied; 0 = no snapshot was used.
+  std::size_t events_read = 0;
+};
+
+/// The state of `id` at `up_to`, or at its newest event when that is earlier: the newest usable snapshot at or below, then
+/// the events after it, read in pages of `page_events`. An id without events has sequence 0 and the initial state. A snapshot
+/// of another version, a foreign one, or one that does not decode is ignored. Errors: `wrong_aggregate_type`,
+/// `cannot_hydrate` (naming aggregate, sequence and event type), `store_unavailable`.
+[[nodiscard]] auto hydrate(store& from, const definition& type, const aggregate_id& id,
+                           sequence_number up_to = max_sequence(), std::size_t page_events = 1000) -> result<hydrated>;
+
+/// Applies the stored `row` to `at`, which must be at the sequence just before. Errors: `wrong_aggregate_type`,
+/// `cannot_hydrate`; the state is unusable after one.
+[[nodiscard]] auto enter(hydrated& at, const definition& type, const event& row) -> result<void>;
+
+}  // namespace maestro

@@ -1,0 +1,39 @@
+// Registered names: what a type is called in the log, on the wire and on the command line.
+#pragma once
+
+#include <concepts>
+#include <string_view>
+#include <type_traits>
+
+namespace maestro {
+
+namespace detail {
+
+template <class T>
+constexpr auto unqualified_name() -> std::string_view {
+  std::string_view text = __PRETTY_FUNCTION__;
+  // g++ writes "[with T = ns::name; ...]", clang "[T = ns::name]".
+  const auto start = text.find("T = ") + 4;
+  auto end = text.find_first_of(";]", start);
+  text = text.substr(start, end - start);
+  const auto colon = text.rfind("::");
+  return colon == std::string_view::npos ? text : text.substr(colon + 2);
+}
+
+template <class T>
+concept has_registered_name = requires {
+  { T::registered_name } -> std::convertible_to<std::string_view>;
+} && !std::is_member_object_pointer_v<decltype(&T::registered_name)>;
+
+}  // namespace detail
+
+/// The name that `T` is registered under: its member `static constexpr std::string_view registered_name`, or else the C++
+/// type's own name without its namespaces. Event names are persisted: before renaming the C++ type of an event that is in
+/// use, give it a `registered_name` that says the old name.
+template <class T>
+[[nodiscard]] constexpr auto registered_name() -> std::string_view {
+  if constexpr (detail::has_registered_name<T>) return T::registered_name;
+  else return detail::unqualified_name<T>();
+}
+
+}  // namespace maestro

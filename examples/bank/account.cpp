@@ -1,0 +1,86 @@
+#include "account.hpp"
+
+#include <limits>
+
+namespace bank {
+
+using maestro::reject;
+
+auto account::eval(const account_state& state, const open& command) -> maestro::result<opened> {
+  if (state.open) return reject("the account is already open");
+  if (command.owner.empty()) return reject("an account needs an owner");
+  if (command.handle.empty()) return reject("an account needs a handle");
+  return opened{command.owner, command.handle};
+}
+
+auto account::eval(const account_state& state, const deposit& command) -> maestro::result<deposited> {
+  if (!state.open) return reject("the account is not open");
+  if (command.cents <= 0) return reject("a deposit must be positive");
+  if (command.cents > std::numeric_limits<std::int64_t>::max() - state.balance)
+    return reject("the balance would be too large");
+  return deposited{command.cents};
+}
+
+auto account::eval(const account_state& state, const withdraw& command) -> maestro::result<withdrawn> {
+  if (!state.open) return reject("the account is not open");
+  if (command.cents <= 0) return reject("a withdrawal must be positive");
+  if (command.cents > state.balance)
+    return reject("insufficient funds: the balance is " + std::to_string(state.balance) + " cents");
+  return withdrawn{command.cents};
+}
+
+auto account::eval(const account_state& state, const close&) -> maestro::result<closed> {
+  if (!state.open) return reject("the account is not open");
+  if (state.balance != 0) return reject("the balance must be zero, it is " + std::to_string(state.balance) + " cents");
+  return closed{};
+}
+
+void account::apply(account_state& state, const opened& event) {
+  state.owner = event.owner;
+  state.handle = event.handle;
+  state.open = true;
+}
+
+void account::apply(account_state& state, const deposited& event) { state.balance += event.cents; }
+
+void account::apply(account_state& state, const withdrawn& event) { state.balance -= event.cents; }
+
+void account::apply(account_state& state, const closed&) { state.open = false; }
+
+auto balances::schema() -> std::vector<maestro::schema_step> {
+  return {{"create table balances (account blob primary key, owner text not null, cents integer not null) strict",
+           "create table balances (account bytea primary key, owner text not null, cents bigint not null)"}};
+}
+
+void balances::project(maestro::transaction& tx, const opened& event, const maestro::event& row) {
+  tx.execute("insert into balances (account, owner, cents) values ($1, $2, 0)", row.aggregate_id, event.owner);
+}
+
+void balances::project(maestro::transaction& tx, const deposited& event, const maestro::event& row) {
+  tx.execute("update balances set cents = cents + $2 where account = $1", row.aggregate_id, event.cents);
+}
+
+void balances::project(maestro::transaction& tx, const withdrawn& event, const maestro::event& row) {
+  tx.execute("update balances set cents = cents - $2 where account = $1", row.aggregate_id, event.cents);
+}
+
+void balances::project(maestro::transaction& tx, const closed&, const maestro::event& row) {
+  tx.execute("delete from balances where account = $1", row.aggregate_id);
+}
+
+auto handles::schema() -> std::vector<maestro::schema_step> {
+  return {{"create table handles (handle text not null, account blob primary key) strict;"
+           "create unique index handles_handle_index on handles (handle)",
+           "create table handles (handle text not null, account bytea primary key);"
+           "create unique index handles_handle_index on handles (handle)"}};
+}
+
+void handles::project(maestro::transaction& tx, const opened& event, const maestro::event& row) {
+  tx.execute("insert into handles (handle, account) values ($1, $2)", event.handle, row.aggregate_id);
+}
+
+void handles::project(maestro::transaction& tx, const closed&, const maestro::event& row) {
+  tx.execute("delete from handles where account = $1", row.aggregate_id);
+}
+
+}  // namespace bank
