@@ -161,8 +161,8 @@ auto guarded(errc code, std::string_view what, Body&& body) -> decltype(body()) 
 
 /// Finds the type of `List` that is registered as `name` and calls `found.operator()<T>(index)`; true when there is one.
 template <template <class...> class List, class... Ts, class Found>
-auto with_named(List<Ts...>, std::string_view name, Found&& found) -> bool {
-  std::size_t index = 0;
+auto with_named(List<Ts...>, [[maybe_unused]] std::string_view name, [[maybe_unused]] Found&& found) -> bool {
+  [[maybe_unused]] std::size_t index = 0;
   return ((registered_name<Ts>() == name ? (found.template operator()<Ts>(index), true) : (++index, false)) || ...);
 }
 
@@ -311,7 +311,7 @@ class bound_definition final : public definition {
         auto query = decode<Call>(payload);
         if (!query)
           return error{errc::malformed_payload, "call \"" + std::string(name) + "\": " + query.failure().message};
-        return encode_reply(Aggregate::call(get(state), *query));
+        return answer_call<Aggregate>(state, *query);
       });
     });
     return answer;
@@ -340,6 +340,10 @@ class bound_definition final : public definition {
     return std::move(collected).take();
   }
 
+  template <class Owner, class Call>
+  static auto answer_call(const state_ptr& state, const Call& query) -> result<std::string> {
+    return encode_reply(Owner::call(std::as_const(get(state)), query));
+  }
   template <class R>
   static auto encode_reply(const R& reply) -> result<std::string> {
     return encode(reply);
