@@ -1,0 +1,129 @@
+#include <maestro/aggregates/aggregate_actor.hpp>
+
+#include <maestro/aggregates/aggregate_tasks.hpp>
+
+#include <caf/send.hpp>
+
+#include <exception>
+#include <functional>
+#include <utility>
+
+namespace maestro {
+
+aggregate_actor::aggregate_actor(caf::actor_config& config, const aggregate_environment* environment,
+                                 const definition* type, const aggregate_id& id)
+    : caf::event_based_actor(config), environment_(environment), type_(type), id_(id) {}
+
+aggregate_actor::~aggregate_actor() = default;
+
+auto aggregate_actor::make_behavior() -> caf::behavior {
+  return {
+      [this](command_job_ptr& job) { guarded([&] { take(std::move(job)); }); },
+      [this](query_job_ptr& query) { guarded([&] { take(std::move(query)); }); },
+      [this](commit_job_ptr& finished) { guarded([&] { commit_done(finished); }); },
+      [this](store_task_ptr& finished) { guarded([&] { static_cast<task&>(*finished).deliver(*this); }); },
+      [this](resume_after_backoff) { guarded([&] { refresh_for({}); }); },
+      [this](retire_aggregate) { retire(); },
+  };
+}
+
+auto aggregate_actor::work() -> pipeline& {
+  if (!work_) work_ = std::make_unique<pipeline>();
+  return *work_;
+}
+
+// No exception leaves a handler: it would end the actor without a word to anybody. What the actor holds is dropped, jobs
+// answer for themselves, and the next command starts from the store.
+template <class Body>
+void aggregate_actor::guarded(Body&& body) {
+  try {
+    body();
+    rest();
+  } catch (const std::exception& problem) {
+    environment_->log->error("{}: ended by a fault in the runtime: {}", described(), problem.what());
+    work_.reset();
+    if (environment_->registry) caf::anon_send(environment_->registry, aggregate_retired{type_, id_, true});
+    quit();
+  }
+}
+
+// Lets go of the pipeline when there is nothing left to do.
+void aggregate_actor::rest() {
+  if (!work_ || !work_->idle()) return;
+  work_.reset();
+  if (committed_.state && committed_.sequence > 0) return;
+  if (environment_->registry) caf::anon_send(environment_->registry, aggregate_empty{type_, id_});
+}
+
+void aggregate_actor::retire() {
+  const bool finished = work_ == nullptr;
+  if (environment_->registry) caf::anon_send(environment_->registry, aggregate_retired{type_, id_, finished});
+  if (finished) quit();
+}
+
+auto aggregate_actor::described() const -> std::string {
+  return "aggregate \"" + std::string(type_->type()) + "\" " + id_.text();
+}
+
+auto aggregate_actor::expired(const command_job& job) const -> bool {
+  return job.expires_at != 0 && environment_->clock->physical_milliseconds() > job.expires_at;
+}
+
+auto aggregate_actor::reader() const -> const caf::actor& {
+  return environment_->readers[std::hash<aggregate_id>{}(id_) % environment_->readers.size()];
+}
+
+auto aggregate_actor::writer() const -> const caf::actor& {
+  return environment_->writers[std::hash<aggregate_id>{}(id_) % environment_->writers.size()];
+}
+
+void aggregate_actor::start(std::shared_ptr<task> job, const caf::actor& where) {
+  job->reply_to = caf::actor_cast<caf::actor>(this);
+  send(where, store_task_ptr(std::move(job)));
+}
+
+void aggregate_actor::start_hydration() {
+  auto& w = work();
+  if (std::exchange(w.reading, true)) return;
+  start(std::make_shared<hydrate_task>(type_, id_, environment_->settings.page_events), reader());
+}
+
+void aggregate_actor::hydration_done(hydrate_task& finished) {
+  auto& w = work();
+  w.reading = false;
+  if (!finished.answer) {
+    if (finished.answer.failure().kind() == error_kind::broken)
+      environment_->log->error("{}", to_string(finished.answer.failure()));
+    return fail_everything(finished.answer.failure());
+  }
+  committed_ = std::move(*finished.answer);
+  environment_->clock->merge(committed_.newest);
+  environment_->log->debug("{}: hydrated to sequence {} from snapshot {} and {} events", described(),
+                           committed_.sequence, committed_.snapshot_sequence, committed_.events_read);
+  w.hold = false;
+  auto queries = std::exchange(w.queries, {});
+  for (auto& query : queries) take(std::move(query));
+  start_refresh();
+  pump();
+}
+
+// The state cannot be trusted any more: what was evaluated on it goes back to the queue, and the store is read anew.
+void aggregate_actor::lose_state(const error& why) {
+  environment_->log->warn("{}: starting over from the store: {}", described(), why.message);
+  committed_ = {};
+  start_hydration();
+}
+
+void aggregate_actor::fail_everything(const error& failure) {
+  auto& w = work();
+  for (auto& command : std::exchange(w.waiting, {})) refuse(command, failure);
+  for (auto* list : {&w.refreshing, &w.refresh_next})
+    for (auto& who : std::exchange(*list, {})) {
+      if (who.unconfirmed) refuse(who.unconfirmed->origin, failure);
+      if (who.query) who.query->answer({failure, 0, {}});
+    }
+  for (auto& query : std::exchange(w.queries, {})) query->answer({failure, 0, {}});
+  w.hold = false;
+}
+
+}  // namespace maestro

@@ -1,0 +1,183 @@
+// One live aggregate: an actor that owns its state, evaluates commands ahead of the commit that is under way, and answers
+// from confirmed state only. The lifecycle, in the order of a command's life:
+//   aggregate_actor.cpp     mail, hydration, passivation
+//   aggregate_commands.cpp  evaluate, gather, commit, reply, retry
+//   aggregate_reads.cpp     refresh, lookup of repeated commands, queries
+#pragma once
+
+#include <maestro/aggregates/definition.hpp>
+#include <maestro/aggregates/hydrate.hpp>
+#include <maestro/aggregates/jobs.hpp>
+#include <maestro/aggregates/metadata.hpp>
+#include <maestro/store/clock.hpp>
+#include <maestro/store/messages.hpp>
+
+#include <caf/event_based_actor.hpp>
+#include <spdlog/logger.h>
+
+#include <chrono>
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace maestro {
+
+/// Bounds of every aggregate; each has its name in the configuration file (runtime/settings.cpp).
+struct aggregate_settings {
+  std::size_t max_commands_in_flight = 10'000;  ///< Per aggregate; beyond: `overloaded`.
+  std::size_t max_commands_ahead = 256;         ///< Evaluated while a commit is under way.
+  int max_retries = 10;                         ///< Of one command, after conflicts; beyond: `too_many_conflicts`.
+  std::chrono::milliseconds retry_backoff{5};   ///< Before the second retry; doubles with each.
+  std::chrono::milliseconds max_retry_backoff{500};
+  std::size_t page_events = 1000;  ///< Events read at a time.
+};
+
+/// What the aggregates of a node share. Owned by the node, outlives them; read only once they run, but for the clock.
+struct aggregate_environment {
+  hybrid_clock* clock = nullptr;
+  std::vector<caf::actor> writers;  ///< An aggregate always uses the same one.
+  std::vector<caf::actor> readers;
+  bool single_owner = false;  ///< No other process writes to the store: nothing needs confirming.
+  aggregate_settings settings;
+  caf::actor registry;  ///< Hears `aggregate_retired` and `aggregate_empty`; may be empty.
+  std::shared_ptr<spdlog::logger> log;
+};
+
+/// To an aggregate: end, unless there is work. Answered with `aggregate_retired`.
+struct retire_aggregate {};
+/// From an aggregate: whether it ended on `retire_aggregate` (or by itself, on a fault).
+struct aggregate_retired {
+  const definition* type = nullptr;
+  maestro::aggregate_id id;
+  bool done = false;
+};
+/// From an aggregate: it holds nothing worth keeping, the id has no events or could not be hydrated.
+struct aggregate_empty {
+  const definition* type = nullptr;
+  maestro::aggregate_id id;
+};
+/// An aggregate's note to itself, at the end of a pause before a retry.
+struct resume_after_backoff {};
+
+class aggregate_actor : public caf::event_based_actor {
+ public:
+  aggregate_actor(caf::actor_config& config, const aggregate_environment* environment, const definition* type,
+                  const aggregate_id& id);
+  ~aggregate_actor() override;
+  auto make_behavior() -> caf::behavior override;
+
+ private:
+  /// A command that has not been evaluated, or has to be evaluated again.
+  struct pending {
+    command_job_ptr job;
+    decoded_command command;
+    maestro::fingerprint print{};
+    int conflicts = 0;
+    bool look_up = false;                 ///< The log must be searched for it before it is evaluated.
+    std::vector<command_job_ptr> twins;   ///< Later attempts at the same command, answered with it.
+  };
+  /// A command that was evaluated, on committed or tentative state.
+  struct evaluated {
+    pending origin;
+    commit_unit unit;          ///< Its events, until they are sent.
+    bool emitted = false;      ///< False for a rejection and for a command without events.
+    error rejection;
+    hydrated basis;            ///< Where it was evaluated; without the state.
+    std::string state_after;   ///< As JSON, where the caller wants it.
+  };
+  /// Who waits for the next refresh.
+  struct waiter {
+    std::optional<evaluated> unconfirmed;  ///< An answer from committed state that the store must confirm.
+    query_job_ptr query;                   ///< A `fetch` or `call`; neither: the pipeline itself, after a conflict.
+  };
+  /// Everything that only an aggregate with work needs.
+  struct pipeline {
+    std::deque<pending> waiting;
+    std::deque<evaluated> gathered;   ///< To go out with the next request.
+    std::deque<evaluated> in_flight;  ///< What the request under way holds, and the answers that wait for it.
+    commit_job_ptr commit;            ///< The request under way; read only, until it returns.
+    std::optional<hydrated> tentative;  ///< The state after `in_flight` and `gathered`, while they hold events.
+    std::vector<pending> looking_up;
+    bool reading = false;               ///< A hydration or refresh is under way.
+    bool hold = false;                  ///< After a conflict: evaluate nothing before the refresh.
+    std::vector<waiter> refreshing;     ///< Served by the refresh under way.
+    std::vector<waiter> refresh_next;   ///< Came after it began: need another one.
+    std::vector<query_job_ptr> queries; ///< Wait for hydration.
+    std::size_t tasks = 0;              ///< Store tasks under way besides `reading`.
+
+    [[nodiscard]] auto commands() const -> std::size_t;
+    [[nodiscard]] auto idle() const -> bool;
+  };
+
+  class task;
+  class hydrate_task;
+  class refresh_task;
+  class lookup_task;
+  class replay_task;
+  class snapshot_task;
+
+  // aggregate_actor.cpp
+  auto work() -> pipeline&;
+  template <class Body>
+  void guarded(Body&& body);
+  void rest();
+  void retire();
+  void start_hydration();
+  void hydration_done(hydrate_task& finished);
+  void lose_state(const error& why);
+  void fail_everything(const error& failure);
+  void start(std::shared_ptr<task> job, const caf::actor& where);
+  [[nodiscard]] auto reader() const -> const caf::actor&;
+  [[nodiscard]] auto writer() const -> const caf::actor&;
+  [[nodiscard]] auto described() const -> std::string;
+  [[nodiscard]] auto expired(const command_job& job) const -> bool;
+
+  // aggregate_commands.cpp
+  void take(command_job_ptr job);
+  [[nodiscard]] auto join_twin(const command_job_ptr& job, const fingerprint& print) -> bool;
+  void pump();
+  void evaluate(pending command);
+  [[nodiscard]] auto evaluate_on(const hydrated& basis, pending& command) -> result<std::vector<emitted_event>>;
+  [[nodiscard]] auto extend_tentative(evaluated& next, std::vector<emitted_event> emitted) -> error;
+  void rebuild_tentative();
+  void conclude_without_events(evaluated outcome);
+  void send_commit();
+  void commit_done(const commit_job_ptr& finished);
+  [[nodiscard]] auto advance_committed(const std::vector<commit_unit>& units, std::size_t count) -> error;
+  void roll_back(std::deque<evaluated> failed, const error& failure);
+  [[nodiscard]] auto too_many_conflicts() const -> error;
+  void back_off(int conflicts);
+  void conclude(evaluated& finished, std::vector<event> events);
+  void refuse(pending& command, const error& failure);
+  void answer(pending& command, const command_answer& answer);
+
+  // aggregate_reads.cpp
+  void refresh_for(waiter who);
+  void start_refresh();
+  void refresh_done(refresh_task& finished);
+  void serve(waiter& who);
+  void note_landed(const event& row);
+  void look_up(pending command);
+  [[nodiscard]] auto found_before(const pending& command, lookup_task& finished) -> command_answer;
+  void lookup_done(lookup_task& finished);
+  void take(query_job_ptr query);
+  void answer_state(query_job& query);
+  void answer_call(query_job& query);
+  void store_snapshot(query_job_ptr query);
+
+  const aggregate_environment* const environment_;
+  const definition* const type_;
+  const aggregate_id id_;
+  hydrated committed_;  ///< Without a state: not hydrated.
+  std::unique_ptr<pipeline> work_;
+};
+
+}  // namespace maestro
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::retire_aggregate)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::aggregate_retired)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::aggregate_empty)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::resume_after_backoff)

@@ -1,0 +1,369 @@
+// The pipeline of one aggregate: commands are evaluated ahead of the commit under way, gathered, sent together, and
+// answered when the store has confirmed them; when it has not, what was built on sand is evaluated again, in order.
+#include <maestro/aggregates/aggregate_actor.hpp>
+#include <maestro/aggregates/aggregate_tasks.hpp>
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+namespace maestro {
+
+namespace {
+
+auto position(const hydrated& at) -> hydrated { return {nullptr, at.sequence, at.newest, 0, 0}; }
+
+}  // namespace
+
+auto aggregate_actor::pipeline::commands() const -> std::size_t {
+  return waiting.size() + gathered.size() + in_flight.size() + looking_up.size() + refreshing.size() +
+         refresh_next.size();
+}
+
+auto aggregate_actor::pipeline::idle() const -> bool {
+  return commands() == 0 && queries.empty() && !commit && !reading && !hold && tasks == 0;
+}
+
+void aggregate_actor::take(command_job_ptr job) {
+  auto& w = work();
+  const auto refuse_now = [&](error failure) { job->answer({std::move(failure), 0, 0, false, {}, {}}); };
+  if (w.commands() >= environment_->settings.max_commands_in_flight)
+    return refuse_now({errc::overloaded, described() + " has " + std::to_string(w.commands()) +
+                                             " commands in flight, its limit; try again later"});
+  if (expired(*job)) return refuse_now({errc::timed_out, "the command expired before it was evaluated"});
+
+  const auto& clock = *environment_->clock;
+  if (job->command_id.milliseconds() > clock.physical_milliseconds() + static_cast<std::uint64_t>(clock.max_drift().count()))
+    return refuse_now({errc::command_id_from_the_future,
+                       "the command id " + job->command_id.text() + " is further ahead of this node's clock than clock.max-drift allows"});
+
+  auto decoded = type_->decode_command(job->command, job->payload);
+  if (!decoded) return refuse_now(decoded.failure());
+  auto metadata = check_metadata(job->metadata);
+  if (!metadata) return refuse_now(metadata.failure());
+  job->metadata = std::move(*metadata);
+  auto print = command_fingerprint(job->command, job->payload);
+  if (!print) return refuse_now(print.failure());
+
+  if (!job->first_send && join_twin(job, *print)) return;
+  const bool look_up = !job->first_send;
+  w.waiting.push_back({std::move(job), std::move(*decoded), *print, 0, look_up, {}});
+  pump();
+}
+
+// An attempt at a command that is under way already shares its fate. True when `job` was taken care of.
+auto aggregate_actor::join_twin(const command_job_ptr& job, const fingerprint& print) -> bool {
+  auto& w = work();
+  const auto join = [&](pending& other) {
+    if (other.job->command_id != job->command_id) return false;
+    if (other.print == print) other.twins.push_back(job);
+    else
+      job->answer({{errc::command_id_reused, "the command id " + job->command_id.text() +
+                                                 " is in use for another command; make a new one"},
+                   0, 0, false, {}, {}});
+    return true;
+  };
+  const auto join_evaluated = [&](evaluated& other) { return join(other.origin); };
+  const auto join_waiter = [&](waiter& other) { return other.unconfirmed && join(other.unconfirmed->origin); };
+  return std::any_of(w.waiting.begin(), w.waiting.end(), join) ||
+         std::any_of(w.looking_up.begin(), w.looking_up.end(), join) ||
+         std::any_of(w.gathered.begin(), w.gathered.end(), join_evaluated) ||
+         std::any_of(w.in_flight.begin(), w.in_flight.end(), join_evaluated) ||
+         std::any_of(w.refreshing.begin(), w.refreshing.end(), join_waiter) ||
+         std::any_of(w.refresh_next.begin(), w.refresh_next.end(), join_waiter);
+}
+
+// Evaluates what waits, as far as the bounds allow, and sends what has gathered.
+void aggregate_actor::pump() {
+  auto& w = work();
+  if (!committed_.state) {
+    if (w.waiting.empty() && w.queries.empty() && w.refresh_next.empty()) return;
+    return start_hydration();
+  }
+  while (!w.hold && !w.waiting.empty() && w.gathered.size() < environment_->settings.max_commands_ahead) {
+    pending next = std::move(w.waiting.front());
+    w.waiting.pop_front();
+    if (expired(*next.job)) refuse(next, {errc::timed_out, "the command expired before it was evaluated"});
+    else if (next.look_up) look_up(std::move(next));
+    else evaluate(std::move(next));
+  }
+  send_commit();
+}
+
+void aggregate_actor::evaluate(pending command) {
+  auto& w = work();
+  const hydrated& basis = w.tentative ? *w.tentative : committed_;
+  evaluated next;
+  next.basis = position(basis);
+  auto emitted = evaluate_on(basis, command);
+  next.origin = std::move(command);
+  if (!emitted) {
+    next.rejection = emitted.failure();
+    return conclude_without_events(std::move(next));
+  }
+  if (!emitted->empty())
+    if (auto failure = extend_tentative(next, std::move(*emitted))) {
+      next.unit = {};
+      next.rejection = std::move(failure);
+      rebuild_tentative();
+      return conclude_without_events(std::move(next));
+    }
+  next.emitted = !emitted->empty();
+  if (next.origin.job->returns == return_mode::state) {
+    auto text = type_->encode_state(w.tentative ? w.tentative->state : committed_.state);
+    if (text) next.state_after = std::move(*text);
+  }
+  if (!next.emitted) return conclude_without_events(std::move(next));
+  w.gathered.push_back(std::move(next));
+}
+
+auto aggregate_actor::evaluate_on(const hydrated& basis, pending& command) -> result<std::vector<emitted_event>> {
+  const command_job& job = *command.job;
+  if (job.expect_sequence && *job.expect_sequence != basis.sequence)
+    return error{errc::wrong_sequence, described() + " is at sequence " + std::to_string(basis.sequence) +
+                                           ", the command expects " + std::to_string(*job.expect_sequence)};
+  maestro::context with;
+  with.aggregate_id = id_;
+  with.sequence = basis.sequence;
+  with.time = std::chrono::system_clock::time_point(
+      std::chrono::milliseconds(environment_->clock->physical_milliseconds()));
+  with.command_id = job.command_id;
+  with.metadata = job.metadata;
+  auto emitted = type_->eval(basis.state, command.command, with);
+  if (emitted && emitted->size() > static_cast<std::size_t>(max_sequence() - basis.sequence))
+    return error{errc::sequence_exhausted, described() + " is at sequence " + std::to_string(basis.sequence) +
+                                               " and cannot record " + std::to_string(emitted->size()) + " more events"};
+  return emitted;
+}
+
+// Stamps the events and applies them to the tentative state. After an error that state is unusable.
+auto aggregate_actor::extend_tentative(evaluated& next, std::vector<emitted_event> emitted) -> error {
+  auto& w = work();
+  if (!w.tentative) {
+    auto copy = type_->clone(committed_.state);
+    if (!copy) return copy.failure();
+    w.tentative = position(committed_);
+    w.tentative->state = std::move(*copy);
+  }
+  hydrated& at = *w.tentative;
+  const command_job& job = *next.origin.job;
+  const std::size_t count = emitted.size();
+  next.unit.projector = type_->projector();
+  next.unit.expires_at = job.expires_at;
+  next.unit.events.reserve(count);
+  for (auto& each : emitted) {
+    if (auto applied = type_->apply(at.state, each.type, each.value.get()); !applied)
+      return {applied.failure().code, "event \"" + std::string(each.type) + "\": " + applied.failure().message};
+    event& row = next.unit.events.emplace_back();
+    row.timestamp = environment_->clock->now_above(at.newest);
+    row.aggregate_id = id_;
+    row.sequence = at.sequence + 1;
+    row.aggregate_type = type_->type();
+    row.type = each.type;
+    row.body = std::move(each.body);
+    row.command_id = job.command_id;
+    row.metadata =
+        next.unit.events.size() == 1 ? first_event_metadata(job.metadata, count, next.origin.print) : job.metadata;
+    row.value = std::move(each.value);
+    at.newest = row.timestamp;
+    at.sequence = row.sequence;
+  }
+  return {};
+}
+
+// After a failed apply: the tentative state again, from the committed one and what is in flight and gathered.
+void aggregate_actor::rebuild_tentative() {
+  auto& w = work();
+  w.tentative.reset();
+  std::vector<const event*> ahead;
+  if (w.commit)  // The store reads the request, nobody writes it.
+    for (const auto& unit : w.commit->request.units)
+      for (const auto& row : unit.events) ahead.push_back(&row);
+  for (const auto& each : w.gathered)
+    for (const auto& row : each.unit.events) ahead.push_back(&row);
+  if (ahead.empty()) return;
+
+  auto copy = type_->clone(committed_.state);
+  bool whole = copy.has_value();
+  if (whole) {
+    w.tentative = position(committed_);
+    w.tentative->state = std::move(*copy);
+    for (const event* row : ahead)
+      if (whole && row->sequence > w.tentative->sequence) whole = enter(*w.tentative, *type_, *row).has_value();
+  }
+  if (whole) return;
+  // An apply that worked before does not any more. Evaluate nothing until the commit under way has returned.
+  w.tentative.reset();
+  w.hold = true;
+}
+
+// A rejection, or a command without events: answered once the state it rests on is confirmed.
+void aggregate_actor::conclude_without_events(evaluated outcome) {
+  auto& w = work();
+  if (w.tentative || w.commit) return w.gathered.push_back(std::move(outcome));
+  if (environment_->single_owner) return conclude(outcome, {});
+  refresh_for({std::move(outcome), nullptr});
+}
+
+void aggregate_actor::send_commit() {
+  auto& w = work();
+  if (w.commit || w.gathered.empty()) return;
+  auto job = std::make_shared<commit_job>();
+  job->request.aggregate_id = id_;
+  job->request.aggregate_type = type_->type();
+  job->request.predecessor = w.gathered.front().basis.newest;
+  for (auto& each : w.gathered)
+    if (each.emitted) job->request.units.push_back(std::move(each.unit));
+  w.in_flight = std::exchange(w.gathered, {});
+  w.commit = job;
+  job->reply_to = caf::actor_cast<caf::actor>(this);
+  send(writer(), std::move(job));
+}
+
+void aggregate_actor::commit_done(const commit_job_ptr& finished) {
+  auto& w = work();
+  w.commit.reset();
+  w.hold = false;
+  auto flight = std::exchange(w.in_flight, {});
+  auto& units = finished->request.units;
+  const auto& outcome = finished->outcome;
+  const error lost = advance_committed(units, outcome.committed);
+
+  std::size_t unit = 0;
+  auto next = flight.begin();
+  for (; next != flight.end(); ++next) {
+    if (next->emitted && unit == outcome.committed) break;
+    // What emitted nothing rests on the commits before it, which have just been confirmed.
+    conclude(*next, next->emitted ? std::move(units[unit++].events) : std::vector<event>{});
+  }
+  if (next != flight.end()) {
+    flight.erase(flight.begin(), next);
+    roll_back(std::move(flight), outcome.failure);
+  } else if (lost) {
+    roll_back({}, lost);
+  } else {
+    while (!w.gathered.empty() && !w.gathered.front().emitted) {
+      conclude(w.gathered.front(), {});
+      w.gathered.pop_front();
+    }
+    if (w.gathered.empty()) w.tentative.reset();
+  }
+  if (lost) lose_state(lost);
+  pump();
+}
+
+// Enters the first `count` units into the committed state.
+auto aggregate_actor::advance_committed(const std::vector<commit_unit>& units, std::size_t count) -> error {
+  auto& w = work();
+  if (!committed_.state) return {};
+  const bool nothing_ahead =
+      std::none_of(w.gathered.begin(), w.gathered.end(), [](const evaluated& each) { return each.emitted; });
+  if (count == units.size() && nothing_ahead && w.tentative && w.tentative->sequence > committed_.sequence) {
+    committed_ = std::move(*w.tentative);
+    w.tentative.reset();
+    return {};
+  }
+  for (std::size_t i = 0; i < count; ++i)
+    for (const event& row : units[i].events)
+      if (row.sequence > committed_.sequence)  // A refresh may have brought it already.
+        if (auto entered = enter(committed_, *type_, row); !entered) return entered.failure();
+  return {};
+}
+
+// The first of `failed` was refused with `failure`, and the rest, like all that is gathered, was built on it.
+void aggregate_actor::roll_back(std::deque<evaluated> failed, const error& failure) {
+  auto& w = work();
+  const bool conflict = failure.code == errc::retry_command;
+  const bool no_store = failure.code == errc::store_unavailable || failure.code == errc::in_doubt;
+  const error not_sent{errc::store_unavailable, "the store could not be reached; nothing was written"};
+  auto gathered = std::exchange(w.gathered, {});
+  w.tentative.reset();
+  int conflicts = 0;
+
+  std::deque<pending> again;
+  for (auto each = failed.begin(); each != failed.end(); ++each) {
+    if (no_store) {
+      refuse(each->origin, failure);
+    } else if (each != failed.begin()) {
+      again.push_back(std::move(each->origin));
+    } else if (!conflict) {
+      refuse(each->origin, failure);
+    } else if ((conflicts = ++each->origin.conflicts) > environment_->settings.max_retries) {
+      refuse(each->origin, too_many_conflicts());
+    } else {
+      again.push_back(std::move(each->origin));
+    }
+  }
+  for (auto& each : gathered) {
+    if (no_store) refuse(each.origin, not_sent);
+    else again.push_back(std::move(each.origin));
+  }
+  w.waiting.insert(w.waiting.begin(), std::make_move_iterator(again.begin()), std::make_move_iterator(again.end()));
+
+  // Nobody knows what the log holds now: read it before anything else is evaluated.
+  if (failure.code == errc::in_doubt) committed_ = {};
+  if (conflict) {
+    w.hold = true;
+    back_off(conflicts);
+  }
+}
+
+auto aggregate_actor::too_many_conflicts() const -> error {
+  return {errc::too_many_conflicts, described() + ": other writers were faster " +
+                                        std::to_string(environment_->settings.max_retries + 1) +
+                                        " times in a row; try again later"};
+}
+
+// The first retry goes at once; later ones wait, longer each time and never all at the same moment.
+void aggregate_actor::back_off(int conflicts) {
+  if (conflicts <= 1) return refresh_for({});
+  const auto& settings = environment_->settings;
+  auto pause = settings.retry_backoff * (1LL << std::min(conflicts - 2, 20));
+  pause = std::min<std::chrono::milliseconds>(pause, settings.max_retry_backoff);
+  thread_local std::minstd_rand random{std::random_device{}()};
+  std::uniform_int_distribution<std::chrono::milliseconds::rep> jitter(pause.count() / 2, pause.count());
+  delayed_send(this, std::chrono::milliseconds(jitter(random)), resume_after_backoff{});
+}
+
+// Answers a command whose basis is confirmed: accepted with `events`, or rejected.
+void aggregate_actor::conclude(evaluated& finished, std::vector<event> events) {
+  if (finished.rejection) return refuse(finished.origin, finished.rejection);
+  command_answer accepted;
+  if (!events.empty()) {
+    accepted.first = events.front().sequence;
+    accepted.last = events.back().sequence;
+  }
+  auto& command = finished.origin;
+  const bool wanted = command.job->returns == return_mode::events ||
+                      std::any_of(command.twins.begin(), command.twins.end(),
+                                  [](const auto& twin) { return twin->returns == return_mode::events; });
+  if (wanted) accepted.events = std::move(events);
+  accepted.state = std::move(finished.state_after);
+  answer(command, accepted);
+}
+
+void aggregate_actor::refuse(pending& command, const error& failure) {
+  if (failure.code != errc::timed_out || command.twins.empty()) return answer(command, {failure, 0, 0, false, {}, {}});
+  // One attempt expired, a later one at the same command may not have: it goes on alone.
+  command.job->answer({failure, 0, 0, false, {}, {}});
+  command.job = std::move(command.twins.front());
+  command.twins.erase(command.twins.begin());
+  command.look_up = true;
+  work().waiting.push_front(std::move(command));
+}
+
+// Answers every attempt at `command`.
+void aggregate_actor::answer(pending& command, const command_answer& answer) {
+  for (auto& twin : command.twins) {
+    if (!answer.failure && twin->returns == return_mode::state && answer.state.empty()) {
+      work().waiting.push_back({std::move(twin), command.command, command.print, 0, true, {}});
+      continue;
+    }
+    command_answer again = answer;
+    again.repeated = !answer.failure && answer.last > 0;
+    twin->answer(std::move(again));
+  }
+  command.job->answer(answer);
+}
+
+}  // namespace maestro

@@ -1,0 +1,226 @@
+// What one aggregate reads while it lives: refreshes by events, lookups of commands that may be in the log already, and the
+// questions of callers.
+#include <maestro/aggregates/aggregate_actor.hpp>
+#include <maestro/aggregates/aggregate_tasks.hpp>
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+namespace maestro {
+
+void aggregate_actor::refresh_for(waiter who) {
+  work().refresh_next.push_back(std::move(who));
+  start_refresh();
+}
+
+void aggregate_actor::start_refresh() {
+  auto& w = work();
+  if (w.reading || w.refresh_next.empty()) return;
+  if (!committed_.state) return start_hydration();
+  w.reading = true;
+  w.refreshing = std::exchange(w.refresh_next, {});
+  start(std::make_shared<refresh_task>(id_, committed_, environment_->settings.page_events), reader());
+}
+
+void aggregate_actor::refresh_done(refresh_task& finished) {
+  auto& w = work();
+  w.reading = false;
+  const auto ask_again = [&w] {
+    w.refresh_next.insert(w.refresh_next.begin(), std::make_move_iterator(w.refreshing.begin()),
+                          std::make_move_iterator(w.refreshing.end()));
+    w.refreshing.clear();
+  };
+  if (!finished.answer) {
+    fail_everything(finished.answer.failure());
+    return pump();
+  }
+  if (!committed_.state) {
+    ask_again();
+    return start_refresh();
+  }
+  const auto& rows = *finished.answer;
+  if (finished.base > 0 && (rows.empty() || rows.front().timestamp != finished.base_timestamp)) {
+    ask_again();
+    return lose_state({errc::internal_error, "the log no longer holds the event at sequence " +
+                                                 std::to_string(finished.base) + " that this node committed or read"});
+  }
+  for (const event& row : rows) {
+    if (row.sequence <= finished.base) continue;
+    if (!environment_->clock->merge(row.timestamp))
+      environment_->log->warn("{}: the event at sequence {} has a timestamp further ahead than clock.max-drift",
+                              described(), row.sequence);
+    note_landed(row);
+    if (row.sequence <= committed_.sequence) continue;
+    if (auto entered = enter(committed_, *type_, row); !entered) {
+      environment_->log->error("{}", to_string(entered.failure()));
+      committed_ = {};
+      return fail_everything(entered.failure());
+    }
+  }
+  if (rows.size() >= finished.limit) {
+    ask_again();
+  } else {
+    auto served = std::exchange(w.refreshing, {});
+    // From the back: what has to be evaluated again goes to the front of the queue, in the old order.
+    for (auto who = served.rbegin(); who != served.rend(); ++who) serve(*who);
+  }
+  start_refresh();
+  pump();
+}
+
+void aggregate_actor::serve(waiter& who) {
+  if (who.query && who.query->kind == query_kind::call) return answer_call(*who.query);
+  if (who.query) return answer_state(*who.query);
+  if (!who.unconfirmed) {
+    work().hold = false;
+    return;
+  }
+  pending& command = who.unconfirmed->origin;
+  if (who.unconfirmed->basis.sequence == committed_.sequence && !command.look_up)
+    return conclude(*who.unconfirmed, {});
+  if (++command.conflicts > environment_->settings.max_retries) return refuse(command, too_many_conflicts());
+  work().waiting.push_front(std::move(command));
+}
+
+// A row that this aggregate has not written itself: when its command is also pending here, the log knows the answer.
+void aggregate_actor::note_landed(const event& row) {
+  if (!row.command_id) return;
+  auto& w = work();
+  if (w.commit)
+    for (const auto& unit : w.commit->request.units)
+      for (const auto& mine : unit.events)
+        if (mine.timestamp == row.timestamp) return;
+  const auto note = [&row](pending& command) {
+    if (command.job->command_id == *row.command_id) command.look_up = true;
+  };
+  for (auto& command : w.waiting) note(command);
+  for (auto& each : w.gathered) note(each.origin);
+  for (auto& each : w.in_flight) note(each.origin);
+  for (auto* list : {&w.refreshing, &w.refresh_next})
+    for (auto& who : *list)
+      if (who.unconfirmed) note(who.unconfirmed->origin);
+}
+
+void aggregate_actor::look_up(pending command) {
+  auto& w = work();
+  const auto& clock = *environment_->clock;
+  const auto created = command.job->command_id.milliseconds();
+  const auto drift = static_cast<std::uint64_t>(clock.max_drift().count());
+  const auto not_before = timestamp::make(created > drift ? created - drift : 0, 0, 0);
+  // Where nobody else writes, an aggregate whose newest event is older than that cannot hold the command.
+  if (environment_->single_owner && committed_.newest < not_before) {
+    command.look_up = false;
+    w.waiting.push_front(std::move(command));
+    return;
+  }
+  ++w.tasks;
+  start(std::make_shared<lookup_task>(type_, command.job, not_before, environment_->settings.page_events), reader());
+  w.looking_up.push_back(std::move(command));
+}
+
+void aggregate_actor::lookup_done(lookup_task& finished) {
+  auto& w = work();
+  --w.tasks;
+  const auto found = std::find_if(w.looking_up.begin(), w.looking_up.end(),
+                                  [&finished](const pending& each) { return each.job == finished.job(); });
+  if (found == w.looking_up.end()) return;
+  pending command = std::move(*found);
+  w.looking_up.erase(found);
+  if (!finished.rows) {
+    refuse(command, finished.rows.failure());
+  } else if (finished.rows->empty()) {
+    command.look_up = false;
+    w.waiting.push_front(std::move(command));
+  } else {
+    const auto known = found_before(command, finished);
+    if (known.failure) refuse(command, known.failure);
+    else answer(command, known);
+  }
+  pump();
+}
+
+// The answer to a command that the log holds already.
+auto aggregate_actor::found_before(const pending& command, lookup_task& finished) -> command_answer {
+  command_answer known;
+  auto& rows = *finished.rows;
+  const auto print = read_fingerprint(rows.front().metadata);
+  if (print && *print != command.print) {
+    known.failure = {errc::command_id_reused, "the command id " + command.job->command_id.text() +
+                                                  " was used for another command at sequence " +
+                                                  std::to_string(rows.front().sequence) + "; make a new one"};
+    return known;
+  }
+  known.first = rows.front().sequence;
+  known.last = rows.back().sequence;
+  known.repeated = true;
+  known.state = std::move(finished.state_after);
+  known.events = std::move(rows);
+  return known;
+}
+
+void aggregate_actor::take(query_job_ptr query) {
+  auto& w = work();
+  if (query->kind == query_kind::replay) {
+    ++w.tasks;
+    return start(std::make_shared<replay_task>(type_, std::move(query), environment_->settings.page_events), reader());
+  }
+  if (!committed_.state) {
+    w.queries.push_back(std::move(query));
+    return start_hydration();
+  }
+  const bool current = environment_->single_owner;
+  const bool far_enough = committed_.sequence >= query->at_least;
+  switch (query->kind) {
+    case query_kind::snapshot: return store_snapshot(std::move(query));
+    case query_kind::call: return current ? answer_call(*query) : refresh_for({std::nullopt, std::move(query)});
+    case query_kind::get:
+      if (current || far_enough) return answer_state(*query);
+      return refresh_for({std::nullopt, std::move(query)});
+    default: return current ? answer_state(*query) : refresh_for({std::nullopt, std::move(query)});
+  }
+}
+
+void aggregate_actor::answer_state(query_job& query) {
+  query_answer answer;
+  answer.sequence = committed_.sequence;
+  if (committed_.sequence < query.at_least) {
+    answer.failure = {errc::sequence_not_reached, described() + " is at sequence " +
+                                                      std::to_string(committed_.sequence) + ", not yet at " +
+                                                      std::to_string(query.at_least)};
+  } else {
+    auto text = type_->encode_state(committed_.state);
+    if (text) answer.state = std::move(*text);
+    else answer.failure = {errc::internal_error, described() + ": the state cannot be shown: " + text.failure().message};
+  }
+  query.answer(std::move(answer));
+}
+
+void aggregate_actor::answer_call(query_job& query) {
+  if (committed_.sequence < query.at_least) return answer_state(query);
+  query_answer answer;
+  answer.sequence = committed_.sequence;
+  auto reply = type_->call(committed_.state, query.name, query.payload);
+  if (reply) answer.state = std::move(*reply);
+  else answer.failure = reply.failure();
+  query.answer(std::move(answer));
+}
+
+void aggregate_actor::store_snapshot(query_job_ptr query) {
+  if (committed_.sequence == 0) return query->answer({});
+  auto body = type_->prepare_snapshot(committed_.state);
+  if (!body)
+    return query->answer({{errc::internal_error, described() + ": no snapshot can be made: " + body.failure().message},
+                          committed_.sequence,
+                          {}});
+  snapshot stored;
+  stored.aggregate_id = id_;
+  stored.sequence = stored.version_sequence = committed_.sequence;
+  stored.aggregate_type = type_->type();
+  stored.body = std::move(*body);
+  stored.version = type_->snapshot_version();
+  ++work().tasks;
+  start(std::make_shared<snapshot_task>(std::move(query), std::move(stored)), writer());
+}
+
+}  // namespace maestro

@@ -1,0 +1,121 @@
+// What an aggregate's actor asks of a store connection. Each runs on a store thread, then comes back to the actor and hands
+// itself to the member that goes on. Part of aggregate_actor's implementation.
+#pragma once
+
+#include <maestro/aggregates/aggregate_actor.hpp>
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace maestro {
+
+class aggregate_actor::task : public store_task {
+ public:
+  virtual void deliver(aggregate_actor& to) = 0;
+};
+
+/// Reads the whole aggregate.
+class aggregate_actor::hydrate_task final : public task {
+ public:
+  hydrate_task(const definition* type, const aggregate_id& id, std::size_t page_events)
+      : type_(type), id_(id), page_events_(page_events) {}
+  void run(store& with) override { answer = hydrate(with, *type_, id_, max_sequence(), page_events_); }
+  void deliver(aggregate_actor& to) override { to.hydration_done(*this); }
+
+  result<hydrated> answer = error{errc::internal_error, "hydration did not run"};
+
+ private:
+  const definition* type_;
+  aggregate_id id_;
+  std::size_t page_events_;
+};
+
+/// Reads what follows `base`, and the event at `base` itself, which must still be the one we know.
+class aggregate_actor::refresh_task final : public task {
+ public:
+  refresh_task(const aggregate_id& id, const hydrated& known, std::size_t page_events)
+      : base(known.sequence), base_timestamp(known.newest), limit(page_events + 1), id_(id) {}
+  void run(store& with) override {
+    answer = with.get_events(id_, {base > 0 ? base - 1 : 0, max_sequence(), limit});
+  }
+  void deliver(aggregate_actor& to) override { to.refresh_done(*this); }
+
+  const sequence_number base;
+  const timestamp base_timestamp;
+  const std::size_t limit;
+  result<std::vector<event>> answer = error{errc::internal_error, "refresh did not run"};
+
+ private:
+  aggregate_id id_;
+};
+
+/// Searches the log for a command that may have been committed before.
+class aggregate_actor::lookup_task final : public task {
+ public:
+  lookup_task(const definition* type, const command_job_ptr& job, const timestamp& not_before, std::size_t page_events)
+      : job_(job), type_(type), not_before_(not_before), page_events_(page_events) {}
+  void run(store& with) override {
+    rows = with.find_command(job_->aggregate_id, job_->command_id, not_before_);
+    if (!rows || rows->empty() || job_->returns != return_mode::state) return;
+    auto then = hydrate(with, *type_, job_->aggregate_id, rows->back().sequence, page_events_);
+    auto text = then ? type_->encode_state(then->state) : result<std::string>(then.failure());
+    if (text) state_after = std::move(*text);
+    else rows = text.failure();
+  }
+  void deliver(aggregate_actor& to) override { to.lookup_done(*this); }
+  [[nodiscard]] auto job() const -> const command_job_ptr& { return job_; }
+
+  result<std::vector<event>> rows = error{errc::internal_error, "lookup did not run"};
+  std::string state_after;
+
+ private:
+  command_job_ptr job_;
+  const definition* type_;
+  timestamp not_before_;
+  std::size_t page_events_;
+};
+
+/// Builds the state at a past sequence and answers with it.
+class aggregate_actor::replay_task final : public task {
+ public:
+  replay_task(const definition* type, query_job_ptr query, std::size_t page_events)
+      : query_(std::move(query)), type_(type), page_events_(page_events) {}
+  void run(store& with) override {
+    query_answer answer;
+    auto then = hydrate(with, *type_, query_->aggregate_id, query_->up_to, page_events_);
+    auto text = then ? type_->encode_state(then->state) : result<std::string>(then.failure());
+    if (text) {
+      answer.sequence = then->sequence;
+      answer.state = std::move(*text);
+    } else {
+      answer.failure = text.failure();
+    }
+    query_->answer(std::move(answer));
+  }
+  void deliver(aggregate_actor& to) override { --to.work().tasks; }
+
+ private:
+  query_job_ptr query_;
+  const definition* type_;
+  std::size_t page_events_;
+};
+
+/// Stores a snapshot and answers.
+class aggregate_actor::snapshot_task final : public task {
+ public:
+  snapshot_task(query_job_ptr query, snapshot body) : query_(std::move(query)), snapshot_(std::move(body)) {}
+  void run(store& with) override {
+    query_answer answer;
+    answer.sequence = snapshot_.sequence;
+    if (auto stored = with.commit_snapshot(snapshot_); !stored) answer.failure = stored.failure();
+    query_->answer(std::move(answer));
+  }
+  void deliver(aggregate_actor& to) override { --to.work().tasks; }
+
+ private:
+  query_job_ptr query_;
+  snapshot snapshot_;
+};
+
+}  // namespace maestro

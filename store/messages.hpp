@@ -1,0 +1,44 @@
+// What is sent to the store's actors and back. Local messages: shared pointers, handed over and handed back, so that nothing
+// is copied and the sender finds its own object again.
+#pragma once
+
+#include <maestro/store/store.hpp>
+
+#include <caf/actor.hpp>
+#include <caf/actor_cast.hpp>
+#include <caf/allowed_unsafe_message_type.hpp>
+
+#include <memory>
+
+namespace maestro {
+
+/// A commit request on its way through the store actor. `reply_to` gets the same pointer back with `outcome` filled in; it
+/// may only be touched by whoever holds it last.
+struct commit_job {
+  commit_request request;
+  commit_outcome outcome;
+  caf::actor reply_to;
+};
+using commit_job_ptr = std::shared_ptr<commit_job>;
+
+/// Any other work on a store connection: hydration, a lookup, a snapshot. `run` is called once on a store thread and must
+/// not throw; then `reply_to`, unless empty, gets the same pointer back.
+class store_task {
+ public:
+  virtual ~store_task() = default;
+  virtual void run(store& with) = 0;
+  caf::actor reply_to;
+};
+using store_task_ptr = std::shared_ptr<store_task>;
+
+/// Tells the store's actors to finish what they hold and end; sent once, at the node's end.
+struct store_stop {};
+/// A store actor's note to itself: commit what has gathered.
+struct store_flush {};
+
+}  // namespace maestro
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::commit_job_ptr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::store_task_ptr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::store_stop)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::store_flush)

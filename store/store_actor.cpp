@@ -1,0 +1,112 @@
+#include <maestro/store/store_actor.hpp>
+
+#include <caf/send.hpp>
+
+#include <exception>
+#include <utility>
+
+namespace maestro {
+
+namespace {
+
+void hand_back(const commit_job_ptr& job) {
+  // The handle moves out first: the receiver may hold the job longer than it holds itself.
+  caf::actor to = std::move(job->reply_to);
+  job->reply_to = nullptr;
+  if (to) caf::anon_send(to, job);
+}
+
+void run_task(const store_task_ptr& task, store& connection) {
+  task->run(connection);
+  caf::actor to = std::move(task->reply_to);
+  task->reply_to = nullptr;
+  if (to) caf::anon_send(to, task);
+}
+
+}  // namespace
+
+store_writer::store_writer(caf::actor_config& config, std::unique_ptr<store> connection, store_actor_settings settings)
+    : caf::event_based_actor(config), connection_(std::move(connection)), settings_(settings) {}
+
+auto store_writer::make_behavior() -> caf::behavior {
+  return {
+      [this](commit_job_ptr& job) { gather(std::move(job)); },
+      [this](store_task_ptr& task) {
+        tasks_.push_back(std::move(task));
+        request_flush();
+      },
+      [this](store_flush) { flush(); },
+      [this](store_stop) { stop(); },
+  };
+}
+
+// The flush goes to the end of our own mailbox: all that is queued there already joins the batch.
+void store_writer::request_flush() {
+  if (std::exchange(flush_sent_, true)) return;
+  send(this, store_flush{});
+}
+
+void store_writer::gather(commit_job_ptr job) {
+  pending_.push_back(std::move(job));
+  request_flush();
+}
+
+void store_writer::flush() {
+  flush_sent_ = false;
+  if (!doubtful_.empty()) commit(std::exchange(doubtful_, {}));
+
+  auto waiting = std::exchange(pending_, {});
+  for (std::size_t next = 0; next < waiting.size();) {
+    std::vector<commit_job_ptr> batch;
+    std::size_t units = 0;
+    while (next < waiting.size() && (batch.empty() || units + waiting[next]->request.units.size() <= settings_.max_batch_commands)) {
+      units += waiting[next]->request.units.size();
+      batch.push_back(std::move(waiting[next++]));
+    }
+    commit(std::move(batch));
+  }
+
+  for (auto& task : std::exchange(tasks_, {})) run_task(task, *connection_);
+
+  if (!doubtful_.empty() && !std::exchange(flush_sent_, true))
+    delayed_send(this, settings_.settle_interval, store_flush{});
+}
+
+void store_writer::commit(std::vector<commit_job_ptr> batch) {
+  std::vector<const commit_request*> requests;
+  requests.reserve(batch.size());
+  for (const auto& job : batch) requests.push_back(&job->request);
+  auto outcomes = connection_->commit_all(requests);
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    batch[i]->outcome = std::move(outcomes[i]);
+    if (batch[i]->outcome.failure.code == errc::in_doubt) doubtful_.push_back(std::move(batch[i]));
+    else hand_back(batch[i]);
+  }
+}
+
+void store_writer::stop() {
+  flush();
+  for (auto& job : std::exchange(doubtful_, {})) hand_back(job);
+  quit();
+}
+
+store_reader::store_reader(caf::actor_config& config, std::unique_ptr<store> connection)
+    : caf::event_based_actor(config), connection_(std::move(connection)) {}
+
+auto store_reader::make_behavior() -> caf::behavior {
+  return {
+      [this](store_task_ptr& task) { run_task(task, *connection_); },
+      [this](store_stop) { quit(); },
+  };
+}
+
+auto spawn_store_writer(caf::actor_system& system, std::unique_ptr<store> connection, store_actor_settings settings)
+    -> caf::actor {
+  return caf::actor_cast<caf::actor>(system.spawn<store_writer, caf::detached>(std::move(connection), settings));
+}
+
+auto spawn_store_reader(caf::actor_system& system, std::unique_ptr<store> connection) -> caf::actor {
+  return caf::actor_cast<caf::actor>(system.spawn<store_reader, caf::detached>(std::move(connection)));
+}
+
+}  // namespace maestro

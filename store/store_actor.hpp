@@ -1,0 +1,63 @@
+// The store's actors: each owns one connection and a thread of its own. The writer gathers commits while a transaction
+// runs and commits them together; readers serve everything else, and never wait behind a commit.
+#pragma once
+
+#include <maestro/store/messages.hpp>
+
+#include <caf/actor_system.hpp>
+#include <caf/event_based_actor.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+namespace maestro {
+
+struct store_actor_settings {
+  std::size_t max_batch_commands = 256;  ///< At most this many units go into one `commit_all`.
+  /// How long the writer waits before it submits commits again whose outcome is in doubt.
+  std::chrono::milliseconds settle_interval{500};
+};
+
+/// Commits what `commit_job`s bring, in batches; answers every job exactly once. A job whose outcome is in doubt stays here and
+/// is submitted again, before anything else of its aggregate, until the store says what became of it: only the store ends
+/// a commit. Also runs `store_task`s (snapshots), after the commits that were there first. On `store_stop` it commits what is
+/// pending, answers what is still in doubt as in doubt, and ends.
+class store_writer : public caf::event_based_actor {
+ public:
+  store_writer(caf::actor_config& config, std::unique_ptr<store> connection, store_actor_settings settings);
+  auto make_behavior() -> caf::behavior override;
+
+ private:
+  void gather(commit_job_ptr job);
+  void flush();
+  void commit(std::vector<commit_job_ptr> batch);
+  void request_flush();
+  void stop();
+
+  const std::unique_ptr<store> connection_;
+  const store_actor_settings settings_;
+  std::vector<commit_job_ptr> pending_;
+  std::vector<commit_job_ptr> doubtful_;
+  std::vector<store_task_ptr> tasks_;
+  bool flush_sent_ = false;
+};
+
+/// Runs `store_task`s one after the other.
+class store_reader : public caf::event_based_actor {
+ public:
+  store_reader(caf::actor_config& config, std::unique_ptr<store> connection);
+  auto make_behavior() -> caf::behavior override;
+
+ private:
+  const std::unique_ptr<store> connection_;
+};
+
+/// Starts a writer on its own thread.
+[[nodiscard]] auto spawn_store_writer(caf::actor_system& system, std::unique_ptr<store> connection,
+                                      store_actor_settings settings = {}) -> caf::actor;
+/// Starts a reader on its own thread.
+[[nodiscard]] auto spawn_store_reader(caf::actor_system& system, std::unique_ptr<store> connection) -> caf::actor;
+
+}  // namespace maestro
