@@ -1,0 +1,168 @@
+// What the table is used for: a configuration file read into the settings, the settings written as one, CAF configured.
+#include <maestro/runtime/config_file.hpp>
+#include <maestro/runtime/setting_table.hpp>
+#include <maestro/runtime/settings.hpp>
+
+#include <caf/actor_system_config.hpp>
+#include <caf/atom.hpp>
+#include <caf/config.hpp>
+#include <caf/timespan.hpp>
+
+#include <algorithm>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <variant>
+
+namespace maestro {
+
+namespace {
+
+auto is_group(std::string_view key) -> bool {
+  const auto prefix = std::string(key) + '.';
+  return std::ranges::any_of(setting_table(), [&](const setting& row) { return row.key.starts_with(prefix); });
+}
+
+// What is wrong with an entry of a file, or nothing. Values of a store's URI are never repeated.
+auto apply_entry(node_settings& settings, const config_entry& entry) -> std::optional<std::string> {
+  const auto* row = find_setting(entry.key);
+  if (row == nullptr) {
+    if (is_group(entry.key)) {
+      if (entry.kind == config_kind::group) return std::nullopt;
+      return entry.key + " is a group of settings, it takes no value of its own";
+    }
+    const auto nearest = nearest_key(entry.key);
+    return "there is no setting " + entry.key + (nearest ? "; did you mean " + std::string(*nearest) + "?" : "");
+  }
+  const auto key = std::string(row->key);
+  const auto wrong = key + " must be " + expected_type(*row) + ", not ";
+  node_settings defaults;
+  const bool is_text = std::holds_alternative<std::string*>(row->target(defaults));
+  switch (entry.kind) {
+    case config_kind::group:
+      return wrong + "a group";
+    case config_kind::list:
+      return wrong + "a list";
+    case config_kind::word:
+      if (is_text) {
+        return wrong + (row->key == "maestro.store.uri" ? "a bare word" : describe_word(entry.text)) +
+               ": put it in double quotes";
+      }
+      break;
+    case config_kind::text:
+      break;
+  }
+  const auto problem = assign(*row, settings, entry.text, entry.kind == config_kind::text);
+  if (problem) return key + ' ' + *problem;
+  return std::nullopt;
+}
+
+auto is_loopback(std::string_view host) -> bool {
+  if (host == "localhost" || host == "::1") return true;
+  // Only the plain form: a name such as 127.example.org is not loopback.
+  return host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos &&
+         std::ranges::count(host, '.') == 3;
+}
+
+constexpr std::string_view our_prefix = "maestro.";
+
+// The group that a key stands in: everything before its last dot.
+auto group_of(const setting& row) -> std::string_view {
+  return row.key.substr(0, row.key.rfind('.'));
+}
+
+auto render_group(std::string_view group, std::string_view name, const std::string& indent,
+                  const node_settings& settings) -> std::string {
+  std::string text = indent + std::string(name) + " {\n";
+  for (const auto& row : setting_table()) {
+    if (group_of(row) != group) continue;
+    text += indent + "  # " + std::string(row.meaning) + '\n';
+    text += indent + "  " + std::string(row.key.substr(group.size() + 1)) + " = " + render_value(row, settings) + '\n';
+  }
+  return text + indent + "}\n";
+}
+
+}  // namespace
+
+auto set_setting(node_settings& settings, std::string_view key, std::string_view value) -> result<void> {
+  const auto* row = find_setting("maestro." + std::string(key));
+  if (row == nullptr) row = find_setting(key);
+  if (row == nullptr) {
+    const auto nearest = nearest_key(key);
+    return error{errc::invalid_setting, "there is no setting " + std::string(key) +
+                                            (nearest ? "; did you mean " + std::string(*nearest) + "?" : "")};
+  }
+  if (auto problem = assign(*row, settings, value, false)) {
+    return error{errc::invalid_setting, std::string(row->key) + ' ' + *problem};
+  }
+  return {};
+}
+
+auto load_config_file(node_settings& settings, const std::string& path) -> result<void> {
+  auto entries = read_config_file(path);
+  if (!entries) return std::move(entries).failure();
+  for (const auto& entry : *entries) {
+    if (auto problem = apply_entry(settings, entry)) {
+      return error{errc::invalid_setting, path + ':' + std::to_string(entry.line) + ": " + *problem};
+    }
+  }
+  return {};
+}
+
+auto check_settings(const node_settings& settings) -> result<void> {
+  if (!is_loopback(settings.host) && !settings.insecure_listen) {
+    return error{errc::invalid_setting,
+                 "maestro.node.host is " + settings.host +
+                     ", which is not loopback, and this release has no TLS: listen on 127.0.0.1 and use a tunnel (ssh, "
+                     "WireGuard), or set maestro.node.insecure-listen = true where everyone on the network is trusted"};
+  }
+  return {};
+}
+
+auto render_settings(const node_settings& settings) -> std::string {
+  std::string ours;
+  std::string of_caf;
+  std::string_view last;
+  for (const auto& row : setting_table()) {
+    const auto group = group_of(row);
+    if (group == last) continue;
+    last = group;
+    if (group.starts_with(our_prefix)) {
+      ours += (ours.empty() ? "" : "\n") + render_group(group, group.substr(our_prefix.size()), "  ", settings);
+    } else {
+      of_caf += '\n' + render_group(group, group, "", settings);
+    }
+  }
+  return "# All settings of a node, in CAF's configuration format. On the command line, maestro.store.uri is "
+         "--store.uri=VALUE,\n"
+         "# scheduler.policy is --scheduler.policy=VALUE, and so on; the command line beats this file.\n\n"
+         "maestro {\n" +
+         ours + "}\n" + of_caf;
+}
+
+auto setting_keys() -> std::vector<std::string> {
+  std::vector<std::string> keys;
+  for (const auto& row : setting_table()) keys.emplace_back(row.key);
+  return keys;
+}
+
+void configure_caf(caf::actor_system_config& config, const caf_settings& settings) {
+#if CAF_VERSION < 1800
+  const std::string prefix;
+  const auto word = [](const std::string& text) { return caf::atom_from_string(text); };
+#else
+  const std::string prefix = "caf.";
+  const auto word = [](const std::string& text) { return text; };
+#endif
+  const auto threads = settings.max_threads != 0 ? settings.max_threads : std::thread::hardware_concurrency();
+  config.set(prefix + "scheduler.policy", word(settings.scheduler_policy));
+  config.set(prefix + "scheduler.max-threads", std::max<std::size_t>(threads, 1));
+  config.set(prefix + "middleman.heartbeat-interval", caf::timespan(settings.heartbeat_interval));
+  config.set(prefix + "middleman.connection-timeout", caf::timespan(settings.connection_timeout));
+  config.set(prefix + "middleman.max-consecutive-reads", settings.max_consecutive_reads);
+  config.set(prefix + "middleman.workers", settings.middleman_workers);
+  config.set(prefix + "logger.file-verbosity", word(settings.log_verbosity));
+  config.set(prefix + "logger.file-name", settings.log_file);
+}
+
+}  // namespace maestro
