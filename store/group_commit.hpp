@@ -37,8 +37,9 @@ struct write_outcome {
 
 /// What the log says about one unit.
 struct unit_status {
-  bool stored = false;     ///< Every event of the unit is there, with its timestamp.
-  timestamp newest;        ///< The aggregate's newest event; none (zero) when it has none.
+  bool stored = false;           ///< Every event of the unit is there, with its timestamp.
+  bool timestamp_taken = false;  ///< A timestamp of the unit is on another event.
+  timestamp newest;              ///< The aggregate's newest event; none (zero) when it has none.
   sequence_number newest_sequence = 0;
 };
 
@@ -49,10 +50,12 @@ class batch_writer {
 
   /// Writes all units and their projections in one transaction, in the order given: aggregates by id, the units of one
   /// aggregate together and in sequence. Checks the predecessor of each aggregate's first unit: it must be there (and, by the
-  /// sequence index, be the newest). Writes nothing unless it can write every row.
+  /// sequence index, be the newest). Writes nothing unless it can write every row. Events go before projections, so that
+  /// `failed` also tells that no event of these units was there. After an answer of `in_doubt` every later answer other than
+  /// `in_doubt` and `unavailable` tells that the doubtful transaction is over, one way or the other.
   [[nodiscard]] virtual auto write(std::span<const write_unit> units) -> write_outcome = 0;
 
-  /// Looks each unit up. Must see everything that was committed before the call.
+  /// Looks each unit up, all at one moment. Must see everything that was committed before the call.
   [[nodiscard]] virtual auto inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> = 0;
 };
 

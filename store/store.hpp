@@ -33,9 +33,11 @@ struct commit_unit {
 /// Units of one aggregate, in order: each builds on the one before it, the first on the predecessor.
 struct commit_request {
   maestro::aggregate_id aggregate_id;
-  std::string aggregate_type;
+  std::string aggregate_type;  ///< The same as that of each event.
   timestamp predecessor;  ///< The timestamp of the event just before the first one here; none (zero) when that is sequence 1.
   std::vector<commit_unit> units;
+  /// An earlier submission of these units ended `in_doubt`: they may have been written, or not.
+  bool in_doubt = false;
 };
 
 /// What became of a request: `committed` units from the front are durable, the next one failed with `failure`, nothing of
@@ -73,7 +75,7 @@ class store {
   /// timestamp exists: evaluate again), `projection_failed`, `invalid_event` (not one aggregate's consecutive events, or a
   /// value that the database refuses), `timed_out` (expired before it was sent), `store_unavailable` (certainly not
   /// written), `in_doubt` (the connection was lost while committing and could not be restored: submit the same request again,
-  /// before anything else for that aggregate).
+  /// marked `in_doubt`, before anything else for that aggregate).
   [[nodiscard]] virtual auto commit_all(std::span<const commit_request* const> requests)
       -> std::vector<commit_outcome> = 0;
 

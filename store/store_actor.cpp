@@ -79,8 +79,12 @@ void store_writer::commit(std::vector<commit_job_ptr> batch) {
   auto outcomes = connection_->commit_all(requests);
   for (std::size_t i = 0; i < batch.size(); ++i) {
     batch[i]->outcome = std::move(outcomes[i]);
-    if (batch[i]->outcome.failure.code == errc::in_doubt) doubtful_.push_back(std::move(batch[i]));
-    else hand_back(batch[i]);
+    if (batch[i]->outcome.failure.code == errc::in_doubt) {
+      batch[i]->request.in_doubt = true;
+      doubtful_.push_back(std::move(batch[i]));
+    } else {
+      hand_back(batch[i]);
+    }
   }
 }
 

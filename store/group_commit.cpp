@@ -1,0 +1,304 @@
+#include <maestro/store/group_commit.hpp>
+
+#include <maestro/store/event_check.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+#include <chrono>
+#include <random>
+#include <thread>
+#include <utility>
+
+namespace maestro {
+
+namespace {
+
+using steady_clock = std::chrono::steady_clock;
+
+// So many units of one batch may fail, one after the other, before the batch is cut in halves instead.
+constexpr int max_failures_before_halving = 4;
+
+// How far one request has come: its units in [committed, end) are still to be written.
+struct progress {
+  const commit_request* request = nullptr;
+  std::size_t committed = 0;
+  std::size_t end = 0;
+  std::size_t doubtful = 0;  // Units before this one may have been written by an attempt whose outcome is not known.
+  bool parked = false;       // Meets a lock: left aside until the others are through.
+  error failure;             // Of the unit at `end`, when that is not the number of units.
+
+  [[nodiscard]] auto open() const -> bool { return committed < end; }
+
+  // Unit `index` fails, and with it all later ones. Earlier ones are still to be written.
+  void cut(std::size_t index, error why) {
+    end = index;
+    failure = std::move(why);
+  }
+};
+
+struct pending_unit {
+  progress* of = nullptr;
+  std::size_t index = 0;
+
+  [[nodiscard]] auto get() const -> const commit_unit& { return of->request->units[index]; }
+  [[nodiscard]] auto wanted() const -> bool { return !of->parked && index >= of->committed && index < of->end; }
+};
+using batch = std::vector<pending_unit>;
+
+auto size_in_bytes(const commit_unit& unit) -> std::size_t {
+  std::size_t bytes = 0;
+  for (const auto& event : unit.events) bytes += event.body.size() + event.metadata.size();
+  return bytes;
+}
+
+auto as_write_units(const batch& units) -> std::vector<write_unit> {
+  std::vector<write_unit> writes;
+  writes.reserve(units.size());
+  for (const auto& pending : units) {
+    const auto& request = *pending.of->request;
+    write_unit write{&request, &pending.get(), {}};
+    if (write.unit->events.front().sequence > 1)
+      write.predecessor =
+          pending.index == 0 ? request.predecessor : request.units[pending.index - 1].events.back().timestamp;
+    writes.push_back(write);
+  }
+  return writes;
+}
+
+// One call of group_commit.
+class committer {
+ public:
+  committer(batch_writer& writer, std::span<const commit_request* const> requests, const store_settings& settings,
+            const std::function<std::uint64_t()>& wall_clock)
+      : writer_(writer), settings_(settings), wall_clock_(wall_clock), requests_(requests.size()) {
+    std::size_t units = 0;
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      requests_[i].request = requests[i];
+      requests_[i].doubtful = requests[i]->in_doubt ? requests[i]->units.size() : 0;
+      check(requests_[i]);
+      in_order_.push_back(&requests_[i]);
+      units += requests[i]->units.size();
+    }
+    std::stable_sort(in_order_.begin(), in_order_.end(), [](const progress* left, const progress* right) {
+      return left->request->aggregate_id < right->request->aggregate_id;
+    });
+    max_stalled_ = settings.max_retries + static_cast<int>(std::bit_width(units));
+  }
+
+  auto run() -> std::vector<commit_outcome> {
+    for (int round = 0;; ++round) {
+      for (auto& slice : slices()) commit(std::move(slice));
+      const bool parked = std::any_of(in_order_.begin(), in_order_.end(), [](auto* request) { return request->parked; });
+      if (!parked || given_up_ || round == settings_.max_retries) break;
+      for (auto* request : in_order_) request->parked = false;
+      pause(round);
+    }
+    return outcomes();
+  }
+
+ private:
+  void check(progress& of) const {
+    sequence_number next = 0;
+    timestamp last;
+    for (const auto& unit : of.request->units) {
+      if (auto checked = check_unit(*of.request, unit, next, last, settings_.max_batch_bytes); !checked) {
+        of.cut(of.end, checked.failure());
+        return;
+      }
+      // After the largest sequence comes none: the check refuses what follows.
+      next = unit.events.back().sequence == max_sequence() ? -1 : unit.events.back().sequence + 1;
+      last = unit.events.back().timestamp;
+      ++of.end;
+    }
+  }
+
+  // All open units, in the order they are written, in pieces that respect the bounds of a transaction.
+  [[nodiscard]] auto slices() const -> std::vector<batch> {
+    std::vector<batch> slices;
+    std::size_t events = 0;
+    std::size_t bytes = 0;
+    for (auto* request : in_order_)
+      for (std::size_t index = request->committed; index < request->end; ++index) {
+        const auto& unit = request->request->units[index];
+        events += unit.events.size();
+        bytes += size_in_bytes(unit);
+        if (slices.empty() || events > settings_.max_batch_events || bytes > settings_.max_batch_bytes) {
+          slices.emplace_back();
+          events = unit.events.size();
+          bytes = size_in_bytes(unit);
+        }
+        slices.back().push_back({request, index});
+      }
+    return slices;
+  }
+
+  // Writes `units`, in as many transactions as it takes. When it returns, each is committed, failed, parked, or given up.
+  void commit(batch units) {
+    int failures = 0;
+    int fruitless = 0;
+    while (keep_wanted(units)) {
+      const auto writes = as_write_units(units);
+      write_outcome outcome = writer_.write(writes);
+      switch (outcome.status) {
+        case write_status::committed:
+          answered();
+          for (const auto& unit : units) unit.of->committed = unit.index + 1;
+          return;
+
+        case write_status::failed:
+          answered();
+          if (units.size() == 1) outcome.culprit = 0;
+          if (outcome.culprit) refuse(units.at(*outcome.culprit), std::move(outcome.failure));
+          if (!outcome.culprit || ++failures == max_failures_before_halving) return commit_halves(std::move(units));
+          break;
+
+        case write_status::conflict:
+          if (look(units, writes)) break;
+          if (units.size() > 1) return commit_halves(std::move(units));
+          // The log shows no reason, and still refuses: only another evaluation can help.
+          if (++fruitless > settings_.max_retries)
+            units.front().of->cut(units.front().index, {errc::retry_command, "the log refuses the events"});
+          else pause(fruitless);
+          break;
+
+        case write_status::contention:
+          trouble_ = {errc::store_unavailable, "another transaction holds what this one needs, it can be tried again: " +
+                                                   outcome.failure.message};
+          lost_since_.reset();
+          // Locks on single rows leave something to commit in between; a lock on everything does not.
+          if (++stalled_ > max_stalled_) given_up_ = true;
+          else if (units.size() == 1) units.front().of->parked = true;
+          else return commit_halves(std::move(units));
+          break;
+
+        case write_status::in_doubt:
+          for (const auto& unit : units) unit.of->doubtful = std::max(unit.of->doubtful, unit.index + 1);
+          [[fallthrough]];
+        case write_status::unavailable:
+          wait_for_store(std::move(outcome.failure));
+          break;
+      }
+    }
+  }
+
+  void commit_halves(batch units) {
+    if (stalled_ > 0) pause(0);
+    const auto middle = units.begin() + static_cast<std::ptrdiff_t>(units.size() / 2);
+    commit({units.begin(), middle});
+    commit({middle, units.end()});
+  }
+
+  // Drops what must not be sent (any more). False when nothing is left.
+  auto keep_wanted(batch& units) -> bool {
+    if (given_up_) return false;
+    const std::uint64_t now = wall_clock_();
+    for (const auto& unit : units) {
+      const std::uint64_t expires_at = unit.get().expires_at;
+      // What may have been written already is no longer ours to drop.
+      if (expires_at != 0 && now > expires_at && unit.index >= unit.of->doubtful && unit.wanted())
+        unit.of->cut(unit.index, {errc::timed_out, "the command expired before it was sent to the store"});
+    }
+    std::erase_if(units, [](const auto& unit) { return !unit.wanted(); });
+    return !units.empty();
+  }
+
+  void refuse(const pending_unit& unit, error why) {
+    if (!why) why = {errc::internal_error, "the store refused the events without a reason"};
+    unit.of->cut(unit.index, std::move(why));
+  }
+
+  // After a conflict: finds out which units are there already, and which can never be written. False when that changed
+  // nothing.
+  auto look(const batch& units, std::span<const write_unit> writes) -> bool {
+    auto found = writer_.inspect(writes);
+    if (!found) {
+      wait_for_store(found.failure());
+      return true;
+    }
+    assert(found->size() == units.size());
+    answered();
+    bool changed = false;
+    for (std::size_t i = 0; i < units.size(); ++i) {
+      const auto& [of, index] = units[i];
+      if (!units[i].wanted() || index != of->committed) continue;
+      const unit_status& status = (*found)[i];
+      if (status.stored) {
+        of->committed = index + 1;
+        changed = true;
+        continue;
+      }
+      // The transaction that was in doubt is over, and this was not in it, nor what builds on this.
+      of->doubtful = 0;
+      const bool fits = !status.timestamp_taken && status.newest == writes[i].predecessor &&
+                        status.newest_sequence == units[i].get().events.front().sequence - 1;
+      if (fits) continue;
+      of->cut(index, {errc::retry_command, "sequence " + std::to_string(units[i].get().events.front().sequence) +
+                                               " of aggregate " + of->request->aggregate_id.text() +
+                                               " does not follow its newest event (any more)"});
+      changed = true;
+    }
+    return changed;
+  }
+
+  // The store answered: whatever was lost is back, and something moves.
+  void answered() {
+    lost_since_.reset();
+    losses_ = 0;
+    stalled_ = 0;
+  }
+
+  void wait_for_store(error why) {
+    trouble_ = why ? std::move(why) : error{errc::store_unavailable, "the store cannot be reached"};
+    const auto now = steady_clock::now();
+    if (!lost_since_) lost_since_ = now;
+    if (now - *lost_since_ >= settings_.reconnect_limit) given_up_ = true;
+    else pause(losses_++);
+  }
+
+  // 1 ms, 2 ms, 4 ms ... up to 128 ms, give or take a half, so that those who collided do not do so again.
+  static void pause(int attempt) {
+    static thread_local std::minstd_rand random{std::random_device{}()};
+    std::uniform_real_distribution<double> factor(0.5, 1.5);
+    const double milliseconds = static_cast<double>(1 << std::min(attempt, 7)) * factor(random);
+    std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(milliseconds));
+  }
+
+  [[nodiscard]] auto outcomes() const -> std::vector<commit_outcome> {
+    std::vector<commit_outcome> outcomes;
+    outcomes.reserve(requests_.size());
+    for (const auto& request : requests_) {
+      if (!request.open()) outcomes.push_back({request.committed, request.failure});
+      else if (request.committed < request.doubtful)
+        outcomes.push_back({request.committed, {errc::in_doubt, "the connection was lost while committing: " + trouble_.message}});
+      else outcomes.push_back({request.committed, trouble_});
+    }
+    return outcomes;
+  }
+
+  batch_writer& writer_;
+  const store_settings& settings_;
+  const std::function<std::uint64_t()>& wall_clock_;
+  std::vector<progress> requests_;
+  std::vector<progress*> in_order_;  // By aggregate id, so that two writers lock in the same order.
+  int max_stalled_ = 0;
+  int stalled_ = 0;  // Transactions given up for a lock since something last moved.
+  std::optional<steady_clock::time_point> lost_since_;
+  int losses_ = 0;
+  bool given_up_ = false;
+  error trouble_;  // Why what is still open could not be written.
+};
+
+}  // namespace
+
+auto group_commit(batch_writer& writer, std::span<const commit_request* const> requests, const store_settings& settings,
+                  const std::function<std::uint64_t()>& wall_clock) -> std::vector<commit_outcome> {
+  return committer(writer, requests, settings, wall_clock).run();
+}
+
+auto system_milliseconds() -> std::uint64_t {
+  using namespace std::chrono;
+  return static_cast<std::uint64_t>(duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count());
+}
+
+}  // namespace maestro
