@@ -101,6 +101,12 @@ class transaction {
   }
 };
 
+/// What both adapters refuse before they send anything, by throwing `std::runtime_error`: statements that begin or end a
+/// transaction, which belongs to the store; text with the character NUL and numbers that are none, which only one of the
+/// databases would refuse by itself.
+void check_projection_statement(std::string_view sql);
+void check_parameters(std::span<const sql_value> parameters);
+
 /// Writes the rows of an aggregate type's projections. Implemented by the aggregate layer; called by the store with each
 /// event of a commit in sequence order, on the store's thread. An exception rejects the command that emitted the event.
 class projector {
@@ -114,7 +120,7 @@ struct migration {
   std::string component;  ///< `"maestro"` for the store's own tables, otherwise the projection's name.
   int number = 0;         ///< 1, 2, 3 ... within the component.
   std::string postgres;
-  std::string sqlite;
+  std::string sqlite;  ///< Tables `STRICT`, so that a test sees what PostgreSQL would refuse.
 };
 
 }  // namespace maestro

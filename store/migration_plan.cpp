@@ -1,0 +1,27 @@
+#include <maestro/store/migration_plan.hpp>
+
+#include <map>
+
+namespace maestro {
+
+auto plan_migrations(std::span<const migration_step> own, std::span<const migration> components, dialect dialect)
+    -> result<std::vector<migration_step>> {
+  std::vector<migration_step> steps(own.begin(), own.end());
+  std::map<std::string, int> newest;
+  for (const auto& migration : components) {
+    migration_step step{migration.component, migration.number,
+                        dialect == dialect::postgres ? migration.postgres : migration.sqlite};
+    if (step.component.empty() || step.component == store_component)
+      return error{errc::invalid_argument, "a migration needs the name of its projection; '" + step.component + "' is none"};
+    if (const int expected = ++newest[step.component]; step.number != expected)
+      return error{errc::invalid_argument,
+                   "migration " + step.name() + " is out of order: number " + std::to_string(expected) + " comes here"};
+    if (step.sql.find_first_not_of(" \t\r\n;") == step.sql.npos)
+      return error{errc::invalid_argument, "migration " + step.name() + " has no SQL for " +
+                                               (dialect == dialect::postgres ? "postgres" : "sqlite")};
+    steps.push_back(std::move(step));
+  }
+  return steps;
+}
+
+}  // namespace maestro

@@ -1,0 +1,31 @@
+// What `database::migrate` has to apply, checked before anything is touched: the store's own steps, then each component's.
+#pragma once
+
+#include <maestro/store/error.hpp>
+#include <maestro/store/projection.hpp>
+
+#include <span>
+#include <string>
+#include <vector>
+
+namespace maestro {
+
+/// The component that the store's own tables belong to.
+inline constexpr std::string_view store_component = "maestro";
+
+/// One step in the SQL of one dialect.
+struct migration_step {
+  std::string component;
+  int number = 0;
+  std::string sql;
+
+  /// `component number`, as `database::migrate` reports it.
+  [[nodiscard]] auto name() const -> std::string { return component + " " + std::to_string(number); }
+};
+
+/// `own` followed by `components` in `dialect`. Errors: `invalid_argument` when a component has no name or the store's own,
+/// when its numbers are not 1, 2, 3 ... in that order, or when a step has no SQL for `dialect`.
+[[nodiscard]] auto plan_migrations(std::span<const migration_step> own, std::span<const migration> components,
+                                   dialect dialect) -> result<std::vector<migration_step>>;
+
+}  // namespace maestro

@@ -1,0 +1,32 @@
+#include <maestro/store/projection.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cmath>
+
+namespace maestro {
+
+void check_projection_statement(std::string_view sql) {
+  sql.remove_prefix(std::min(sql.find_first_not_of(" \t\r\n;"), sql.size()));
+  const auto end = std::find_if(sql.begin(), sql.end(), [](unsigned char c) { return std::isalpha(c) == 0; });
+  std::string word(sql.begin(), end);
+  std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  constexpr std::array<std::string_view, 8> forbidden = {"begin",    "start", "commit",    "end",
+                                                         "rollback", "abort", "savepoint", "release"};
+  if (std::find(forbidden.begin(), forbidden.end(), word) != forbidden.end())
+    throw std::runtime_error("a projection cannot begin or end transactions: " + word);
+}
+
+void check_parameters(std::span<const sql_value> parameters) {
+  for (const auto& parameter : parameters) {
+    const auto* text = std::get_if<std::string>(&parameter.get());
+    if (text != nullptr && text->find('\0') != text->npos)
+      throw std::runtime_error("a text parameter holds the character NUL, which cannot be stored");
+    const auto* number = std::get_if<double>(&parameter.get());
+    if (number != nullptr && std::isnan(*number))
+      throw std::runtime_error("a parameter is not a number (NaN)");
+  }
+}
+
+}  // namespace maestro

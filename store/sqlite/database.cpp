@@ -1,0 +1,126 @@
+#include <maestro/store/sqlite/database.hpp>
+
+#include <maestro/store/sqlite/migrations.hpp>
+#include <maestro/store/sqlite/sql.hpp>
+#include <maestro/store/sqlite/sqlite_store.hpp>
+
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+namespace maestro::sqlite {
+
+namespace {
+
+constexpr std::string_view scheme = "sqlite:";
+constexpr std::string_view in_memory = ":memory:";
+
+auto has_row(statement& query) -> bool {
+  const bool found = query.step();
+  query.reset();
+  return found;
+}
+
+auto is_applied(connection& with, const migration_step& step) -> bool {
+  return has_row(with.prepare(sql::has_migration).bind_text(1, step.component).bind(2, std::int64_t{step.number}));
+}
+
+// The schema's stated minimum against what this program knows.
+auto check_minimum(connection& with) -> result<void> {
+  auto& row = with.prepare(sql::schema_minimum);
+  const std::int64_t minimum = row.step() ? row.integer(0) : 1;
+  row.reset();
+  const int known = migrations().back().number;
+  if (minimum <= known) return {};
+  return error{errc::schema_too_new, "the schema asks for a program that knows step " + std::to_string(minimum) +
+                                         ", this one knows " + std::to_string(known)};
+}
+
+class sqlite_database final : public database {
+ public:
+  sqlite_database(std::shared_ptr<source> source, std::string name) : source_(std::move(source)), name_(std::move(name)) {}
+
+  auto open_writer() -> std::unique_ptr<store> override { return std::make_unique<sqlite_store>(source_); }
+  auto open_reader() -> std::unique_ptr<store> override { return std::make_unique<sqlite_store>(source_); }
+  [[nodiscard]] auto single_owner() const noexcept -> bool override { return true; }
+  [[nodiscard]] auto sql_dialect() const noexcept -> dialect override { return dialect::sqlite; }
+  [[nodiscard]] auto display_name() const -> std::string override { return name_; }
+
+  auto migrate(std::span<const migration> components) -> result<std::vector<std::string>> override {
+    auto steps = plan_migrations(migrations(), components, dialect::sqlite);
+    if (!steps) return steps.failure();
+    std::string current = "the table of migrations";
+    try {
+      const auto with = source_->connect();
+      const std::lock_guard lock(with->mutex());
+      with->execute_script(bookkeeping());
+      if (auto checked = check_minimum(*with); !checked) return checked.failure();
+      std::vector<std::string> applied;
+      for (const auto& step : *steps) {
+        current = step.name();
+        transaction_scope transaction(*with, sql::begin_write);
+        if (is_applied(*with, step)) continue;
+        with->execute_script(step.sql);
+        with->prepare(sql::record_migration).bind_text(1, step.component).bind(2, std::int64_t{step.number}).run();
+        transaction.commit();
+        applied.push_back(current);
+      }
+      return applied;
+    } catch (const sql_error& problem) {
+      error failure = failure_of(problem, errc::internal_error);
+      failure.message = "migration " + current + " failed: " + failure.message;
+      return failure;
+    }
+  }
+
+  auto check() -> result<void> override {
+    try {
+      const auto with = source_->connect();
+      const std::lock_guard lock(with->mutex());
+      if (!has_row(with->prepare(sql::has_migrations_table)) || !is_applied(*with, migrations().back()))
+        return error{errc::store_unavailable, name_ + " lacks tables: run `maestro migrate --store " + name_ + "`"};
+      return check_minimum(*with);
+    } catch (const sql_error& problem) {
+      return failure_of(problem, errc::store_unavailable);
+    }
+  }
+
+ private:
+  const std::shared_ptr<source> source_;
+  const std::string name_;
+};
+
+// The file's own name, whatever the path it was reached by, so that there is one lock to it.
+auto canonical(const std::string& file) -> std::string {
+  std::error_code ignored;
+  const auto path = std::filesystem::weakly_canonical(file, ignored);
+  return path.empty() ? file : path.string();
+}
+
+}  // namespace
+
+auto open(const std::string& uri, const store_settings& settings) -> result<std::shared_ptr<database>> {
+  const std::string file = uri.substr(scheme.size());
+  if (file.empty()) return error{errc::invalid_setting, "the store names no file: use sqlite:FILE or sqlite::memory:"};
+  if (file.starts_with("//") && !file.starts_with("///"))
+    return error{errc::invalid_setting, "a file is not on a host: use sqlite:FILE, not " + uri};
+
+  auto from = std::make_shared<source>();
+  from->settings = settings;
+  if (file != in_memory) {
+    from->file = canonical(file);
+    auto lock = file_lock::take(from->file + ".lock");
+    if (!lock) return lock.failure();
+    from->lock.emplace(std::move(*lock));
+  }
+  try {
+    // Shows at once whether the file is what it should be.
+    auto first = from->connect();
+    if (file == in_memory) from->in_memory = std::move(first);
+  } catch (const sql_error& problem) {
+    return error{errc::store_unavailable, "cannot open " + file + ": " + problem.what()};
+  }
+  return std::shared_ptr<database>(std::make_shared<sqlite_database>(std::move(from), uri));
+}
+
+}  // namespace maestro::sqlite

@@ -1,0 +1,288 @@
+#include <maestro/store/sqlite/sqlite_store.hpp>
+
+#include <maestro/store/event_check.hpp>
+#include <maestro/store/sqlite/sql.hpp>
+
+#include <algorithm>
+#include <exception>
+#include <type_traits>
+#include <utility>
+
+namespace maestro::sqlite {
+
+namespace {
+
+template <class Id>
+auto id_from(std::string_view bytes) -> Id {
+  return Id::from_bytes(bytes).value_or(Id{});
+}
+
+// The columns of sql::get_events and sql::find_command.
+auto read_events(statement& rows, const aggregate_id& id) -> std::vector<event> {
+  std::vector<event> events;
+  while (rows.step()) {
+    event& read = events.emplace_back();
+    read.timestamp = id_from<timestamp>(rows.bytes(0));
+    read.aggregate_id = id;
+    read.sequence = static_cast<sequence_number>(rows.integer(1));
+    read.type = rows.bytes(2);
+    read.body = rows.bytes(3);
+    read.aggregate_type = rows.bytes(4);
+    if (!rows.is_null(5)) read.command_id = id_from<command_id>(rows.bytes(5));
+    read.metadata = rows.bytes(6);
+  }
+  return events;
+}
+
+auto newest_of(connection& with, const aggregate_id& id) -> std::optional<aggregate_head> {
+  auto& head = with.prepare(sql::get_head).bind(1, id);
+  if (!head.step()) return std::nullopt;
+  aggregate_head found{id, static_cast<sequence_number>(head.integer(0)), id_from<timestamp>(head.bytes(1))};
+  head.reset();
+  return found;
+}
+
+auto timestamp_at(connection& with, const aggregate_id& id, sequence_number sequence) -> timestamp {
+  auto& row = with.prepare(sql::get_timestamp).bind(1, id).bind(2, std::int64_t{sequence});
+  if (!row.step()) return {};
+  auto found = id_from<timestamp>(row.bytes(0));
+  row.reset();
+  return found;
+}
+
+auto has_timestamp(connection& with, const timestamp& timestamp) -> bool {
+  auto& row = with.prepare(sql::has_timestamp).bind(1, timestamp);
+  const bool found = row.step();
+  row.reset();
+  return found;
+}
+
+// False when a predecessor is not there.
+auto insert_events(connection& with, std::span<const write_unit> units) -> bool {
+  const commit_request* previous = nullptr;
+  for (const auto& unit : units) {
+    const sequence_number before = unit.unit->events.front().sequence - 1;
+    const bool first_of_aggregate = std::exchange(previous, unit.request) != unit.request;
+    if (first_of_aggregate && before > 0 &&
+        (!unit.predecessor || timestamp_at(with, unit.request->aggregate_id, before) != unit.predecessor))
+      return false;
+    for (const auto& event : unit.unit->events) {
+      auto& insert = with.prepare(sql::insert_event);
+      insert.bind(1, event.timestamp).bind(2, event.aggregate_id).bind(3, std::int64_t{event.sequence});
+      insert.bind_text(4, event.type).bind_text(5, event.body).bind_text_or_null(6, event.aggregate_type);
+      if (event.command_id) insert.bind(7, *event.command_id);
+      insert.bind_text_or_null(8, event.metadata).run();
+    }
+  }
+  return true;
+}
+
+// What a projection sees. Remembers its first error, so that a projection that catches it is refused all the same: on
+// PostgreSQL the transaction would be lost.
+class projection_transaction final : public transaction {
+ public:
+  explicit projection_transaction(connection& with) : connection_(with) {}
+  using transaction::execute;
+  using transaction::query;
+
+  void execute(std::string_view sql, std::span<const sql_value> parameters) override { (void)query(sql, parameters); }
+
+  auto query(std::string_view sql, std::span<const sql_value> parameters) -> std::vector<sql_row> override {
+    check_projection_statement(sql);
+    try {
+      return connection_.prepare(sql).bind(parameters).rows();
+    } catch (const sql_error& problem) {
+      if (!first_error_) first_error_ = problem;
+      throw;
+    }
+  }
+
+  [[nodiscard]] auto sql_dialect() const noexcept -> dialect override { return dialect::sqlite; }
+
+  void rethrow_first_error() const {
+    if (first_error_) throw sql_error(*first_error_);
+  }
+
+ private:
+  connection& connection_;
+  std::optional<sql_error> first_error_;
+};
+
+// Empty when the unit's projections went through.
+auto project(connection& with, const commit_unit& unit) -> std::optional<write_outcome> {
+  auto failed = [](std::string_view why) -> write_outcome {
+    return {write_status::failed, {errc::projection_failed, "projection failed: " + std::string(why)}, {}};
+  };
+  projection_transaction transaction(with);
+  try {
+    for (const auto& event : unit.events) unit.projector->project(transaction, event);
+    transaction.rethrow_first_error();
+    return std::nullopt;
+  } catch (const sql_error& problem) {
+    return outcome_of(problem, stage::projection);
+  } catch (const std::exception& problem) {
+    return failed(problem.what());
+  } catch (...) {
+    return failed("an exception of unknown type");
+  }
+}
+
+}  // namespace
+
+auto source::connect() const -> std::shared_ptr<connection> {
+  return in_memory ? in_memory : std::make_shared<connection>(file, settings);
+}
+
+template <class Work>
+auto sqlite_store::use(Work work, errc otherwise) -> result<std::invoke_result_t<Work, connection&>> {
+  try {
+    if (!connection_) connection_ = source_->connect();
+    const std::lock_guard lock(connection_->mutex());
+    if constexpr (std::is_void_v<std::invoke_result_t<Work, connection&>>) {
+      work(*connection_);
+      return {};
+    } else {
+      return work(*connection_);
+    }
+  } catch (const sql_error& problem) {
+    return failure_of(problem, otherwise);
+  } catch (const std::exception& problem) {
+    return error{otherwise, problem.what()};
+  }
+}
+
+auto sqlite_store::commit_all(std::span<const commit_request* const> requests) -> std::vector<commit_outcome> {
+  return group_commit(*this, requests, source_->settings, system_milliseconds);
+}
+
+auto sqlite_store::write(std::span<const write_unit> units) -> write_outcome {
+  stage at = stage::begin;
+  try {
+    if (!connection_) connection_ = source_->connect();
+    const std::lock_guard lock(connection_->mutex());
+    transaction_scope transaction(*connection_, sql::begin_write);
+
+    at = stage::events;
+    if (!insert_events(*connection_, units)) return {write_status::conflict, {}, {}};
+
+    for (std::size_t i = 0; i < units.size(); ++i) {
+      if (units[i].unit->projector == nullptr) continue;
+      if (auto refused = project(*connection_, *units[i].unit)) {
+        if (refused->status == write_status::failed) refused->culprit = i;
+        return *std::move(refused);
+      }
+    }
+
+    at = stage::commit;
+    transaction.commit();
+    return {};
+  } catch (const sql_error& problem) {
+    return outcome_of(problem, at);
+  } catch (const std::exception& problem) {
+    return {write_status::failed, {errc::internal_error, problem.what()}, {}};
+  }
+}
+
+auto sqlite_store::inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> {
+  return use([&](connection& with) {
+    transaction_scope transaction(with, sql::begin_read);
+    std::vector<unit_status> statuses;
+    for (const auto& unit : units) {
+      unit_status& status = statuses.emplace_back();
+      const auto& events = unit.unit->events;
+      auto is_stored = [&](const event& event) {
+        return timestamp_at(with, event.aggregate_id, event.sequence) == event.timestamp;
+      };
+      status.stored = std::all_of(events.begin(), events.end(), is_stored);
+      status.timestamp_taken = std::any_of(events.begin(), events.end(), [&](const event& event) {
+        return !is_stored(event) && has_timestamp(with, event.timestamp);
+      });
+      if (const auto newest = newest_of(with, unit.request->aggregate_id)) {
+        status.newest = newest->timestamp;
+        status.newest_sequence = newest->sequence;
+      }
+    }
+    return statuses;
+  });
+}
+
+auto sqlite_store::commit_snapshot(const snapshot& snapshot) -> result<void> {
+  if (auto checked = check_snapshot(snapshot); !checked) return checked.failure();
+  return use([&](connection& with) {
+    auto& upsert = with.prepare(sql::commit_snapshot);
+    upsert.bind(1, snapshot.aggregate_id).bind(2, std::int64_t{snapshot.sequence}).bind_text(3, snapshot.body);
+    upsert.bind_text_or_null(4, snapshot.aggregate_type).bind(5, std::int64_t{snapshot.version}).run();
+  });
+}
+
+auto sqlite_store::get_events(const aggregate_id& id, event_range range) -> result<std::vector<event>> {
+  return use([&](connection& with) {
+    auto& rows = with.prepare(sql::get_events);
+    rows.bind(1, id).bind(2, std::int64_t{range.after}).bind(3, std::int64_t{range.up_to});
+    return read_events(rows.bind(4, static_cast<std::int64_t>(range.limit)), id);
+  });
+}
+
+auto sqlite_store::get_snapshot(const aggregate_id& id, sequence_number after, sequence_number up_to)
+    -> result<std::optional<snapshot>> {
+  return use([&](connection& with) -> std::optional<snapshot> {
+    auto& row = with.prepare(sql::get_snapshot);
+    row.bind(1, id).bind(2, std::int64_t{after}).bind(3, std::int64_t{up_to});
+    if (!row.step()) return std::nullopt;
+    snapshot found;
+    found.aggregate_id = id;
+    found.sequence = static_cast<sequence_number>(row.integer(0));
+    found.body = row.bytes(1);
+    found.aggregate_type = row.bytes(2);
+    found.version = static_cast<int>(row.integer(3));
+    found.version_sequence = static_cast<sequence_number>(row.integer(4));
+    row.reset();
+    return found;
+  });
+}
+
+auto sqlite_store::get_heads(std::span<const aggregate_id> ids) -> result<std::vector<aggregate_head>> {
+  return use([&](connection& with) {
+    transaction_scope transaction(with, sql::begin_read);
+    std::vector<aggregate_head> heads;
+    for (const auto& id : ids)
+      if (const auto newest = newest_of(with, id)) heads.push_back(*newest);
+    return heads;
+  });
+}
+
+auto sqlite_store::list_aggregates(std::string_view type, const aggregate_id& after, std::size_t limit)
+    -> result<std::vector<aggregate_head>> {
+  return use([&](connection& with) {
+    auto& rows = with.prepare(sql::list_aggregates);
+    rows.bind_text(1, type).bind(2, after).bind(3, static_cast<std::int64_t>(limit));
+    std::vector<aggregate_head> heads;
+    while (rows.step())
+      heads.push_back({id_from<aggregate_id>(rows.bytes(0)), static_cast<sequence_number>(rows.integer(1)),
+                       id_from<timestamp>(rows.bytes(2))});
+    return heads;
+  });
+}
+
+auto sqlite_store::find_command(const aggregate_id& id, const command_id& command, const timestamp& not_before)
+    -> result<std::vector<event>> {
+  return use([&](connection& with) {
+    return read_events(with.prepare(sql::find_command).bind(1, id).bind(2, command).bind(3, not_before), id);
+  });
+}
+
+auto sqlite_store::newest_timestamp() -> result<timestamp> {
+  return use([&](connection& with) {
+    auto& row = with.prepare(sql::newest_timestamp);
+    timestamp newest;
+    if (row.step()) newest = id_from<timestamp>(row.bytes(0));
+    row.reset();
+    return newest;
+  });
+}
+
+auto sqlite_store::query(std::string_view sql, std::span<const sql_value> parameters) -> result<std::vector<sql_row>> {
+  return use([&](connection& with) { return with.prepare(sql).bind(parameters).rows(); }, errc::invalid_argument);
+}
+
+}  // namespace maestro::sqlite

@@ -1,0 +1,57 @@
+// The store contract over one SQLite connection.
+#pragma once
+
+#include <maestro/store/group_commit.hpp>
+#include <maestro/store/sqlite/connection.hpp>
+#include <maestro/store/sqlite/file_lock.hpp>
+#include <maestro/store/store.hpp>
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+namespace maestro::sqlite {
+
+/// What a database and its stores share; gone, and with it the lock, when the last of them is.
+struct source {
+  std::string file;  ///< Empty for a database in memory.
+  store_settings settings;
+  std::optional<file_lock> lock;           ///< Of a file.
+  std::shared_ptr<connection> in_memory;   ///< The only connection to what is in memory.
+
+  /// A connection of its own to the file, or the shared one. Throws `sql_error`.
+  [[nodiscard]] auto connect() const -> std::shared_ptr<connection>;
+};
+
+class sqlite_store final : public store, private batch_writer {
+ public:
+  explicit sqlite_store(std::shared_ptr<const source> from) : source_(std::move(from)) {}
+
+  auto commit_all(std::span<const commit_request* const> requests) -> std::vector<commit_outcome> override;
+  auto commit_snapshot(const snapshot& snapshot) -> result<void> override;
+  auto get_events(const aggregate_id& id, event_range range) -> result<std::vector<event>> override;
+  auto get_snapshot(const aggregate_id& id, sequence_number after, sequence_number up_to)
+      -> result<std::optional<snapshot>> override;
+  auto get_heads(std::span<const aggregate_id> ids) -> result<std::vector<aggregate_head>> override;
+  auto list_aggregates(std::string_view type, const aggregate_id& after, std::size_t limit)
+      -> result<std::vector<aggregate_head>> override;
+  auto find_command(const aggregate_id& id, const command_id& command, const timestamp& not_before)
+      -> result<std::vector<event>> override;
+  auto newest_timestamp() -> result<timestamp> override;
+  auto query(std::string_view sql, std::span<const sql_value> parameters) -> result<std::vector<sql_row>> override;
+
+ private:
+  auto write(std::span<const write_unit> units) -> write_outcome override;
+  auto inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> override;
+
+  // Runs `work` on the connection while nobody else uses it; what SQLite refuses becomes an error, `otherwise` unless the
+  // store is at fault.
+  template <class Work>
+  auto use(Work work, errc otherwise = errc::internal_error) -> result<std::invoke_result_t<Work, connection&>>;
+
+  const std::shared_ptr<const source> source_;
+  std::shared_ptr<connection> connection_;  // Null until first needed.
+};
+
+}  // namespace maestro::sqlite
