@@ -5,7 +5,7 @@ include(CMakePackageConfigHelpers)
 install(TARGETS maestro EXPORT maestro-targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 foreach(folder store aggregates runtime)
   install(DIRECTORY "${PROJECT_SOURCE_DIR}/${folder}" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/maestro"
-          FILES_MATCHING PATTERN "*.hpp")
+          FILES_MATCHING PATTERN "*.hpp" PATTERN sqlite EXCLUDE PATTERN postgres EXCLUDE)  # adapters are internal
 endforeach()
 install(EXPORT maestro-targets NAMESPACE maestro:: DESTINATION "${CMAKE_INSTALL_LIBDIR}/cmake/maestro")
 configure_package_config_file(config/cmake/maestro-config.cmake.in "${PROJECT_BINARY_DIR}/maestro-config.cmake"
