@@ -108,7 +108,7 @@ void aggregate_actor::evaluate(pending command) {
       rebuild_tentative();
       return conclude_without_events(std::move(next));
     }
-  next.emitted = !emitted->empty();
+  next.emitted = !next.unit.events.empty();
   if (next.origin.job->returns == return_mode::state) {
     auto text = type_->encode_state(w.tentative ? w.tentative->state : committed_.state);
     if (text) next.state_after = std::move(*text);

@@ -1,0 +1,218 @@
+// The client: sends commands and questions to aggregates, the same way inside a node's process and across the network. An
+// aggregate's type follows from the id, so `client.send(id, deposit{100})` says everything.
+#pragma once
+
+#include <maestro/aggregates/aggregate.hpp>
+#include <maestro/aggregates/jobs.hpp>
+#include <maestro/runtime/protocol.hpp>
+
+#include <caf/actor.hpp>
+#include <caf/actor_system.hpp>
+
+#include <chrono>
+#include <concepts>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace maestro {
+
+/// A node's address.
+struct node_address {
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 4242;
+  /// `HOST:PORT`, or `[HOST]:PORT`. Errors: `invalid_argument`.
+  [[nodiscard]] static auto parse(std::string_view text) -> result<node_address>;
+  [[nodiscard]] auto text() const -> std::string;
+};
+
+struct client_settings {
+  std::chrono::milliseconds timeout{10'000};  ///< For every request that names no other.
+};
+
+struct send_options {
+  /// Names the command, so that repeating it has no second effect. None: the client makes one; it is in the receipt.
+  std::optional<maestro::command_id> command_id;
+  std::optional<sequence_number> expect_sequence;  ///< Refuse (`wrong_sequence`) unless the aggregate is there.
+  return_mode returns = return_mode::sequences;
+  std::string metadata;                            ///< One JSON object to keep with the events, or empty.
+  std::chrono::milliseconds timeout{0};            ///< 0: the client's own.
+};
+
+/// What is known of a command that was sent, whatever came of it.
+struct receipt {
+  maestro::command_id command_id;
+  command_answer answer;  ///< `answer.failure` tells whether it was accepted.
+};
+
+/// A state, and the sequence it belongs to.
+template <class T>
+struct at_sequence {
+  sequence_number sequence = 0;
+  T value;
+};
+
+struct query_options {
+  sequence_number at_least = 0;          ///< `sequence_not_reached` when the store does not hold it yet.
+  std::chrono::milliseconds timeout{0};  ///< 0: the client's own.
+};
+
+/// Any thread may call any member. The blocking calls must not be made from inside an actor; use `send_async` and `ask_async`
+/// there. Every call ends within its timeout. Errors beyond the node's own answers: `node_unavailable` (nothing was sent),
+/// `timed_out` for questions and `in_doubt` for commands that went unanswered: ask again with the same command id.
+class client {
+ public:
+  /// Connects to the node at `address`, with an actor system of the client's own. Errors: `node_unavailable`,
+  /// `protocol_mismatch`.
+  [[nodiscard]] static auto connect(const node_address& address, client_settings settings = {})
+      -> result<std::unique_ptr<client>>;
+  /// The same within `system`, which outlives the client and has CAF's middleman and maestro's message types.
+  [[nodiscard]] static auto connect(caf::actor_system& system, const node_address& address, client_settings settings = {})
+      -> result<std::unique_ptr<client>>;
+  /// A client of the node whose gateway is `gateway`, in the same process.
+  client(caf::actor_system& system, caf::actor gateway, client_settings settings);
+  ~client();
+  client(const client&) = delete;
+  auto operator=(const client&) -> client& = delete;
+
+  // --- commands -----------------------------------------------------------------------------------------------------------
+
+  /// Sends `command` to `id` and waits for what comes of it.
+  template <class Aggregate, class Command>
+    requires detail::is_listed<Command, typename Aggregate::commands>
+  auto send(const typed_id<Aggregate>& id, const Command& command, send_options options = {}) -> receipt {
+    auto payload = encode(command);
+    if (!payload) return {options.command_id.value_or(maestro::command_id{}), {payload.failure(), 0, 0, false, {}, {}}};
+    return send_json(Aggregate::type, id, registered_name<Command>(), std::move(*payload), std::move(options));
+  }
+
+  /// `send` without types: `payload` is the command as a JSON object.
+  auto send_json(std::string_view aggregate_type, const aggregate_id& id, std::string_view command, std::string payload,
+                 send_options options = {}) -> receipt;
+
+  /// Sends without waiting; `done` is called once, on a thread of the actor system, and must not block.
+  void send_async(std::string_view aggregate_type, const aggregate_id& id, std::string_view command, std::string payload,
+                  send_options options, std::function<void(receipt)> done);
+  template <class Aggregate, class Command>
+    requires detail::is_listed<Command, typename Aggregate::commands>
+  void send_async(const typed_id<Aggregate>& id, const Command& command, send_options options,
+                  std::function<void(receipt)> done) {
+    auto payload = encode(command);
+    if (!payload) return done({options.command_id.value_or(maestro::command_id{}), {payload.failure(), 0, 0, false, {}, {}}});
+    send_async(Aggregate::type, id, registered_name<Command>(), std::move(*payload), std::move(options), std::move(done));
+  }
+
+  /// A new command id, for callers that store it before they send.
+  [[nodiscard]] auto new_command_id() -> command_id;
+
+  // --- questions ----------------------------------------------------------------------------------------------------------
+
+  /// The committed state as the node knows it.
+  template <class Aggregate>
+  [[nodiscard]] auto get(const aggregate_id& id, query_options options = {})
+      -> result<at_sequence<typename Aggregate::state>> {
+    return decode_reply<typename Aggregate::state>(
+        ask(query_verb::get, Aggregate::type, id, [&](query_request& request) { request.at_least = options.at_least; },
+            options.timeout));
+  }
+  template <class Aggregate>
+  [[nodiscard]] auto get(const typed_id<Aggregate>& id, query_options options = {}) {
+    return get<Aggregate>(id.value, options);
+  }
+
+  /// The committed state after asking the store.
+  template <class Aggregate>
+  [[nodiscard]] auto fetch(const typed_id<Aggregate>& id, query_options options = {})
+      -> result<at_sequence<typename Aggregate::state>> {
+    return decode_reply<typename Aggregate::state>(
+        ask(query_verb::fetch, Aggregate::type, id, [&](query_request& request) { request.at_least = options.at_least; },
+            options.timeout));
+  }
+
+  /// The state at `sequence`, or at the newest one when that is lower.
+  template <class Aggregate>
+  [[nodiscard]] auto replay(const typed_id<Aggregate>& id, sequence_number sequence)
+      -> result<at_sequence<typename Aggregate::state>> {
+    return decode_reply<typename Aggregate::state>(
+        ask(query_verb::replay, Aggregate::type, id, [&](query_request& request) { request.up_to = sequence; }));
+  }
+
+  /// Stores a snapshot of the committed state now; returns its sequence (0: there was nothing to store).
+  template <class Aggregate>
+  auto snapshot(const typed_id<Aggregate>& id) -> result<sequence_number> {
+    auto reply = ask(query_verb::snapshot, Aggregate::type, id);
+    if (reply.code != 0) return failure_of(reply);
+    return reply.sequence;
+  }
+
+  /// Asks the aggregate a question of its own.
+  template <class Aggregate, class Call>
+    requires detail::is_listed<Call, typename Aggregate::calls>
+  [[nodiscard]] auto call(const typed_id<Aggregate>& id, const Call& question, query_options options = {}) {
+    using answered = decltype(Aggregate::call(std::declval<const typename Aggregate::state&>(), question));
+    using reply_type = typename unwrapped<answered>::type;
+    auto payload = encode(question);
+    if (!payload) return result<at_sequence<reply_type>>(payload.failure());
+    return decode_reply<reply_type>(ask(
+        query_verb::call, Aggregate::type, id,
+        [&](query_request& request) {
+          request.name = registered_name<Call>();
+          request.payload = std::move(*payload);
+          request.at_least = options.at_least;
+        },
+        options.timeout));
+  }
+
+  /// Any question, answered as it comes from the node; `code` is an `errc`, 0 = answered.
+  [[nodiscard]] auto ask(query_verb verb, std::string_view aggregate_type, const aggregate_id& id,
+                         const std::function<void(query_request&)>& fill = {}, std::chrono::milliseconds timeout = {})
+      -> query_reply;
+  void ask_async(query_request request, std::chrono::milliseconds timeout, std::function<void(query_reply)> done);
+
+  /// The error in a reply, for printing and passing on.
+  [[nodiscard]] static auto failure_of(const query_reply& reply) -> error {
+    return {static_cast<errc>(reply.code), reply.message};
+  }
+
+  /// What the node said of itself when the client connected; empty inside a node.
+  [[nodiscard]] auto greeting() const -> const hello_reply& { return greeting_; }
+
+ private:
+  template <class T>
+  struct unwrapped {
+    using type = T;
+  };
+  template <class T>
+  struct unwrapped<result<T>> {
+    using type = T;
+  };
+
+  template <class T>
+  static auto decode_reply(const query_reply& reply) -> result<at_sequence<T>> {
+    if (reply.code != 0) return failure_of(reply);
+    auto value = decode<T>(reply.state, json_limits{64 * 1024 * 1024, 64});
+    if (!value) return value.failure();
+    return at_sequence<T>{reply.sequence, std::move(*value)};
+  }
+
+  struct own_system;
+  client(std::unique_ptr<own_system> own, caf::actor_system& system, caf::actor gateway, client_settings settings);
+  [[nodiscard]] static auto connect(std::unique_ptr<own_system> own, caf::actor_system& system,
+                                    const node_address& address, client_settings settings)
+      -> result<std::unique_ptr<client>>;
+
+  std::unique_ptr<own_system> own_;
+  client_settings settings_;
+  hybrid_clock clock_;
+  caf::actor requester_;
+  std::int64_t node_ahead_ = 0;  ///< The node's clock minus ours, in milliseconds.
+  hello_reply greeting_;
+};
+
+}  // namespace maestro

@@ -1,0 +1,266 @@
+// The `maestro` command: sends commands and questions to a node from a shell. One JSON document per line on stdout, errors as
+// one line on stderr, and an exit status that tells what kind of failure it was.
+#include <maestro/runtime/client.hpp>
+#include <maestro/runtime/node.hpp>
+#include <maestro/store/json.hpp>
+
+#include <CLI/CLI.hpp>
+
+#include <chrono>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace {
+
+using namespace maestro;
+
+struct arguments {
+  std::string node = "127.0.0.1:4242";
+  std::int64_t timeout_milliseconds = 10'000;
+  std::string type;
+  std::string id;
+  std::string command;
+  std::string payload;
+  std::string command_id;
+  std::optional<sequence_number> expect_sequence;
+  return_mode returns = return_mode::sequences;
+  bool fetch = false;
+  sequence_number at_least = 0;
+  sequence_number sequence = 0;
+  sequence_number after = 0;
+  std::string after_id;
+  std::optional<std::size_t> limit;
+  std::string store;
+};
+
+auto report(const error& failure) -> int {
+  std::cerr << "maestro: " << to_string(failure) << std::endl;
+  if (failure.code == errc::store_in_use) return 4;
+  return exit_status(failure);
+}
+
+auto member(std::string_view name, const std::string& value) -> std::string {
+  return "\"" + std::string(name) + "\":" + value;
+}
+
+auto quoted(std::string_view name, std::string_view value) -> std::string { return member(name, json_quote(value)); }
+
+auto event_line(const event& row) -> std::string {
+  std::string line = "{" + member("sequence", std::to_string(row.sequence)) + "," +
+                     quoted("timestamp", row.timestamp.text()) + "," + quoted("type", row.type) + "," +
+                     member("body", row.body);
+  if (row.command_id) line += "," + quoted("command_id", row.command_id->text());
+  if (!row.metadata.empty()) line += "," + member("metadata", row.metadata);
+  return line + "}";
+}
+
+auto id_of(const arguments& given) -> result<aggregate_id> {
+  auto id = parse_aggregate_id(given.type, given.id);
+  if (!id)
+    return error{errc::invalid_argument, "\"" + given.id + "\" is no aggregate id; write 32 hex digits, or name:NAME"};
+  return *id;
+}
+
+auto connect(const arguments& given) -> result<std::unique_ptr<client>> {
+  auto address = node_address::parse(given.node);
+  if (!address) return address.failure();
+  return client::connect(*address, {std::chrono::milliseconds(given.timeout_milliseconds)});
+}
+
+auto send(const arguments& given) -> int {
+  auto id = id_of(given);
+  if (!id) return report(id.failure());
+  send_options options;
+  options.expect_sequence = given.expect_sequence;
+  options.returns = given.returns;
+  if (!given.command_id.empty()) {
+    options.command_id = command_id::parse(given.command_id);
+    if (!options.command_id)
+      return report({errc::invalid_argument, "\"" + given.command_id + "\" is no command id; write 32 hex digits"});
+  }
+  auto to = connect(given);
+  if (!to) return report(to.failure());
+  const auto got = (*to)->send_json(given.type, *id, given.command, given.payload, options);
+  if (got.answer.failure.kind() == error_kind::in_doubt && got.answer.failure)
+    return report({got.answer.failure.code, got.answer.failure.message + " (--command-id " + got.command_id.text() + ")"});
+  if (got.answer.failure) return report(got.answer.failure);
+  std::string line = "{" + quoted("aggregate_id", id->text()) + "," + quoted("command_id", got.command_id.text()) + "," +
+                     member("first", std::to_string(got.answer.first)) + "," +
+                     member("last", std::to_string(got.answer.last));
+  if (got.answer.repeated) line += ",\"repeated\":true";
+  if (given.returns == return_mode::state) line += "," + member("state", got.answer.state);
+  if (given.returns == return_mode::events) {
+    line += ",\"events\":[";
+    for (std::size_t i = 0; i < got.answer.events.size(); ++i) line += (i > 0 ? "," : "") + event_line(got.answer.events[i]);
+    line += "]";
+  }
+  std::cout << line << "}" << std::endl;
+  return 0;
+}
+
+// A question about one aggregate, and how to print the reply.
+template <class Fill, class Print>
+auto ask(const arguments& given, query_verb verb, Fill&& fill, Print&& print) -> int {
+  auto id = id_of(given);
+  if (!id) return report(id.failure());
+  auto to = connect(given);
+  if (!to) return report(to.failure());
+  const auto reply = (*to)->ask(verb, given.type, *id, fill);
+  if (reply.code != 0) return report(client::failure_of(reply));
+  print(*id, reply);
+  return 0;
+}
+
+void print_state(const aggregate_id& id, const query_reply& reply) {
+  std::cout << "{" << quoted("aggregate_id", id.text()) << "," << member("sequence", std::to_string(reply.sequence)) << ","
+            << member("state", reply.state) << "}" << std::endl;
+}
+
+auto get(const arguments& given) -> int {
+  return ask(given, given.fetch ? query_verb::fetch : query_verb::get,
+             [&](query_request& request) { request.at_least = given.at_least; }, print_state);
+}
+
+auto replay(const arguments& given) -> int {
+  return ask(given, query_verb::replay, [&](query_request& request) { request.up_to = given.sequence; }, print_state);
+}
+
+auto take_snapshot(const arguments& given) -> int {
+  return ask(given, query_verb::snapshot, [](query_request&) {}, [](const aggregate_id& id, const query_reply& reply) {
+    std::cout << "{" << quoted("aggregate_id", id.text()) << "," << member("sequence", std::to_string(reply.sequence))
+              << "}" << std::endl;
+  });
+}
+
+// `events` and `list` ask page by page until the node has no more, or the limit is reached.
+template <class Next>
+auto page_through(const arguments& given, query_verb verb, aggregate_id id, Next&& next) -> int {
+  auto to = connect(given);
+  if (!to) return report(to.failure());
+  sequence_number after = given.after;
+  std::size_t left = given.limit.value_or(SIZE_MAX);
+  while (left > 0) {
+    const auto reply = (*to)->ask(verb, given.type, id, [&](query_request& request) {
+      request.after = after;
+      request.limit = static_cast<std::uint32_t>(std::min<std::size_t>(left, 1000));
+    });
+    if (reply.code != 0) return report(client::failure_of(reply));
+    left -= std::min(left, next(reply, id, after));
+    if (!reply.more) break;
+  }
+  std::cout << std::flush;
+  return 0;
+}
+
+auto history(const arguments& given) -> int {
+  auto id = id_of(given);
+  if (!id) return report(id.failure());
+  return page_through(given, query_verb::events, *id,
+                      [](const query_reply& reply, aggregate_id&, sequence_number& after) {
+                        for (const auto& row : reply.events) std::cout << event_line(row) << '\n';
+                        if (!reply.events.empty()) after = reply.events.back().sequence;
+                        return reply.events.size();
+                      });
+}
+
+auto list(const arguments& given) -> int {
+  aggregate_id after{};
+  if (!given.after_id.empty()) {
+    auto parsed = parse_aggregate_id(given.type, given.after_id);
+    if (!parsed)
+      return report({errc::invalid_argument, "\"" + given.after_id + "\" is no aggregate id; write 32 hex digits, or name:NAME"});
+    after = *parsed;
+  }
+  return page_through(given, query_verb::list, after, [](const query_reply& reply, aggregate_id& last, sequence_number&) {
+    for (const auto& head : reply.heads)
+      std::cout << "{" << quoted("aggregate_id", head.aggregate_id.text()) << ","
+                << member("sequence", std::to_string(head.sequence)) << "}\n";
+    if (!reply.heads.empty()) last = reply.heads.back().aggregate_id;
+    return reply.heads.size();
+  });
+}
+
+auto migrate(const arguments& given) -> int {
+  auto applied = migrate_store(given.store, {});
+  if (!applied) return report(applied.failure());
+  for (const auto& step : *applied) std::cout << "{" << quoted("applied", step) << "}\n";
+  std::cout << std::flush;
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Talks to a maestro node: one JSON document per line on stdout, errors as one line on stderr.\n"
+               "An ID is 32 hex digits, or name:NAME for the aggregate of that type known by NAME.\n"
+               "Exit status: 0 done, 1 broken, 2 wrong usage, 3 rejected, 4 retryable, 5 in doubt.",
+               "maestro"};
+  arguments given;
+  int status = 0;
+  app.require_subcommand(1);
+  app.set_version_flag("--version", MAESTRO_VERSION);
+
+  const auto verb = [&](const char* name, const char* text, auto run) {
+    auto* sub = app.add_subcommand(name, text);
+    sub->callback([&status, &given, run] { status = run(given); });
+    return sub;
+  };
+  const auto of_node = [&](CLI::App* sub) {
+    sub->add_option("--node", given.node, "The node's address")->type_name("HOST:PORT")->capture_default_str();
+    sub->add_option("--timeout", given.timeout_milliseconds, "How long to wait, in milliseconds")
+        ->check(CLI::Range(1, 3'600'000))->capture_default_str();
+    sub->add_option("TYPE", given.type, "The aggregate type")->required();
+    return sub;
+  };
+  const auto of_aggregate = [&](CLI::App* sub) {
+    of_node(sub)->add_option("ID", given.id, "32 hex digits, or name:NAME")->required();
+    return sub;
+  };
+  const auto sequences = CLI::Range(0, max_sequence());
+
+  verb("new", "Print a fresh id", [](const arguments&) {
+    hybrid_clock clock;
+    std::cout << clock.fresh<aggregate_id>().text() << std::endl;
+    return 0;
+  });
+
+  auto* sending = of_aggregate(verb("send", "Send a command", send));
+  sending->add_option("COMMAND", given.command, "The command's registered name")->required();
+  sending->add_option("JSON", given.payload, "The command as a JSON object")->required();
+  sending->add_option("--command-id", given.command_id, "Name the command; repeating it has no second effect")->type_name("HEX");
+  sending->add_option("--expect-sequence", given.expect_sequence, "Refuse unless the aggregate is there")->check(sequences);
+  sending->add_option("--return", given.returns, "Show more of what happened: events or state")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, return_mode>{{"events", return_mode::events}, {"state", return_mode::state}}));
+
+  auto* getting = of_aggregate(verb("get", "Show the committed state", get));
+  getting->add_flag("--fetch", given.fetch, "Ask the store first");
+  getting->add_option("--at-least", given.at_least, "Refuse until this sequence is there")->check(sequences);
+
+  of_aggregate(verb("replay", "Show a past state", replay))
+      ->add_option("SEQUENCE", given.sequence, "The sequence to show; past the newest: the newest")->required()->check(sequences);
+
+  auto* listing = of_node(verb("list", "List the aggregates of a type", list));
+  listing->add_option("--after", given.after_id, "Only ids above this one")->type_name("ID");
+  listing->add_option("--limit", given.limit, "At most so many");
+
+  auto* showing = of_aggregate(verb("events", "Show the events", history));
+  showing->add_option("--after", given.after, "Only sequences above this one")->check(sequences);
+  showing->add_option("--limit", given.limit, "At most so many");
+
+  of_aggregate(verb("snapshot", "Store a snapshot now", take_snapshot));
+
+  verb("migrate", "Create or upgrade the store's tables", migrate)
+      ->add_option("--store", given.store, "sqlite:FILE or postgresql://...")->type_name("URI")->required();
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& problem) {
+    if (problem.get_exit_code() == 0) return app.exit(problem);
+    return report({errc::invalid_argument, std::string(problem.what()) + "; see maestro --help"});
+  }
+  return status;
+}

@@ -1,0 +1,241 @@
+#include <maestro/runtime/node.hpp>
+
+#include <maestro/runtime/logging.hpp>
+#include <maestro/runtime/registry.hpp>
+#include <maestro/store/store_actor.hpp>
+
+#include <caf/actor_system_config.hpp>
+#include <caf/io/middleman.hpp>
+#include <caf/scoped_actor.hpp>
+#include <caf/send.hpp>
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <iostream>
+#include <utility>
+
+namespace maestro {
+
+namespace {
+
+struct system_config : caf::actor_system_config {
+  explicit system_config(const caf_settings& settings) {
+    configure_caf(*this, settings);
+    load<caf::io::middleman>();
+    add_message_types<caf::id_block::maestro>();
+  }
+};
+
+auto schemas(const std::vector<definition_ptr>& types) -> std::vector<migration> {
+  std::vector<migration> all;
+  for (const auto& type : types)
+    for (auto& step : type->migrations()) all.push_back(std::move(step));
+  return all;
+}
+
+auto own_name(const node_settings& settings) -> std::string {
+  if (!settings.name.empty()) return settings.name;
+  char host[256] = {};
+  if (gethostname(host, sizeof(host) - 1) != 0) return "node";
+  return host;
+}
+
+}  // namespace
+
+struct node::parts {
+  explicit parts(const node_settings& with)
+      : settings(with),
+        clock(with.max_clock_drift, with.clock_offset),
+        flight(with.max_commands_in_flight),
+        configuration(with.caf) {}
+
+  auto open_store(const std::vector<definition_ptr>& types) -> result<void>;
+  void start_actors(std::vector<definition_ptr> types);
+  auto listen() -> result<void>;
+  void end_actors();
+
+  node_settings settings;
+  std::string name = own_name(settings);
+  hybrid_clock clock;
+  flight_counter flight;
+  std::shared_ptr<maestro::database> database;
+  std::vector<definition_ptr> types;
+  aggregate_environment environment;
+  system_config configuration;
+  std::unique_ptr<caf::actor_system> system;
+  caf::actor gateway;
+  node_address address;
+  bool stopped = false;
+};
+
+auto node::parts::open_store(const std::vector<definition_ptr>& registered) -> result<void> {
+  auto opened = open_database(settings.store_uri, settings.store);
+  if (!opened) return opened.failure();
+  database = std::move(*opened);
+  if (settings.migrate) {
+    auto applied = database->migrate(schemas(registered));
+    if (!applied) return applied.failure();
+    for (const auto& step : *applied) log().info("store {}: applied migration {}", database->display_name(), step);
+  }
+  if (auto checked = database->check(); !checked) return checked.failure();
+
+  auto newest = database->open_reader()->newest_timestamp();
+  if (!newest) return newest.failure();
+  if (!clock.merge(*newest))
+    log().warn("store {}: its newest event is further ahead of this machine's clock than clock.max-drift; is the clock right?",
+               database->display_name());
+  return {};
+}
+
+void node::parts::start_actors(std::vector<definition_ptr> registered) {
+  types = std::move(registered);
+  system = std::make_unique<caf::actor_system>(configuration);
+  environment.clock = &clock;
+  environment.single_owner = database->single_owner();
+  environment.settings = settings.aggregate;
+  environment.log = shared_log();
+  // One embedded file has one writer.
+  const std::size_t writers = environment.single_owner ? 1 : settings.store_writers;
+  for (std::size_t i = 0; i < writers; ++i)
+    environment.writers.push_back(spawn_store_writer(*system, database->open_writer(), settings.store_actor));
+  for (std::size_t i = 0; i < settings.store_readers; ++i)
+    environment.readers.push_back(spawn_store_reader(*system, database->open_reader()));
+  gateway = caf::actor_cast<caf::actor>(system->spawn<registry>(
+      &environment, types, &flight,
+      registry_settings{name, settings.max_live_aggregates, settings.idle_timeout}));
+  environment.registry = gateway;
+}
+
+auto node::parts::listen() -> result<void> {
+  auto port = system->middleman().publish(gateway, settings.port, settings.host.c_str(), true);
+  if (!port)
+    return error{errc::address_in_use, "cannot listen on " + node_address{settings.host, settings.port}.text() +
+                                           ": the port is taken or the address is not this machine's"};
+  address = {settings.host, *port};
+  return {};
+}
+
+void node::parts::end_actors() {
+  if (!system) return;
+  // The gateway goes first, so that nothing new arrives; then the store's actors finish what they hold.
+  caf::anon_send_exit(gateway, caf::exit_reason::user_shutdown);
+  caf::scoped_actor self(*system);
+  self->wait_for(std::exchange(gateway, nullptr));
+  environment.registry = nullptr;
+  for (auto* list : {&environment.writers, &environment.readers})
+    for (auto& actor : *list) {
+      caf::anon_send(actor, store_stop{});
+      self->wait_for(actor);
+    }
+  // A detached actor's thread ends when the last handle to it goes; the system's end waits for the threads.
+  environment.writers.clear();
+  environment.readers.clear();
+}
+
+auto node::start(const node_settings& settings, std::vector<definition_ptr> types) -> result<std::unique_ptr<node>> {
+  if (auto checked = check_settings(settings); !checked) return checked.failure();
+  auto made = std::make_unique<parts>(settings);
+  if (auto opened = made->open_store(types); !opened) return opened.failure();
+  made->start_actors(std::move(types));
+  if (auto listening = made->listen(); !listening) {
+    made->end_actors();
+    return listening.failure();
+  }
+  return std::unique_ptr<node>(new node(std::move(made)));
+}
+
+node::node(std::unique_ptr<parts> made) : parts_(std::move(made)) {}
+
+node::~node() { stop(); }
+
+auto node::stop() -> std::size_t {
+  auto& p = *parts_;
+  if (std::exchange(p.stopped, true)) return 0;
+  caf::anon_send(p.gateway, start_draining{});
+  (void)p.flight.wait_until_none(p.settings.drain_timeout);
+  const std::size_t unanswered = p.flight.count();
+  if (unanswered > 0)
+    log().warn("node {}: {} requests were still in flight after node.drain-timeout; their callers are told they are in doubt",
+               p.name, unanswered);
+  p.end_actors();
+  return unanswered;
+}
+
+auto node::address() const -> const node_address& { return parts_->address; }
+auto node::store_name() const -> std::string { return parts_->database->display_name(); }
+auto node::name() const -> const std::string& { return parts_->name; }
+auto node::open_reader() -> std::unique_ptr<store> { return parts_->database->open_reader(); }
+
+auto node::local_client() -> std::unique_ptr<client> {
+  return std::make_unique<client>(*parts_->system, parts_->gateway, client_settings{parts_->settings.client_timeout});
+}
+
+auto exit_status(const error& failure) -> int {
+  switch (failure.kind()) {
+    case error_kind::broken: return 1;
+    case error_kind::usage: return 2;
+    case error_kind::rejected: return 3;
+    case error_kind::retryable: return 4;
+    case error_kind::in_doubt: return 5;
+  }
+  return 1;
+}
+
+namespace {
+
+// A node's own failures: a store in use or a port taken may be free later, unlike a wrong argument.
+auto node_exit_status(const error& failure) -> int {
+  if (failure.code == errc::store_in_use || failure.code == errc::address_in_use) return 4;
+  return exit_status(failure);
+}
+
+auto report(std::string_view program, const error& failure) -> int {
+  std::cerr << program << ": " << to_string(failure) << std::endl;
+  return node_exit_status(failure);
+}
+
+}  // namespace
+
+auto run_node(int argc, char** argv, std::vector<definition_ptr> types) -> int {
+  std::string_view program = argc > 0 ? argv[0] : "node";
+  program = program.substr(program.rfind('/') + 1);
+
+  // Blocked before any thread starts, so that all of them leave these signals to us.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+
+  auto arguments = load_settings(argc, argv, program);
+  if (!arguments) return report(program, arguments.failure());
+  if (!arguments->text.empty()) {
+    std::cout << arguments->text << std::flush;
+    return 0;
+  }
+  if (auto ready = set_up_logging(arguments->settings.log_level, arguments->settings.log_file); !ready)
+    return report(program, ready.failure());
+
+  auto started = node::start(arguments->settings, std::move(types));
+  if (!started) return report(program, started.failure());
+  const auto& running = *started;
+  std::cout << "ready " << running->address().text() << " store " << running->store_name() << " members "
+            << running->name() << std::endl;
+
+  int signal = 0;
+  sigwait(&signals, &signal);
+  log().info("node {}: stopping on {}", running->name(), signal == SIGTERM ? "SIGTERM" : "SIGINT");
+  running->stop();
+  return 0;
+}
+
+auto migrate_store(const std::string& uri, const std::vector<definition_ptr>& types, const store_settings& settings)
+    -> result<std::vector<std::string>> {
+  auto opened = open_database(uri, settings);
+  if (!opened) return opened.failure();
+  return (*opened)->migrate(schemas(types));
+}
+
+}  // namespace maestro

@@ -1,0 +1,68 @@
+// A node: one process that runs aggregates, from the store's connections up to the published gateway. `run_node` is a whole
+// program; `node::start` is for programs that embed one, and for tests.
+#pragma once
+
+#include <maestro/aggregates/bind.hpp>
+#include <maestro/runtime/client.hpp>
+#include <maestro/runtime/settings.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace maestro {
+
+/// Any thread may call any member but the destructor.
+class node {
+ public:
+  /// Opens the store, migrates it unless switched off, and serves `types` on the settings' host and port. Returns when clients
+  /// can connect. Errors: as `open_database` and `database::check`, and `address_in_use`.
+  [[nodiscard]] static auto start(const node_settings& settings, std::vector<definition_ptr> types)
+      -> result<std::unique_ptr<node>>;
+
+  /// Stops, if `stop` was not called.
+  ~node();
+  node(const node&) = delete;
+  auto operator=(const node&) -> node& = delete;
+
+  /// Takes no new requests, answers those in flight within the drain timeout, then ends everything. Returns how many requests
+  /// were still unanswered then; their callers are told that they are in doubt. Later calls do nothing.
+  auto stop() -> std::size_t;
+
+  /// The address that clients connect to; the port is the real one where 0 was asked for.
+  [[nodiscard]] auto address() const -> const node_address&;
+  [[nodiscard]] auto store_name() const -> std::string;
+  [[nodiscard]] auto name() const -> const std::string&;
+
+  /// A client of this node, in this process, without the network.
+  [[nodiscard]] auto local_client() -> std::unique_ptr<client>;
+  /// A new connection to the node's store for reading, for tools in the same process. One thread at a time.
+  [[nodiscard]] auto open_reader() -> std::unique_ptr<store>;
+
+ private:
+  struct parts;
+  explicit node(std::unique_ptr<parts> parts);
+  std::unique_ptr<parts> parts_;
+};
+
+/// The whole of a node program: reads the arguments and the file they name, serves until SIGTERM or SIGINT, drains, and
+/// returns the process's exit status: 0 done, 1 a fault of our own, 2 wrong arguments or file, 4 a store that cannot be
+/// reached or a port that is taken. Prints one line `ready ...` on stdout once it serves, errors as one line on stderr.
+[[nodiscard]] auto run_node(int argc, char** argv, std::vector<definition_ptr> types) -> int;
+
+template <class... Aggregates>
+  requires(sizeof...(Aggregates) > 0)
+[[nodiscard]] auto run_node(int argc, char** argv) -> int {
+  return run_node(argc, argv, {define<Aggregates>()...});
+}
+
+/// The exit status that stands for `failure` on a client's command line: 1 broken, 2 usage, 3 rejected, 4 retryable, 5 in
+/// doubt.
+[[nodiscard]] auto exit_status(const error& failure) -> int;
+
+/// Creates or upgrades the tables of the store at `uri` and of the projections of `types`. Returns what was applied.
+[[nodiscard]] auto migrate_store(const std::string& uri, const std::vector<definition_ptr>& types,
+                                 const store_settings& settings = {}) -> result<std::vector<std::string>>;
+
+}  // namespace maestro

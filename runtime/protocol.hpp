@@ -1,0 +1,161 @@
+// What crosses the wire between clients and nodes: value structs, one per message, in CAF's binary format. Every request
+// carries a number of its sender's, and its reply carries the same one; nothing depends on CAF's own request machinery.
+#pragma once
+
+#include <maestro/aggregates/jobs.hpp>
+#include <maestro/store/store.hpp>
+
+#include <caf/error.hpp>
+#include <caf/meta/load_callback.hpp>
+#include <caf/meta/type_name.hpp>
+#include <caf/type_id.hpp>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace maestro {
+
+/// Raised when a message changes its form or meaning. Peers of different versions refuse each other by name.
+inline constexpr std::uint16_t protocol_version = 1;
+
+/// The first message on a connection.
+struct hello {
+  std::uint64_t request = 0;
+  std::uint16_t version = protocol_version;
+};
+
+struct hello_reply {
+  std::uint64_t request = 0;
+  std::uint16_t version = protocol_version;
+  std::uint64_t milliseconds = 0;  ///< The node's clock: lets a client say expiries in the node's time.
+  std::string node;                ///< The node's name.
+  std::vector<std::string> aggregate_types;
+};
+
+struct command_request {
+  std::uint64_t request = 0;
+  std::string aggregate_type;
+  maestro::aggregate_id aggregate_id;
+  maestro::command_id command_id;
+  std::string command;
+  std::string payload;
+  std::string metadata;
+  bool first_send = false;
+  std::uint64_t expires_at = 0;      ///< In the node's time; 0 = never.
+  std::int64_t expect_sequence = -1;  ///< -1: whatever it is.
+  std::uint8_t returns = 0;           ///< A `return_mode`.
+};
+
+struct command_reply {
+  std::uint64_t request = 0;
+  std::uint16_t code = 0;  ///< An `errc`; 0 = accepted.
+  std::string message;
+  sequence_number first = 0;
+  sequence_number last = 0;
+  bool repeated = false;
+  std::vector<event> events;
+  std::string state;
+};
+
+/// What a query asks for: the aggregate's `query_kind`s, and what the log answers without it.
+enum class query_verb : std::uint8_t { get = 0, fetch = 1, replay = 2, snapshot = 3, call = 4, events = 5, list = 6 };
+
+struct query_request {
+  std::uint64_t request = 0;
+  std::uint8_t verb = 0;  ///< A `query_verb`.
+  std::string aggregate_type;
+  maestro::aggregate_id aggregate_id;  ///< For `list`: exclusive minimum.
+  sequence_number at_least = 0;        ///< `get`, `fetch`, `call`.
+  sequence_number up_to = 0;           ///< `replay`.
+  sequence_number after = 0;           ///< `events`: exclusive minimum.
+  std::uint32_t limit = 0;             ///< `events`, `list`: at most this many rows; the node sends fewer where they are large.
+  std::string name;                    ///< `call`.
+  std::string payload;                 ///< `call`.
+  std::uint64_t expires_at = 0;
+};
+
+struct query_reply {
+  std::uint64_t request = 0;
+  std::uint16_t code = 0;
+  std::string message;
+  sequence_number sequence = 0;
+  std::string state;
+  std::vector<event> events;
+  std::vector<aggregate_head> heads;
+  bool more = false;  ///< `events`, `list`: there are rows after these.
+};
+
+template <class Inspector, class Tag>
+auto inspect(Inspector& f, id16<Tag>& id) -> typename Inspector::result_type {
+  return f(caf::meta::type_name("id"), id.bytes);
+}
+
+// A row without a command has the zero id on the wire.
+template <class Inspector>
+auto inspect(Inspector& f, event& row) -> typename Inspector::result_type {
+  command_id command = row.command_id.value_or(command_id{});
+  if constexpr (Inspector::reads_state) {
+    return f(caf::meta::type_name("event"), row.timestamp, row.aggregate_id, row.sequence, row.aggregate_type, row.type,
+             row.body, command, row.metadata);
+  } else {
+    auto set_command = [&] { row.command_id = command ? std::optional(command) : std::nullopt; };
+    return f(caf::meta::type_name("event"), row.timestamp, row.aggregate_id, row.sequence, row.aggregate_type, row.type,
+             row.body, command, row.metadata, caf::meta::load_callback([&] {
+               set_command();
+               return caf::error{};
+             }));
+  }
+}
+
+template <class Inspector>
+auto inspect(Inspector& f, aggregate_head& x) -> typename Inspector::result_type {
+  return f(caf::meta::type_name("aggregate_head"), x.aggregate_id, x.sequence, x.timestamp);
+}
+
+template <class Inspector>
+auto inspect(Inspector& f, hello& x) -> typename Inspector::result_type {
+  return f(caf::meta::type_name("hello"), x.request, x.version);
+}
+
+template <class Inspector>
+auto inspect(Inspector& f, hello_reply& x) -> typename Inspector::result_type {
+  return f(caf::meta::type_name("hello_reply"), x.request, x.version, x.milliseconds, x.node, x.aggregate_types);
+}
+
+template <class Inspector>
+auto inspect(Inspector& f, command_request& x) -> typename Inspector::result_type {
+  return f(caf::meta::type_name("command_request"), x.request, x.aggregate_type, x.aggregate_id, x.command_id, x.command,
+           x.payload, x.metadata, x.first_send, x.expires_at, x.expect_sequence, x.returns);
+}
+
+template <class Inspector>
+auto inspect(Inspector& f, command_reply& x) -> typename Inspector::result_type {
+  return f(caf::meta::type_name("command_reply"), x.request, x.code, x.message, x.first, x.last, x.repeated, x.events,
+           x.state);
+}
+
+template <class Inspector>
+auto inspect(Inspector& f, query_request& x) -> typename Inspector::result_type {
+  return f(caf::meta::type_name("query_request"), x.request, x.verb, x.aggregate_type, x.aggregate_id, x.at_least,
+           x.up_to, x.after, x.limit, x.name, x.payload, x.expires_at);
+}
+
+template <class Inspector>
+auto inspect(Inspector& f, query_reply& x) -> typename Inspector::result_type {
+  return f(caf::meta::type_name("query_reply"), x.request, x.code, x.message, x.sequence, x.state, x.events, x.heads,
+           x.more);
+}
+
+}  // namespace maestro
+
+CAF_BEGIN_TYPE_ID_BLOCK(maestro, caf::first_custom_type_id)
+
+  CAF_ADD_TYPE_ID(maestro, (maestro::hello))
+  CAF_ADD_TYPE_ID(maestro, (maestro::hello_reply))
+  CAF_ADD_TYPE_ID(maestro, (maestro::command_request))
+  CAF_ADD_TYPE_ID(maestro, (maestro::command_reply))
+  CAF_ADD_TYPE_ID(maestro, (maestro::query_request))
+  CAF_ADD_TYPE_ID(maestro, (maestro::query_reply))
+
+CAF_END_TYPE_ID_BLOCK(maestro)

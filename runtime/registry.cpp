@@ -1,0 +1,352 @@
+#include <maestro/runtime/registry.hpp>
+
+#include <caf/actor_system.hpp>
+#include <caf/send.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace maestro {
+
+namespace {
+
+// A request's place in the count of what is in flight, given back when the last holder lets go.
+auto make_ticket(flight_counter* flight) -> std::shared_ptr<void> {
+  return {flight, [](flight_counter* counted) { counted->leave(); }};
+}
+
+const error dropped{errc::in_doubt, "the node gave the request up while it was stopping; ask again"};
+
+// A command from a client, here or across the network.
+class client_command final : public command_job {
+ public:
+  client_command(command_request& request, caf::actor client, std::shared_ptr<void> ticket)
+      : client_(std::move(client)), ticket_(std::move(ticket)), request_(request.request) {
+    aggregate_id = request.aggregate_id;
+    command_id = request.command_id;
+    command = std::move(request.command);
+    payload = std::move(request.payload);
+    metadata = std::move(request.metadata);
+    first_send = request.first_send;
+    expires_at = request.expires_at;
+    if (request.expect_sequence >= 0) expect_sequence = static_cast<sequence_number>(request.expect_sequence);
+    returns = static_cast<return_mode>(request.returns);
+  }
+  ~client_command() override {
+    if (client_) client_command::answer({dropped, 0, 0, false, {}, {}});
+  }
+  void answer(command_answer answer) override {
+    command_reply reply;
+    reply.request = request_;
+    reply.code = static_cast<std::uint16_t>(answer.failure.code);
+    reply.message = std::move(answer.failure.message);
+    reply.first = answer.first;
+    reply.last = answer.last;
+    reply.repeated = answer.repeated;
+    if (returns == return_mode::events) reply.events = std::move(answer.events);
+    if (returns == return_mode::state) reply.state = std::move(answer.state);
+    const caf::actor to = std::exchange(client_, nullptr);
+    caf::anon_send(to, std::move(reply));
+    ticket_.reset();
+  }
+
+ private:
+  caf::actor client_;
+  std::shared_ptr<void> ticket_;
+  std::uint64_t request_;
+};
+
+// A question from a client.
+class client_query final : public query_job {
+ public:
+  client_query(query_request& request, caf::actor client, std::shared_ptr<void> ticket)
+      : client_(std::move(client)), ticket_(std::move(ticket)), request_(request.request) {
+    kind = static_cast<query_kind>(request.verb);
+    aggregate_id = request.aggregate_id;
+    at_least = request.at_least;
+    up_to = request.up_to;
+    name = std::move(request.name);
+    payload = std::move(request.payload);
+  }
+  ~client_query() override {
+    if (client_) client_query::answer({dropped, 0, {}});
+  }
+  void answer(query_answer answer) override {
+    query_reply reply;
+    reply.request = request_;
+    reply.code = static_cast<std::uint16_t>(answer.failure.code);
+    reply.message = std::move(answer.failure.message);
+    reply.sequence = answer.sequence;
+    reply.state = std::move(answer.state);
+    const caf::actor to = std::exchange(client_, nullptr);
+    caf::anon_send(to, std::move(reply));
+    ticket_.reset();
+  }
+
+ private:
+  caf::actor client_;
+  std::shared_ptr<void> ticket_;
+  std::uint64_t request_;
+};
+
+// `events` and `list`: answered from the log by a reader, without waking the aggregate.
+class log_query final : public store_task {
+ public:
+  log_query(query_request request, caf::actor client, std::shared_ptr<void> ticket)
+      : request_(std::move(request)), client_(std::move(client)), ticket_(std::move(ticket)) {
+    reply_.request = request_.request;
+  }
+  ~log_query() override {
+    if (client_) send({dropped.code, dropped.message});
+  }
+  void run(store& with) override {
+    const auto limit = std::clamp<std::size_t>(request_.limit, 1, max_rows);
+    send(static_cast<query_verb>(request_.verb) == query_verb::list ? list(with, limit) : events(with, limit));
+  }
+
+ private:
+  static constexpr std::size_t max_rows = 1000;
+  static constexpr std::size_t max_bytes = 8 * 1024 * 1024;
+
+  auto list(store& with, std::size_t limit) -> error {
+    auto heads = with.list_aggregates(request_.aggregate_type, request_.aggregate_id, limit);
+    if (!heads) return heads.failure();
+    reply_.more = heads->size() == limit;
+    reply_.heads = std::move(*heads);
+    return {};
+  }
+  auto events(store& with, std::size_t limit) -> error {
+    auto rows = with.get_events(request_.aggregate_id, {request_.after, max_sequence(), limit});
+    if (!rows) return rows.failure();
+    reply_.more = rows->size() == limit;
+    std::size_t bytes = 0;
+    for (auto& row : *rows) {
+      if (!row.aggregate_type.empty() && row.aggregate_type != request_.aggregate_type)
+        return {errc::wrong_aggregate_type, "id " + row.aggregate_id.text() + " belongs to aggregate type \"" +
+                                                row.aggregate_type + "\", not \"" + request_.aggregate_type + "\""};
+      bytes += row.body.size() + row.metadata.size();
+      if (bytes > max_bytes && !reply_.events.empty()) {
+        reply_.more = true;
+        break;
+      }
+      reply_.events.push_back(std::move(row));
+    }
+    return {};
+  }
+  void send(error failure) {
+    reply_.code = static_cast<std::uint16_t>(failure.code);
+    reply_.message = std::move(failure.message);
+    const caf::actor to = std::exchange(client_, nullptr);
+    caf::anon_send(to, std::move(reply_));
+    ticket_.reset();
+  }
+
+  query_request request_;
+  query_reply reply_;
+  caf::actor client_;
+  std::shared_ptr<void> ticket_;
+};
+
+template <class Reply, class Request>
+void refuse(const caf::actor& client, const Request& request, error failure) {
+  Reply reply;
+  reply.request = request.request;
+  reply.code = static_cast<std::uint16_t>(failure.code);
+  reply.message = std::move(failure.message);
+  caf::anon_send(client, std::move(reply));
+}
+
+}  // namespace
+
+auto flight_counter::enter() -> bool {
+  const std::lock_guard lock(mutex_);
+  if (count_ >= limit_) return false;
+  ++count_;
+  return true;
+}
+
+void flight_counter::leave() {
+  const std::lock_guard lock(mutex_);
+  if (--count_ == 0) none_left_.notify_all();
+}
+
+auto flight_counter::count() const -> std::size_t {
+  const std::lock_guard lock(mutex_);
+  return count_;
+}
+
+auto flight_counter::wait_until_none(std::chrono::milliseconds timeout) const -> bool {
+  std::unique_lock lock(mutex_);
+  return none_left_.wait_for(lock, timeout, [this] { return count_ == 0; });
+}
+
+registry::registry(caf::actor_config& config, const aggregate_environment* environment,
+                   std::vector<definition_ptr> types, flight_counter* flight, registry_settings settings)
+    : caf::event_based_actor(config), environment_(environment), flight_(flight), settings_(std::move(settings)) {
+  for (auto& type : types) types_.push_back({std::move(type), {}});
+}
+
+auto registry::make_behavior() -> caf::behavior {
+  sweep();
+  return {
+      [this](command_request& request) { take(request); },
+      [this](query_request& request) { take(request); },
+      [this](const hello& greeting) {
+        hello_reply reply;
+        reply.request = greeting.request;
+        reply.milliseconds = environment_->clock->physical_milliseconds();
+        reply.node = settings_.node_name;
+        for (const auto& type : types_) reply.aggregate_types.emplace_back(type.definition->type());
+        send(caf::actor_cast<caf::actor>(current_sender()), std::move(reply));
+      },
+      [this](const aggregate_retired& notice) { retired(notice); },
+      [this](const aggregate_empty& notice) { release_empty(notice); },
+      [this](sweep_idle) { sweep(); },
+      [this](start_draining) { draining_ = true; },
+  };
+}
+
+void registry::take(command_request& request) {
+  auto client = caf::actor_cast<caf::actor>(current_sender());
+  if (!client) return;
+  auto* type = find_type(request.aggregate_type);
+  if (!type) return refuse<command_reply>(client, request, unknown_type(request.aggregate_type));
+  if (request.returns > static_cast<std::uint8_t>(return_mode::state) || request.expect_sequence > max_sequence())
+    return refuse<command_reply>(client, request, {errc::invalid_argument, "the request asks for what this node does not know"});
+  auto [ticket, refusal] = admit();
+  if (refusal) return refuse<command_reply>(client, request, std::move(refusal));
+  hand_over<command_job>(*type, std::make_shared<client_command>(request, std::move(client), std::move(ticket)));
+}
+
+void registry::take(query_request& request) {
+  auto client = caf::actor_cast<caf::actor>(current_sender());
+  if (!client) return;
+  auto* type = find_type(request.aggregate_type);
+  if (!type) return refuse<query_reply>(client, request, unknown_type(request.aggregate_type));
+  if (request.verb > static_cast<std::uint8_t>(query_verb::list) || request.at_least < 0 || request.up_to < 0 ||
+      request.after < 0)
+    return refuse<query_reply>(client, request, {errc::invalid_argument, "the request asks for what this node does not know"});
+  auto [ticket, refusal] = admit();
+  if (refusal) return refuse<query_reply>(client, request, std::move(refusal));
+  const auto verb = static_cast<query_verb>(request.verb);
+  if (verb == query_verb::events || verb == query_verb::list) {
+    const auto& readers = environment_->readers;
+    const auto& reader = readers[std::hash<maestro::aggregate_id>{}(request.aggregate_id) % readers.size()];
+    return send(reader, store_task_ptr(std::make_shared<log_query>(std::move(request), std::move(client), std::move(ticket))));
+  }
+  hand_over<query_job>(*type, std::make_shared<client_query>(request, std::move(client), std::move(ticket)));
+}
+
+auto registry::find_type(const std::string& name) -> registered_type* {
+  for (auto& type : types_)
+    if (type.definition->type() == name) return &type;
+  return nullptr;
+}
+
+auto registry::unknown_type(const std::string& name) const -> error {
+  std::string known;
+  for (const auto& type : types_) known.append(known.empty() ? "" : ", ").append(type.definition->type());
+  return {errc::unknown_aggregate_type, "this node has no aggregate type \"" + name + "\"; it has: " + known};
+}
+
+// A ticket for one more request, or why there is none.
+auto registry::admit() -> std::pair<std::shared_ptr<void>, error> {
+  if (draining_) return {nullptr, {errc::shutting_down, "the node is stopping; send the request to another one"}};
+  if (!flight_->enter())
+    return {nullptr, {errc::overloaded, "the node has " + std::to_string(flight_->limit()) +
+                                            " requests in flight, its limit (node.max-commands-in-flight); try again later"}};
+  return {make_ticket(flight_), {}};
+}
+
+template <class Job>
+void registry::hand_over(registered_type& type, std::shared_ptr<Job> job) {
+  auto& entry = route(type, job->aggregate_id);
+  if (!entry.retiring) return send(entry.actor, std::move(job));
+  auto& held = held_[job->aggregate_id];
+  if constexpr (std::is_same_v<Job, command_job>) held.commands.push_back(std::move(job));
+  else held.queries.push_back(std::move(job));
+}
+
+auto registry::route(registered_type& type, const aggregate_id& id) -> live_aggregate& {
+  auto [at, is_new] = type.live.try_emplace(id);
+  auto& entry = at->second;
+  entry.last_used = seconds();
+  if (is_new) {
+    entry.actor = caf::actor_cast<caf::actor>(
+        home_system().spawn<aggregate_actor>(environment_, type.definition.get(), id));
+    if (++live_count_ > settings_.max_live_aggregates) make_room();
+  }
+  return entry;
+}
+
+void registry::ask_to_retire(const aggregate_id&, live_aggregate& entry) {
+  if (std::exchange(entry.retiring, true)) return;
+  send(entry.actor, retire_aggregate{});
+}
+
+// An aggregate has ended, or has work after all. Either way what was held for it goes on.
+void registry::retired(const aggregate_retired& notice) {
+  for (auto& type : types_) {
+    if (type.definition.get() != notice.type) continue;
+    const auto at = type.live.find(notice.id);
+    if (at == type.live.end()) return;
+    if (notice.done) {
+      type.live.erase(at);
+      --live_count_;
+    } else {
+      at->second.retiring = false;
+      at->second.last_used = seconds();
+    }
+    auto held = held_.extract(notice.id);
+    if (held.empty()) return;
+    for (auto& query : held.mapped().queries) hand_over<query_job>(type, std::move(query));
+    for (auto& command : held.mapped().commands) hand_over<command_job>(type, std::move(command));
+    return;
+  }
+}
+
+void registry::release_empty(const aggregate_empty& notice) {
+  for (auto& type : types_)
+    if (type.definition.get() == notice.type)
+      if (const auto at = type.live.find(notice.id); at != type.live.end()) ask_to_retire(notice.id, at->second);
+}
+
+void registry::sweep() {
+  const auto interval = std::clamp<std::chrono::milliseconds>(settings_.idle_timeout / 4, std::chrono::milliseconds(100),
+                                                              std::chrono::seconds(30));
+  delayed_send(this, interval, sweep_idle{});
+  const auto idle_seconds = std::chrono::duration_cast<std::chrono::seconds>(settings_.idle_timeout).count();
+  const auto now = seconds();
+  for (auto& type : types_)
+    for (auto& [id, entry] : type.live)
+      if (now - entry.last_used >= idle_seconds) ask_to_retire(id, entry);
+}
+
+// Asks the least recently used twentieth to end. Aggregates with work decline, so the bound is exceeded by at most what is
+// in flight.
+void registry::make_room() {
+  std::vector<std::uint32_t> ages;
+  for (const auto& type : types_)
+    for (const auto& [id, entry] : type.live)
+      if (!entry.retiring) ages.push_back(entry.last_used);
+  const std::size_t goal = settings_.max_live_aggregates - settings_.max_live_aggregates / 20;
+  if (ages.size() <= goal) return;
+  std::size_t excess = ages.size() - goal;
+  const auto nth = ages.begin() + static_cast<std::ptrdiff_t>(excess - 1);
+  std::nth_element(ages.begin(), nth, ages.end());
+  const auto oldest = *nth;
+  for (auto& type : types_)
+    for (auto& [id, entry] : type.live) {
+      if (excess == 0) return;
+      if (entry.retiring || entry.last_used > oldest) continue;
+      ask_to_retire(id, entry);
+      --excess;
+    }
+}
+
+auto registry::seconds() const -> std::uint32_t {
+  return static_cast<std::uint32_t>(
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_).count());
+}
+
+}  // namespace maestro

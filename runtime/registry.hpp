@@ -1,0 +1,106 @@
+// The registry: the node's gateway and its list of live aggregates. It takes requests from clients anywhere, starts an
+// aggregate's actor when the first one comes, and passivates aggregates that are idle. Requests it cannot place are
+// answered here, at once and by name.
+#pragma once
+
+#include <maestro/aggregates/aggregate_actor.hpp>
+#include <maestro/runtime/protocol.hpp>
+
+#include <caf/event_based_actor.hpp>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace maestro {
+
+/// Counts the requests that a node has taken and not answered. Any thread may call any member.
+class flight_counter {
+ public:
+  explicit flight_counter(std::size_t limit) : limit_(limit) {}
+
+  /// Counts one more, unless the limit is reached.
+  [[nodiscard]] auto enter() -> bool;
+  void leave();
+  [[nodiscard]] auto count() const -> std::size_t;
+  [[nodiscard]] auto limit() const noexcept -> std::size_t { return limit_; }
+
+  /// Waits until none is left, at most `timeout`; true when none is.
+  [[nodiscard]] auto wait_until_none(std::chrono::milliseconds timeout) const -> bool;
+
+ private:
+  const std::size_t limit_;
+  mutable std::mutex mutex_;
+  mutable std::condition_variable none_left_;
+  std::size_t count_ = 0;
+};
+
+struct registry_settings {
+  std::string node_name;
+  std::size_t max_live_aggregates = 1'000'000;  ///< Beyond it, the least recently used idle ones are passivated.
+  std::chrono::milliseconds idle_timeout{std::chrono::minutes{5}};
+};
+
+/// To the registry: take no new work. Requests are answered `shutting_down` from then on.
+struct start_draining {};
+/// The registry's note to itself: look for idle aggregates.
+struct sweep_idle {};
+
+class registry : public caf::event_based_actor {
+ public:
+  /// `environment` and `flight` outlive the registry and all aggregates.
+  registry(caf::actor_config& config, const aggregate_environment* environment, std::vector<definition_ptr> types,
+           flight_counter* flight, registry_settings settings);
+  auto make_behavior() -> caf::behavior override;
+
+ private:
+  struct live_aggregate {
+    caf::actor actor;
+    std::uint32_t last_used = 0;  ///< Seconds since the registry started.
+    bool retiring = false;        ///< Was asked to end and has not answered: what comes meanwhile waits in `held_`.
+  };
+  struct registered_type {
+    definition_ptr definition;
+    std::unordered_map<aggregate_id, live_aggregate> live;
+  };
+  struct held_jobs {
+    std::vector<command_job_ptr> commands;
+    std::vector<query_job_ptr> queries;
+  };
+
+  void take(command_request& request);
+  void take(query_request& request);
+  void answer_from_log(query_request& request, std::shared_ptr<void> ticket);
+  [[nodiscard]] auto find_type(const std::string& name) -> registered_type*;
+  [[nodiscard]] auto unknown_type(const std::string& name) const -> error;
+  [[nodiscard]] auto admit() -> std::pair<std::shared_ptr<void>, error>;
+  [[nodiscard]] auto route(registered_type& type, const aggregate_id& id) -> live_aggregate&;
+  void retired(const aggregate_retired& notice);
+  void release_empty(const aggregate_empty& notice);
+  void ask_to_retire(const aggregate_id& id, live_aggregate& entry);
+  void sweep();
+  void make_room();
+  [[nodiscard]] auto seconds() const -> std::uint32_t;
+  template <class Job>
+  void hand_over(registered_type& type, std::shared_ptr<Job> job);
+
+  const aggregate_environment* const environment_;
+  std::vector<registered_type> types_;
+  std::unordered_map<aggregate_id, held_jobs> held_;
+  flight_counter* const flight_;
+  const registry_settings settings_;
+  const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  std::size_t live_count_ = 0;
+  bool draining_ = false;
+};
+
+}  // namespace maestro
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::start_draining)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::sweep_idle)
