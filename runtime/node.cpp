@@ -50,6 +50,13 @@ struct node::parts {
         clock(with.max_clock_drift, with.clock_offset),
         flight(with.max_commands_in_flight),
         configuration(with.caf) {}
+  ~parts() {
+    if (!system) return;
+    // Aggregates read the environment until they end.
+    system->await_all_actors_done();
+    environment.registry = nullptr;
+    system.reset();
+  }
 
   auto open_store(const std::vector<definition_ptr>& types) -> result<void>;
   void start_actors(std::vector<definition_ptr> types);
@@ -121,9 +128,9 @@ void node::parts::end_actors() {
   if (!system) return;
   // The gateway goes first, so that nothing new arrives; then the store's actors finish what they hold.
   caf::anon_send_exit(gateway, caf::exit_reason::user_shutdown);
+  (void)system->middleman().unpublish(gateway, address.port);
   caf::scoped_actor self(*system);
   self->wait_for(std::exchange(gateway, nullptr));
-  environment.registry = nullptr;
   for (auto* list : {&environment.writers, &environment.readers})
     for (auto& actor : *list) {
       caf::anon_send(actor, store_stop{});

@@ -35,7 +35,7 @@ class node {
   [[nodiscard]] auto store_name() const -> std::string;
   [[nodiscard]] auto name() const -> const std::string&;
 
-  /// A client of this node, in this process, without the network.
+  /// A client of this node, in this process, without the network. It must be gone before the node is.
   [[nodiscard]] auto local_client() -> std::unique_ptr<client>;
   /// A new connection to the node's store for reading, for tools in the same process. One thread at a time.
   [[nodiscard]] auto open_reader() -> std::unique_ptr<store>;

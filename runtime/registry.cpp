@@ -206,6 +206,13 @@ auto registry::make_behavior() -> caf::behavior {
   };
 }
 
+// The network layer holds a handle to us for as long as it runs, so the handles to the aggregates must not wait for our
+// destructor.
+void registry::on_exit() {
+  for (auto& type : types_) type.live.clear();
+  held_.clear();
+}
+
 void registry::take(command_request& request) {
   auto client = caf::actor_cast<caf::actor>(current_sender());
   if (!client) return;

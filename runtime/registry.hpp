@@ -58,6 +58,8 @@ class registry : public caf::event_based_actor {
   registry(caf::actor_config& config, const aggregate_environment* environment, std::vector<definition_ptr> types,
            flight_counter* flight, registry_settings settings);
   auto make_behavior() -> caf::behavior override;
+  /// Lets go of all aggregates; those with work end when it is done.
+  void on_exit() override;
 
  private:
   struct live_aggregate {

@@ -60,7 +60,8 @@ auto bookkeeping() -> const char* {
       minimum  INTEGER NOT NULL
     ) STRICT;
 
-    INSERT INTO maestro_schema (minimum) VALUES (1) ON CONFLICT DO NOTHING;
+    -- Said in full: SQLite gives an omitted INTEGER PRIMARY KEY a number of its own, whatever its default.
+    INSERT INTO maestro_schema (only_row, minimum) VALUES (1, 1) ON CONFLICT DO NOTHING;
   )";
 }
 
