@@ -11,19 +11,20 @@ namespace {
 
 constexpr std::size_t max_name_characters = 256;
 
-// A name is quoted as a JSON string and checked as one, so that there is one judge of what is UTF-8. Control characters
-// and NUL are refused with it, and quotes and backslashes, which no registered name holds.
+// A name is put in quotes and checked as JSON, so that there is one judge of what is UTF-8. Refuses control characters too.
 auto check_name(std::string_view name) -> result<void> {
   std::size_t characters = 0;
-  for (const char byte : name)
+  std::string quoted = "{\"";
+  for (const char byte : name) {
     if ((static_cast<unsigned char>(byte) & 0xC0) != 0x80) ++characters;
+    if (byte == '"' || byte == '\\') quoted.push_back('\\');
+    quoted.push_back(byte);
+  }
+  quoted.append("\":0}");
   if (characters > max_name_characters)
     return error{errc::invalid_event, std::to_string(characters) + " characters, the limit is " +
                                           std::to_string(max_name_characters)};
-  std::string quoted = "{\"";
-  quoted.append(name).append("\":0}");
-  if (name.find('"') != name.npos || !json_check(quoted))
-    return error{errc::invalid_event, "not plain UTF-8 text"};
+  if (!json_check(quoted)) return error{errc::invalid_event, "not plain UTF-8 text"};
   return {};
 }
 

@@ -1,0 +1,367 @@
+// Snapshots, projections and migrations: the tables beside the log.
+#include "conformance.hpp"
+
+#include <stdexcept>
+
+using namespace maestro;
+using namespace maestro::test;
+namespace data = boost::unit_test::data;
+
+namespace {
+
+// A projection with a unique column, as an author would write it.
+auto handles() -> std::vector<migration> {
+  return {{"handles", 1,
+           "CREATE TABLE handles (aggregate_id bytea PRIMARY KEY, handle text NOT NULL UNIQUE, events bigint NOT NULL)",
+           "CREATE TABLE handles (aggregate_id BLOB PRIMARY KEY, handle TEXT NOT NULL UNIQUE, events INTEGER NOT NULL) STRICT"}};
+}
+
+// Every event of an aggregate counts; its handle is the event's type.
+void project_handle(transaction& tx, const event& event) {
+  tx.execute("INSERT INTO handles (aggregate_id, handle, events) VALUES ($1, $2, 1) "
+             "ON CONFLICT (aggregate_id) DO UPDATE SET handle = $2, events = handles.events + 1",
+             event.aggregate_id, event.type);
+}
+
+auto with_projection(commit_request request, function_projector::function function) -> commit_request {
+  auto projector = std::make_shared<function_projector>(std::move(function));
+  for (auto& unit : request.units) unit.projector = projector;
+  return request;
+}
+
+auto with_handle(commit_request request, const std::string& handle) -> commit_request {
+  for (auto& unit : request.units)
+    for (auto& event : unit.events) event.type = handle;
+  return with_projection(std::move(request), project_handle);
+}
+
+auto snapshot_of(const aggregate_id& id, sequence_number sequence, int version, std::string body) -> snapshot {
+  return {id, sequence, "account", std::move(body), version, sequence};
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(conformance_snapshots)
+
+BOOST_DATA_TEST_CASE(the_newest_snapshot_wins, data::make(stores_under_test()), store) {
+  workbench bench(store);
+  const auto id = bench.fresh_id();
+  BOOST_TEST(!value_of(bench.reader->get_snapshot(id)));
+  succeed(bench.writer->commit_snapshot(snapshot_of(id, 5, 1, R"({"a":5})")));
+  succeed(bench.writer->commit_snapshot(snapshot_of(id, 3, 1, R"({"a":3})")));
+  auto found = value_of(bench.reader->get_snapshot(id));
+  BOOST_TEST_REQUIRE(found.has_value());
+  BOOST_TEST((found->aggregate_id == id));
+  BOOST_TEST(found->sequence == 5);
+  BOOST_TEST(found->aggregate_type == "account");
+  BOOST_TEST(found->body == R"({"a":5})");
+  BOOST_TEST(found->version == 1);
+  BOOST_TEST(found->version_sequence == 5);
+  succeed(bench.writer->commit_snapshot(snapshot_of(id, 6, 1, R"({"a":6})")));
+  BOOST_TEST(value_of(bench.reader->get_snapshot(id))->body == R"({"a":6})");
+}
+
+BOOST_DATA_TEST_CASE(at_the_same_sequence_only_another_version_or_a_foreign_snapshot_is_replaced,
+                     data::make(stores_under_test()), store) {
+  workbench bench(store);
+  const auto id = bench.fresh_id();
+  succeed(bench.writer->commit_snapshot(snapshot_of(id, 5, 1, R"({"a":1})")));
+  succeed(bench.writer->commit_snapshot(snapshot_of(id, 5, 1, R"({"a":2})")));
+  BOOST_TEST(value_of(bench.reader->get_snapshot(id))->body == R"({"a":1})");
+  succeed(bench.writer->commit_snapshot(snapshot_of(id, 5, 2, R"({"a":3})")));
+  BOOST_TEST(value_of(bench.reader->get_snapshot(id))->version == 2);
+  BOOST_TEST(value_of(bench.reader->get_snapshot(id))->body == R"({"a":3})");
+
+  // What an application does that knows nothing of versions.
+  bench.query("UPDATE snapshots SET sequence = 7, body = '{\"a\": 4}' WHERE aggregate_id = $1", {id});
+  auto foreign = value_of(bench.reader->get_snapshot(id));
+  BOOST_TEST(foreign->sequence == 7);
+  BOOST_TEST(foreign->version_sequence == 5);
+  succeed(bench.writer->commit_snapshot(snapshot_of(id, 7, 2, R"({"a":5})")));
+  BOOST_TEST(value_of(bench.reader->get_snapshot(id))->body == R"({"a":5})");
+  BOOST_TEST(value_of(bench.reader->get_snapshot(id))->version_sequence == 7);
+}
+
+BOOST_DATA_TEST_CASE(a_snapshot_is_found_within_its_range_only, data::make(stores_under_test()), store) {
+  workbench bench(store);
+  const auto id = bench.fresh_id();
+  succeed(bench.writer->commit_snapshot(snapshot_of(id, 5, 1, "{}")));
+  BOOST_TEST(value_of(bench.reader->get_snapshot(id, 4)).has_value());
+  BOOST_TEST(!value_of(bench.reader->get_snapshot(id, 5)).has_value());
+  BOOST_TEST(value_of(bench.reader->get_snapshot(id, 0, 5)).has_value());
+  BOOST_TEST(!value_of(bench.reader->get_snapshot(id, 0, 4)).has_value());
+}
+
+BOOST_DATA_TEST_CASE(a_snapshot_that_is_no_object_is_refused, data::make(stores_under_test()), store) {
+  workbench bench(store);
+  const auto refused = bench.writer->commit_snapshot(snapshot_of(bench.fresh_id(), 5, 1, "[1]"));
+  BOOST_TEST_REQUIRE(!refused);
+  BOOST_TEST((refused.failure().code == errc::invalid_argument));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(conformance_projections)
+
+BOOST_DATA_TEST_CASE(projections_are_written_with_their_events_in_order, data::make(stores_under_test()), store) {
+  workbench bench(store, {}, handles());
+  std::vector<sequence_number> seen;
+  auto request = with_projection(bench.request(3, 2), [&](transaction& tx, const event& event) {
+    seen.push_back(event.sequence);
+    tx.execute("INSERT INTO handles VALUES ($1, $2, $3) ON CONFLICT (aggregate_id) DO UPDATE SET events = $3",
+               event.aggregate_id, event.type, event.sequence);
+  });
+  bench.committed(request);
+  BOOST_TEST(seen == numbers(1, 6));
+  const auto rows = bench.query("SELECT aggregate_id, handle, events FROM handles");
+  BOOST_TEST_REQUIRE(rows.size() == 1U);
+  BOOST_TEST(rows[0][0].as<sql_bytes>().bytes == request.aggregate_id.view());
+  BOOST_TEST(rows[0][1].as<std::string>() == "deposited");
+  BOOST_TEST(rows[0][2].as<std::int64_t>() == 6);
+}
+
+BOOST_DATA_TEST_CASE(a_query_in_a_projection_sees_what_was_executed_before_it, data::make(stores_under_test()), store) {
+  workbench bench(store, {}, handles());
+  std::vector<std::int64_t> seen;
+  auto count = [&](transaction& tx, const event& event) {
+    project_handle(tx, event);
+    for (const auto& row : tx.query("SELECT events FROM handles WHERE aggregate_id = $1", event.aggregate_id))
+      seen.push_back(row.at(0).as<std::int64_t>());
+    project_handle(tx, event);
+  };
+  const auto one = with_projection(bench.request(2, 2), count);
+  bench.committed(one);
+  BOOST_TEST(seen == (std::vector<std::int64_t>{1, 3, 5, 7}));
+  BOOST_TEST(bench.query("SELECT events FROM handles").at(0).at(0).as<std::int64_t>() == 8);
+}
+
+BOOST_DATA_TEST_CASE(a_violated_constraint_rejects_its_command_alone_and_is_named, data::make(stores_under_test()), store) {
+  workbench bench(store, {}, handles());
+  const auto alice = with_handle(bench.request(), "alice");
+  bench.committed(alice);
+  std::vector<commit_request> requests;
+  for (int i = 0; i < 30; ++i)
+    requests.push_back(with_handle(bench.request(2), i % 10 == 5 ? "alice" : "user" + std::to_string(i)));
+  std::vector<const commit_request*> batch;
+  for (const auto& request : requests) batch.push_back(&request);
+  const auto outcomes = bench.commit(batch);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    if (i % 10 != 5) {
+      BOOST_TEST(outcomes[i].committed == 2U);
+      continue;
+    }
+    BOOST_TEST(outcomes[i].committed == 0U);
+    BOOST_TEST((outcomes[i].failure.code == errc::projection_failed));
+    BOOST_TEST(outcomes[i].failure.message.starts_with("projection failed: "));
+    BOOST_TEST((outcomes[i].failure.message.find("handles") != std::string::npos), outcomes[i].failure.message);
+    BOOST_TEST((outcomes[i].failure.message.find("handle", outcomes[i].failure.message.find("handles") + 1) !=
+                std::string::npos),
+               outcomes[i].failure.message);
+    BOOST_TEST(bench.sequences(requests[i].aggregate_id).empty());
+  }
+  BOOST_TEST(bench.count("handles") == 28);
+}
+
+BOOST_DATA_TEST_CASE(two_of_one_batch_that_want_the_same_handle_do_not_both_get_it, data::make(stores_under_test()), store) {
+  workbench bench(store, {}, handles());
+  const auto one = with_handle(bench.request(), "bob");
+  const auto two = with_handle(bench.request(), "bob");
+  const auto outcomes = bench.commit({&one, &two});
+  BOOST_TEST(outcomes[0].committed + outcomes[1].committed == 1U);
+  BOOST_TEST(bench.count("handles") == 1);
+  BOOST_TEST(bench.count("event_log") == 1);
+}
+
+BOOST_DATA_TEST_CASE(a_projection_that_throws_rejects_its_command_alone, data::make(stores_under_test()), store) {
+  workbench bench(store, {}, handles());
+  const auto good = with_handle(bench.request(2), "good");
+  const auto bad = with_projection(bench.request(), [](transaction& tx, const event& event) {
+    project_handle(tx, event);
+    throw std::runtime_error("no such luck");
+  });
+  const auto worse = with_projection(bench.request(), [](transaction&, const event&) { throw 42; });
+  const auto outcomes = bench.commit({&good, &bad, &worse});
+  BOOST_TEST(outcomes[0].committed == 2U);
+  BOOST_TEST((outcomes[1].failure.code == errc::projection_failed));
+  BOOST_TEST(outcomes[1].failure.message == "projection failed: no such luck");
+  BOOST_TEST((outcomes[2].failure.code == errc::projection_failed));
+  BOOST_TEST(bench.count("event_log") == 2);
+  BOOST_TEST(bench.count("handles") == 1);
+}
+
+BOOST_DATA_TEST_CASE(a_statement_that_fails_rejects_its_command_even_when_the_projection_ignores_it,
+                     data::make(stores_under_test()), store) {
+  workbench bench(store, {}, handles());
+  const auto ignorant = with_projection(bench.request(), [](transaction& tx, const event& event) {
+    project_handle(tx, event);
+    try {
+      (void)tx.query("SELECT nonsense FROM nowhere");
+    } catch (const std::exception&) {
+    }
+  });
+  const auto good = with_handle(bench.request(), "good");
+  const auto outcomes = bench.commit({&ignorant, &good});
+  BOOST_TEST((outcomes[0].failure.code == errc::projection_failed));
+  BOOST_TEST((outcomes[0].failure.message.find("nowhere") != std::string::npos), outcomes[0].failure.message);
+  BOOST_TEST(outcomes[1].committed == 1U);
+  BOOST_TEST(bench.count("handles") == 1);
+}
+
+BOOST_DATA_TEST_CASE(wrong_statements_and_parameters_reject_their_command, data::make(stores_under_test()), store) {
+  workbench bench(store, {}, handles());
+  const std::vector<function_projector::function> wrong = {
+      [](transaction& tx, const event&) { tx.execute("INSERT INTO nowhere VALUES (1)"); },
+      [](transaction& tx, const event&) { tx.execute("this is no SQL"); },
+      [](transaction& tx, const event&) { tx.execute(""); },
+      [](transaction& tx, const event&) { tx.execute("DELETE FROM handles; DELETE FROM handles"); },
+      [](transaction& tx, const event&) { tx.execute("DELETE FROM handles WHERE handle = $1"); },
+      [](transaction& tx, const event&) { tx.execute("DELETE FROM handles WHERE handle = $1", "a", "b"); },
+      [](transaction& tx, const event&) { tx.execute("DELETE FROM handles WHERE handle = $1", std::string("a\0b", 3)); },
+      [](transaction& tx, const event& event) {
+        tx.execute("INSERT INTO handles VALUES ($1, $2, $3)", event.aggregate_id, nullptr, 1);
+      },
+      [](transaction& tx, const event& event) {
+        tx.execute("INSERT INTO handles VALUES ($1, $2, $3)", event.aggregate_id, "a", "no number");
+      },
+      [](transaction& tx, const event&) { tx.execute("COMMIT"); },
+      [](transaction& tx, const event&) { tx.execute("  rollback;"); },
+      [](transaction& tx, const event&) { tx.execute("SAVEPOINT here"); },
+  };
+  for (std::size_t i = 0; i < wrong.size(); ++i) {
+    const auto request = with_projection(bench.request(), wrong[i]);
+    const auto outcome = bench.commit(request);
+    BOOST_TEST((outcome.failure.code == errc::projection_failed), i << ": " << to_string(outcome.failure));
+    BOOST_TEST(outcome.failure.message.starts_with("projection failed: "));
+  }
+  BOOST_TEST(bench.count("event_log") == 0);
+  bench.committed(with_handle(bench.request(), "still working"));
+}
+
+BOOST_DATA_TEST_CASE(values_of_every_type_come_back, data::make(stores_under_test()), store) {
+  const std::vector<migration> samples = {
+      {"samples", 1,
+       "CREATE TABLE samples (number bigint, ratio double precision, flag boolean, note text, raw bytea, missing text, small integer)",
+       "CREATE TABLE samples (number INTEGER, ratio REAL, flag INTEGER, note TEXT, raw BLOB, missing TEXT, small INTEGER) STRICT"}};
+  workbench bench(store, {}, samples);
+  const std::string note = "it's \\ \"quoted\" {\xc3\xa4} $1";
+  const sql_bytes raw{std::string("\0\xff\\x'", 5)};
+  std::vector<sql_row> seen;
+  bench.committed(with_projection(bench.request(), [&](transaction& tx, const event&) {
+    tx.execute("INSERT INTO samples (small, missing, raw, note, flag, ratio, number) VALUES ($7, $6, $5, $4, $3, $2, $1)",
+               std::int64_t{-9'000'000'000'000'000'000}, 0.1, true, note, raw, nullptr, 7);
+    tx.execute("INSERT INTO samples (number, ratio, flag, note, raw) VALUES ($1, $2, $3, $4, $5)", 0, -1e300, false, "",
+               sql_bytes{});
+    // One parameter in several places.
+    tx.execute("INSERT INTO samples (number, small) SELECT $1, small FROM samples WHERE number < $1 AND small IS NOT NULL",
+               std::int64_t{1});
+    seen = tx.query("SELECT number, ratio, flag, note, raw, missing, small FROM samples ORDER BY number");
+  }));
+  BOOST_TEST_REQUIRE(seen.size() == 3U);
+  for (const std::vector<sql_row>& rows : {seen, bench.query("SELECT number, ratio, flag, note, raw, missing, small FROM samples ORDER BY number")}) {
+    BOOST_TEST(rows[0][0].as<std::int64_t>() == -9'000'000'000'000'000'000);
+    BOOST_TEST(rows[0][1].as<double>() == 0.1);
+    BOOST_TEST(rows[0][2].as<bool>() == true);
+    BOOST_TEST(rows[0][3].as<std::string>() == note);
+    BOOST_TEST((rows[0][4].as<sql_bytes>() == raw));
+    BOOST_TEST(rows[0][5].is_null());
+    BOOST_TEST(rows[0][6].as<std::int64_t>() == 7);
+    BOOST_TEST(rows[1][1].as<double>() == -1e300);
+    BOOST_TEST(rows[1][2].as<bool>() == false);
+    BOOST_TEST(rows[1][3].as<std::string>().empty());
+    BOOST_TEST(rows[1][4].as<sql_bytes>().bytes.empty());
+    BOOST_TEST(rows[2][0].as<std::int64_t>() == 1);
+    BOOST_TEST(rows[2][6].as<std::int64_t>() == 7);
+  }
+  BOOST_TEST(bench.query("SELECT note FROM samples WHERE raw = $1 AND number = $2", {raw, std::int64_t{-9'000'000'000'000'000'000}})
+                 .size() == 1U);
+}
+
+BOOST_DATA_TEST_CASE(more_different_statements_than_are_kept_prepared_still_work, data::make(stores_under_test()), store) {
+  workbench bench(store, {}, handles());
+  bench.committed(with_projection(bench.request(), [](transaction& tx, const event& event) {
+    for (int i = 0; i < 600; ++i) {
+      const std::string handle = "'handle " + std::to_string(i) + "'";
+      tx.execute("INSERT INTO handles VALUES ($1, " + handle + ", 1) ON CONFLICT (aggregate_id) DO UPDATE SET handle = " + handle,
+                 event.aggregate_id);
+    }
+  }));
+  BOOST_TEST(bench.query("SELECT handle FROM handles").at(0).at(0).as<std::string>() == "handle 599");
+}
+
+BOOST_DATA_TEST_CASE(a_query_for_tools_says_what_is_wrong, data::make(stores_under_test()), store) {
+  workbench bench(store);
+  const auto wrong = bench.reader->query("SELECT nonsense", {});
+  BOOST_TEST_REQUIRE(!wrong);
+  BOOST_TEST((wrong.failure().code == errc::invalid_argument));
+  BOOST_TEST((wrong.failure().message.find("nonsense") != std::string::npos));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(conformance_migrations)
+
+BOOST_DATA_TEST_CASE(tables_are_missing_until_migrate_and_migrate_is_safe_to_run_twice, data::make(stores_under_test()),
+                     store) {
+  auto where = store.make();
+  auto opened = where->open({});
+  auto missing = opened->check();
+  BOOST_TEST_REQUIRE(!missing);
+  BOOST_TEST((missing.failure().code == errc::store_unavailable));
+  BOOST_TEST((missing.failure().message.find("maestro migrate") != std::string::npos));
+
+  BOOST_TEST(value_of(opened->migrate({})) == std::vector<std::string>{"maestro 1"}, boost::test_tools::per_element());
+  succeed(opened->check());
+  BOOST_TEST(value_of(opened->migrate({})).empty());
+  BOOST_TEST(value_of(opened->migrate(handles())) == std::vector<std::string>{"handles 1"}, boost::test_tools::per_element());
+
+  auto more = handles();
+  more.push_back({"handles", 2, "ALTER TABLE handles ADD COLUMN note text; CREATE INDEX notes ON handles (note)",
+                  "ALTER TABLE handles ADD COLUMN note TEXT; CREATE INDEX notes ON handles (note)"});
+  BOOST_TEST(value_of(opened->migrate(more)) == std::vector<std::string>{"handles 2"}, boost::test_tools::per_element());
+  BOOST_TEST(value_of(opened->migrate(handles())).empty());
+  BOOST_TEST(value_of(opened->open_reader()->query("SELECT note FROM handles", {})).empty());
+}
+
+BOOST_DATA_TEST_CASE(a_step_that_fails_leaves_nothing_and_those_before_it_stay, data::make(stores_under_test()), store) {
+  workbench bench(store);
+  auto steps = handles();
+  steps.push_back({"handles", 2, "CREATE TABLE half (id bigint); INSERT INTO nowhere VALUES (1)",
+                   "CREATE TABLE half (id INTEGER) STRICT; INSERT INTO nowhere VALUES (1)"});
+  const auto failed = bench.opened->migrate(steps);
+  BOOST_TEST_REQUIRE(!failed);
+  BOOST_TEST((failed.failure().message.find("handles 2") != std::string::npos), failed.failure().message);
+  BOOST_TEST(!bench.reader->query("SELECT * FROM half", {}).has_value());
+  BOOST_TEST(bench.count("handles") == 0);
+  BOOST_TEST(value_of(bench.opened->migrate(handles())).empty());
+}
+
+BOOST_DATA_TEST_CASE(migrations_that_make_no_sense_are_refused_before_anything_is_applied, data::make(stores_under_test()),
+                     store) {
+  workbench bench(store);
+  const std::vector<std::vector<migration>> senseless = {
+      {{"", 1, "SELECT 1", "SELECT 1"}},
+      {{"maestro", 1, "SELECT 1", "SELECT 1"}},
+      {{"handles", 2, "SELECT 1", "SELECT 1"}},
+      {{"handles", 1, "SELECT 1", "SELECT 1"}, {"handles", 1, "SELECT 1", "SELECT 1"}},
+      {{"fine", 1, "CREATE TABLE fine (id bigint)", "CREATE TABLE fine (id INTEGER)"}, {"handles", 1, " ", ";"}},
+  };
+  for (const auto& steps : senseless) {
+    const auto refused = bench.opened->migrate(steps);
+    BOOST_TEST_REQUIRE(!refused);
+    BOOST_TEST((refused.failure().code == errc::invalid_argument));
+  }
+  BOOST_TEST(!bench.reader->query("SELECT * FROM fine", {}).has_value());
+}
+
+BOOST_DATA_TEST_CASE(a_schema_that_asks_for_a_newer_program_is_refused, data::make(stores_under_test()), store) {
+  workbench bench(store);
+  bench.query("INSERT INTO maestro_migrations (component, number) VALUES ('maestro', 99)");
+  succeed(bench.opened->check());
+  bench.query("UPDATE maestro_schema SET minimum = 99");
+  auto refused = bench.opened->check();
+  BOOST_TEST_REQUIRE(!refused);
+  BOOST_TEST((refused.failure().code == errc::schema_too_new));
+  BOOST_TEST((bench.opened->migrate({}).failure().code == errc::schema_too_new));
+}
+
+BOOST_AUTO_TEST_SUITE_END()

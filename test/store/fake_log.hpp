@@ -1,0 +1,102 @@
+// An event log in memory that fails on demand: what group_commit is tested against.
+#pragma once
+
+#include <maestro/store/group_commit.hpp>
+
+#include <algorithm>
+#include <deque>
+#include <functional>
+#include <map>
+#include <vector>
+
+namespace maestro::test {
+
+/// What happens to one write.
+enum class fault { none, unavailable, lost_before_commit, lost_after_commit, reasonless_conflict };
+
+class fake_log : public batch_writer {
+ public:
+  // What the test sets.
+  std::deque<fault> faults;                                          ///< One per write, from the front.
+  fault always = fault::none;                                        ///< When `faults` is empty.
+  std::function<bool(const write_unit&)> poison = [](auto&) { return false; };  ///< Fails in its projection.
+  std::function<bool(const write_unit&)> locked = [](auto&) { return false; };  ///< Meets a lock.
+  bool names_culprit = true;
+
+  // What the test looks at.
+  std::map<aggregate_id, std::vector<event>> events;
+  std::vector<std::vector<aggregate_id>> attempts;  ///< The aggregates of each write's units.
+
+  auto write(std::span<const write_unit> units) -> write_outcome override {
+    auto& attempt = attempts.emplace_back();
+    for (const auto& unit : units) attempt.push_back(unit.request->aggregate_id);
+    const fault now = next_fault();
+    if (now == fault::unavailable) return {write_status::unavailable, {errc::store_unavailable, "it is down"}, {}};
+    if (now == fault::lost_before_commit) return {write_status::in_doubt, {errc::store_unavailable, "it is gone"}, {}};
+    if (now == fault::reasonless_conflict) return {write_status::conflict, {}, {}};
+    if (std::any_of(units.begin(), units.end(), locked)) return {write_status::contention, {errc::none, "a lock"}, {}};
+
+    auto copy = events;
+    for (const auto& unit : units)
+      if (!append(copy, unit)) return {write_status::conflict, {}, {}};
+    for (std::size_t i = 0; i < units.size(); ++i) {
+      if (!poison(units[i])) continue;
+      write_outcome outcome{write_status::failed, {errc::projection_failed, "poison"}, {}};
+      if (names_culprit) outcome.culprit = i;
+      return outcome;
+    }
+    events = std::move(copy);
+    if (now == fault::lost_after_commit) return {write_status::in_doubt, {errc::store_unavailable, "it is gone"}, {}};
+    return {};
+  }
+
+  auto inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> override {
+    std::vector<unit_status> statuses;
+    for (const auto& unit : units) {
+      unit_status& status = statuses.emplace_back();
+      const auto& rows = events[unit.request->aggregate_id];
+      auto is_stored = [&](const event& event) {
+        const auto index = static_cast<std::size_t>(event.sequence - 1);
+        return index < rows.size() && rows[index].timestamp == event.timestamp;
+      };
+      const auto& wanted = unit.unit->events;
+      status.stored = std::all_of(wanted.begin(), wanted.end(), is_stored);
+      status.timestamp_taken = std::any_of(wanted.begin(), wanted.end(), [&](const event& event) {
+        return !is_stored(event) && taken(events, event.timestamp);
+      });
+      if (rows.empty()) continue;
+      status.newest = rows.back().timestamp;
+      status.newest_sequence = rows.back().sequence;
+    }
+    return statuses;
+  }
+
+ private:
+  using log = std::map<aggregate_id, std::vector<event>>;
+
+  auto next_fault() -> fault {
+    if (faults.empty()) return always;
+    const fault now = faults.front();
+    faults.pop_front();
+    return now;
+  }
+
+  static auto taken(const log& log, const timestamp& timestamp) -> bool {
+    for (const auto& [id, rows] : log)
+      for (const auto& row : rows)
+        if (row.timestamp == timestamp) return true;
+    return false;
+  }
+
+  static auto append(log& log, const write_unit& unit) -> bool {
+    auto& rows = log[unit.request->aggregate_id];
+    if ((rows.empty() ? timestamp{} : rows.back().timestamp) != unit.predecessor) return false;
+    for (const auto& event : unit.unit->events) {
+      if (event.sequence != static_cast<sequence_number>(rows.size()) + 1 || taken(log, event.timestamp)) return false;
+      rows.push_back(event);
+    }
+    return true;
+  }
+};
+
+}  // namespace maestro::test
