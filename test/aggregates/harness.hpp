@@ -1,0 +1,125 @@
+// Aggregates' actors on a store in memory, without a node: several owners of one store at once, as in a cluster that has
+// lost its way.
+#pragma once
+
+#include <maestro/aggregates/aggregate_actor.hpp>
+#include <maestro/store/store_actor.hpp>
+
+#include "counter.hpp"
+
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/scoped_actor.hpp>
+#include <caf/send.hpp>
+#include <spdlog/sinks/null_sink.h>
+
+#include <future>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace test {
+
+using namespace maestro;
+
+class waiting_command final : public command_job {
+ public:
+  ~waiting_command() override {
+    if (!answered_) promise.set_value({{errc::in_doubt, "dropped"}, 0, 0, false, {}, {}});
+  }
+  void answer(command_answer answer) override {
+    answered_ = true;
+    promise.set_value(std::move(answer));
+  }
+  std::promise<command_answer> promise;
+
+ private:
+  bool answered_ = false;
+};
+
+class waiting_query final : public query_job {
+ public:
+  void answer(query_answer answer) override { promise.set_value(std::move(answer)); }
+  std::promise<query_answer> promise;
+};
+
+/// One owner of aggregates: its clock, its store actors. Several may share a database.
+class owner {
+ public:
+  owner(caf::actor_system& system, database& from, aggregate_settings settings = {}, bool alone = false)
+      : system_(system), clock_() {
+    environment_.clock = &clock_;
+    environment_.single_owner = alone;
+    environment_.settings = settings;
+    environment_.log = std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::null_sink_mt>());
+    environment_.writers.push_back(spawn_store_writer(system, from.open_writer()));
+    environment_.readers.push_back(spawn_store_reader(system, from.open_reader()));
+  }
+  ~owner() {
+    caf::scoped_actor self(system_);
+    for (auto* list : {&environment_.writers, &environment_.readers})
+      for (auto& actor : *list) {
+        caf::anon_send(actor, store_stop{});
+        self->wait_for(actor);
+      }
+  }
+
+  auto start(const definition& type, const aggregate_id& id) -> caf::actor {
+    return caf::actor_cast<caf::actor>(system_.spawn<aggregate_actor>(&environment_, &type, id));
+  }
+  auto clock() -> hybrid_clock& { return clock_; }
+
+  /// Sends without waiting.
+  template <class Command>
+  auto send(const caf::actor& to, const aggregate_id& id, const Command& command, command_id name = {},
+            return_mode returns = return_mode::sequences) -> std::future<command_answer> {
+    auto job = std::make_shared<waiting_command>();
+    job->aggregate_id = id;
+    job->first_send = !name;
+    job->command_id = name ? name : clock_.fresh<command_id>();
+    job->command = registered_name<Command>();
+    job->payload = encode(command).value();
+    job->returns = returns;
+    auto answer = job->promise.get_future();
+    caf::anon_send(to, command_job_ptr(std::move(job)));
+    return answer;
+  }
+  auto ask(const caf::actor& to, const aggregate_id& id, query_kind kind, sequence_number number = 0,
+           std::string name = {}) -> query_answer {
+    auto job = std::make_shared<waiting_query>();
+    job->aggregate_id = id;
+    job->kind = kind;
+    job->at_least = kind == query_kind::replay ? 0 : number;
+    job->up_to = number;
+    job->name = std::move(name);
+    job->payload = "{}";
+    auto answer = job->promise.get_future();
+    caf::anon_send(to, query_job_ptr(std::move(job)));
+    return answer.get();
+  }
+  auto state(const caf::actor& of, const aggregate_id& id, query_kind kind = query_kind::fetch) -> counter_state {
+    return decode<counter_state>(ask(of, id, kind).state).value();
+  }
+
+ private:
+  caf::actor_system& system_;
+  hybrid_clock clock_;
+  aggregate_environment environment_;
+};
+
+/// An actor system and a store in memory with the counter's tables.
+struct stage {
+  stage() {
+    const auto steps = type->migrations();
+    if (auto migrated = store->migrate(steps); !migrated) throw std::runtime_error(to_string(migrated.failure()));
+  }
+  caf::actor_system_config configuration;
+  caf::actor_system system{configuration};
+  std::shared_ptr<database> store = open_database("sqlite::memory:").value();
+  definition_ptr type = define<counter>();
+  hybrid_clock clock;
+  aggregate_id id = clock.fresh<aggregate_id>();
+};
+
+}  // namespace test

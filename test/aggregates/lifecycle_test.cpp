@@ -1,0 +1,325 @@
+#include "harness.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <numeric>
+#include <set>
+
+using namespace test;
+
+namespace {
+
+auto replayed(stage& on) -> counter_state {
+  auto reader = on.store->open_reader();
+  auto at = hydrate(*reader, *on.type, on.id);
+  return decode<counter_state>(on.type->encode_state(at.value().state).value()).value();
+}
+
+auto log_of(stage& on) -> std::vector<event> { return on.store->open_reader()->get_events(on.id).value(); }
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(lifecycle, stage)
+
+BOOST_AUTO_TEST_CASE(a_command_with_several_events_leaves_the_same_state_alive_and_replayed) {
+  owner one(system, *store, {}, true);
+  const auto actor = one.start(*type, id);
+  auto first = one.send(actor, id, climb{3}).get();
+  BOOST_TEST(first.first == 1);
+  BOOST_TEST(first.last == 3);
+  auto second = one.send(actor, id, add{9}).get();
+  BOOST_TEST(second.last == 4);
+  const std::vector<std::int64_t> expected{1, 2, 3, 9};
+  BOOST_TEST(one.state(actor, id).amounts == expected, boost::test_tools::per_element());
+  BOOST_TEST(replayed(*this).amounts == expected, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(many_commands_at_once_go_out_in_order_in_few_commits_and_each_is_answered) {
+  owner one(system, *store, {}, true);
+  const auto actor = one.start(*type, id);
+  std::vector<std::future<command_answer>> answers;
+  for (int i = 1; i <= 500; ++i) answers.push_back(one.send(actor, id, add{i}));
+  for (int i = 1; i <= 500; ++i) {
+    const auto answer = answers[static_cast<std::size_t>(i - 1)].get();
+    BOOST_TEST_REQUIRE(!answer.failure, to_string(answer.failure));
+    BOOST_TEST(answer.first == i);
+  }
+  std::vector<std::int64_t> expected(500);
+  std::iota(expected.begin(), expected.end(), 1);
+  BOOST_TEST(one.state(actor, id).amounts == expected, boost::test_tools::per_element());
+  BOOST_TEST(replayed(*this).amounts == expected, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_rejection_on_tentative_state_is_the_answer_of_a_serial_order) {
+  owner one(system, *store, {}, true);
+  const auto actor = one.start(*type, id);
+  std::vector<std::future<command_answer>> answers;
+  for (int i = 0; i < 100; ++i) answers.push_back(one.send(actor, id, add_below{10, 305}));
+  int accepted = 0;
+  for (auto& answer : answers) {
+    const auto got = answer.get();
+    if (!got.failure) ++accepted;
+    else BOOST_TEST(got.failure.message == "the total is 300");
+  }
+  BOOST_TEST(accepted == 30);
+  BOOST_TEST(replayed(*this).total == 300);
+}
+
+BOOST_AUTO_TEST_CASE(an_eval_or_apply_that_throws_rejects_its_command_alone_and_leaves_nothing) {
+  owner one(system, *store, {}, true);
+  const auto actor = one.start(*type, id);
+  auto before = one.send(actor, id, add{1});
+  auto bad_eval = one.send(actor, id, throw_in_eval{});
+  auto between = one.send(actor, id, add{2});
+  auto bad_apply = one.send(actor, id, throw_in_apply{});
+  auto after = one.send(actor, id, add{3});
+  BOOST_TEST(!before.get().failure);
+  BOOST_TEST((bad_eval.get().failure.code == errc::eval_failed));
+  BOOST_TEST(!between.get().failure);
+  const auto refused = bad_apply.get();
+  BOOST_TEST((refused.failure.code == errc::apply_failed));
+  BOOST_TEST(refused.failure.message.find("apply has a bad day") != std::string::npos);
+  BOOST_TEST(!after.get().failure);
+  const std::vector<std::int64_t> expected{1, 2, 3};
+  BOOST_TEST(one.state(actor, id).amounts == expected, boost::test_tools::per_element());
+  BOOST_TEST(replayed(*this).amounts == expected, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_failing_projection_rejects_its_command_and_what_was_built_on_it_is_evaluated_again) {
+  owner one(system, *store, {}, true);
+  const auto actor = one.start(*type, id);
+  BOOST_TEST(!one.send(actor, id, claim{"red"}).get().failure);
+  std::vector<std::future<command_answer>> good;
+  auto first = one.send(actor, id, add{1});
+  auto taken = one.send(actor, id, claim{"red"});
+  for (int i = 0; i < 20; ++i) good.push_back(one.send(actor, id, add{1}));
+  BOOST_TEST(!first.get().failure);
+  const auto refused = taken.get();
+  BOOST_TEST((refused.failure.code == errc::projection_failed));
+  BOOST_TEST(refused.failure.message.find("label") != std::string::npos, refused.failure.message);
+  for (auto& answer : good) BOOST_TEST(!answer.get().failure);
+  BOOST_TEST(replayed(*this).total == 21);
+  BOOST_TEST(log_of(*this).size() == 22U);
+}
+
+BOOST_AUTO_TEST_CASE(a_command_without_events_and_an_unused_id_leave_no_trace) {
+  owner one(system, *store);
+  const auto actor = one.start(*type, id);
+  const auto looked = one.send(actor, id, look{}).get();
+  BOOST_TEST(!looked.failure);
+  BOOST_TEST(looked.first == 0);
+  BOOST_TEST(looked.last == 0);
+  const auto got = one.ask(actor, id, query_kind::get);
+  BOOST_TEST(got.sequence == 0);
+  BOOST_TEST(got.state == R"({"total":0,"amounts":[]})");
+  BOOST_TEST(log_of(*this).empty());
+}
+
+BOOST_AUTO_TEST_CASE(two_owners_of_one_aggregate_keep_one_history) {
+  aggregate_settings patient;
+  patient.max_retries = 1000;
+  owner one(system, *store, patient);
+  owner two(system, *store, patient);
+  const auto here = one.start(*type, id);
+  const auto there = two.start(*type, id);
+  std::vector<std::future<command_answer>> answers;
+  for (int i = 0; i < 200; ++i) {
+    answers.push_back(one.send(here, id, add_below{1, 350}));
+    answers.push_back(two.send(there, id, add_below{1, 350}));
+  }
+  int accepted = 0;
+  std::set<sequence_number> sequences;
+  for (auto& answer : answers) {
+    const auto got = answer.get();
+    if (got.failure) {
+      BOOST_TEST(got.failure.message == "the total is 350");
+      continue;
+    }
+    ++accepted;
+    sequences.insert(got.first);
+  }
+  BOOST_TEST(accepted == 350);
+  BOOST_TEST(sequences.size() == 350U);
+  BOOST_TEST(replayed(*this).total == 350);
+  BOOST_TEST(one.state(here, id).total == 350);
+  BOOST_TEST(two.state(there, id).total == 350);
+  timestamp last{};
+  for (const auto& row : log_of(*this)) {
+    BOOST_TEST((row.timestamp > last));
+    last = row.timestamp;
+  }
+}
+
+BOOST_AUTO_TEST_CASE(conflicts_beyond_the_limit_are_answered_by_name) {
+  aggregate_settings hasty;
+  hasty.max_retries = 0;
+  owner one(system, *store, hasty);
+  owner two(system, *store);
+  const auto here = one.start(*type, id);
+  const auto there = two.start(*type, id);
+  BOOST_TEST(!one.send(here, id, add{1}).get().failure);
+  BOOST_TEST(!two.send(there, id, add{2}).get().failure);
+  const auto refused = one.send(here, id, add{3}).get();  // Knows nothing of the 2 yet.
+  BOOST_TEST((refused.failure.code == errc::too_many_conflicts));
+  BOOST_TEST(!one.send(here, id, add{3}).get().failure);
+  BOOST_TEST(replayed(*this).total == 6);
+}
+
+BOOST_AUTO_TEST_CASE(a_rejection_from_stale_state_is_evaluated_again_before_it_is_told) {
+  owner one(system, *store);
+  owner two(system, *store);
+  const auto here = one.start(*type, id);
+  const auto there = two.start(*type, id);
+  BOOST_TEST(!one.send(here, id, add{10}).get().failure);
+  BOOST_TEST(!two.send(there, id, add{-10}).get().failure);
+  // To the first owner the total is still 10, and 5 more would be too much.
+  const auto answer = one.send(here, id, add_below{5, 12}).get();
+  BOOST_TEST(!answer.failure, to_string(answer.failure));
+  BOOST_TEST(answer.first == 3);
+}
+
+BOOST_AUTO_TEST_CASE(get_may_lag_and_fetch_and_at_least_do_not) {
+  owner one(system, *store);
+  owner two(system, *store);
+  const auto here = one.start(*type, id);
+  const auto there = two.start(*type, id);
+  BOOST_TEST(!one.send(here, id, add{1}).get().failure);
+  BOOST_TEST(!two.send(there, id, add{2}).get().failure);
+  BOOST_TEST(one.ask(here, id, query_kind::get).sequence == 1);
+  BOOST_TEST(one.ask(here, id, query_kind::get, 2).sequence == 2);
+  BOOST_TEST(!two.send(there, id, add{3}).get().failure);
+  BOOST_TEST(one.ask(here, id, query_kind::fetch).sequence == 3);
+  BOOST_TEST((one.ask(here, id, query_kind::get, 9).failure.code == errc::sequence_not_reached));
+}
+
+BOOST_AUTO_TEST_CASE(a_repeated_command_has_one_effect_wherever_and_however_often_it_is_sent) {
+  owner one(system, *store);
+  owner two(system, *store);
+  const auto here = one.start(*type, id);
+  const auto there = two.start(*type, id);
+  const auto name = clock.fresh<command_id>();
+  std::vector<std::future<command_answer>> answers;
+  for (int i = 0; i < 10; ++i) {
+    answers.push_back(one.send(here, id, climb{2}, name));
+    answers.push_back(two.send(there, id, climb{2}, name));
+  }
+  int original = 0;
+  for (auto& answer : answers) {
+    const auto got = answer.get();
+    BOOST_TEST_REQUIRE(!got.failure, to_string(got.failure));
+    BOOST_TEST(got.first == 1);
+    BOOST_TEST(got.last == 2);
+    original += got.repeated ? 0 : 1;
+  }
+  BOOST_TEST(original <= 1);
+  BOOST_TEST(log_of(*this).size() == 2U);
+  BOOST_TEST((one.send(here, id, climb{3}, name).get().failure.code == errc::command_id_reused));
+  const auto again = two.send(there, id, climb{2}, name, return_mode::state).get();
+  BOOST_TEST(again.repeated);
+  BOOST_TEST(again.state == R"({"total":3,"amounts":[1,2]})");
+}
+
+BOOST_AUTO_TEST_CASE(a_command_id_from_the_future_is_refused_by_name) {
+  owner one(system, *store);
+  const auto actor = one.start(*type, id);
+  const auto far = command_id::make(clock.physical_milliseconds() + 3'600'000, 0, 1);
+  BOOST_TEST((one.send(actor, id, add{1}, far).get().failure.code == errc::command_id_from_the_future));
+}
+
+BOOST_AUTO_TEST_CASE(more_commands_than_the_bound_are_refused_at_once) {
+  aggregate_settings small;
+  small.max_commands_in_flight = 5;
+  owner one(system, *store, small, true);
+  const auto actor = one.start(*type, id);
+  std::vector<std::future<command_answer>> answers;
+  for (int i = 0; i < 2000; ++i) answers.push_back(one.send(actor, id, add{1}));
+  int accepted = 0;
+  int overloaded = 0;
+  for (auto& answer : answers) {
+    const auto got = answer.get();
+    if (!got.failure) ++accepted;
+    else if (got.failure.code == errc::overloaded) ++overloaded;
+  }
+  BOOST_TEST(accepted + overloaded == 2000);
+  BOOST_TEST(accepted >= 5);
+  BOOST_TEST(overloaded > 0);
+  BOOST_TEST(replayed(*this).total == accepted);
+}
+
+BOOST_AUTO_TEST_CASE(another_types_id_is_refused_and_poisons_nothing) {
+  owner one(system, *store);
+  const auto actor = one.start(*type, id);
+  auto foreign = std::vector<event>(1);
+  foreign[0] = {clock.now(), id, 1, "account", "opened", "{}", std::nullopt, "", nullptr};
+  BOOST_TEST_REQUIRE(store->open_writer()->commit_events(foreign, {}).has_value());
+  BOOST_TEST((one.send(actor, id, add{1}).get().failure.code == errc::wrong_aggregate_type));
+  BOOST_TEST((one.ask(actor, id, query_kind::get).failure.code == errc::wrong_aggregate_type));
+  BOOST_TEST(log_of(*this).size() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(an_event_nobody_knows_breaks_this_aggregate_by_name) {
+  owner one(system, *store);
+  const auto actor = one.start(*type, id);
+  auto unknown = std::vector<event>(1);
+  unknown[0] = {clock.now(), id, 1, "counter", "vanished", "{}", std::nullopt, "", nullptr};
+  BOOST_TEST_REQUIRE(store->open_writer()->commit_events(unknown, {}).has_value());
+  const auto broken = one.send(actor, id, add{1}).get().failure;
+  BOOST_TEST((broken.code == errc::cannot_hydrate));
+  BOOST_TEST(broken.message.find("vanished") != std::string::npos);
+  BOOST_TEST(broken.message.find(id.text()) != std::string::npos);
+  BOOST_TEST(broken.message.find("sequence 1") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_snapshot_starts_hydration_and_one_of_another_version_is_ignored) {
+  {
+    owner one(system, *store, {}, true);
+    const auto actor = one.start(*type, id);
+    BOOST_TEST(!one.send(actor, id, climb{5}).get().failure);
+    BOOST_TEST(one.ask(actor, id, query_kind::snapshot).sequence == 5);
+    BOOST_TEST(!one.send(actor, id, add{7}).get().failure);
+  }
+  auto reader = store->open_reader();
+  auto at = hydrate(*reader, *type, id);
+  BOOST_TEST_REQUIRE(at.has_value());
+  BOOST_TEST(at->snapshot_sequence == 5);
+  BOOST_TEST(at->events_read == 1U);
+  BOOST_TEST(*type->encode_state(at->state) == R"({"total":22,"amounts":[1,2,3,4,5,7]})");
+
+  auto past = hydrate(*reader, *type, id, 3);
+  BOOST_TEST(past->snapshot_sequence == 0);
+  BOOST_TEST(*type->encode_state(past->state) == R"({"total":6,"amounts":[1,2,3]})");
+
+  snapshot other;
+  other.aggregate_id = id;
+  other.sequence = other.version_sequence = 6;
+  other.aggregate_type = "counter";
+  other.body = R"({"what":"is this"})";
+  other.version = 99;
+  BOOST_TEST_REQUIRE(store->open_writer()->commit_snapshot(other).has_value());
+  at = hydrate(*reader, *type, id);
+  BOOST_TEST_REQUIRE(at.has_value());
+  BOOST_TEST(at->snapshot_sequence == 0);
+  BOOST_TEST(*type->encode_state(at->state) == R"({"total":22,"amounts":[1,2,3,4,5,7]})");
+}
+
+BOOST_AUTO_TEST_CASE(a_call_sees_confirmed_state_and_may_decline) {
+  owner one(system, *store);
+  owner two(system, *store);
+  const auto here = one.start(*type, id);
+  const auto there = two.start(*type, id);
+  BOOST_TEST((one.ask(here, id, query_kind::call, 0, "average").failure.code == errc::rejected));
+  BOOST_TEST(!two.send(there, id, add{4}).get().failure);
+  BOOST_TEST(one.ask(here, id, query_kind::call, 0, "average").state == R"({"value":4.0})");
+  BOOST_TEST((one.ask(here, id, query_kind::call, 0, "median").failure.code == errc::unknown_call));
+}
+
+BOOST_AUTO_TEST_CASE(replay_shows_any_past_sequence_and_the_newest_beyond_it) {
+  owner one(system, *store);
+  const auto actor = one.start(*type, id);
+  BOOST_TEST(!one.send(actor, id, climb{4}).get().failure);
+  BOOST_TEST(one.ask(actor, id, query_kind::replay, 2).state == R"({"total":3,"amounts":[1,2]})");
+  BOOST_TEST(one.ask(actor, id, query_kind::replay, 99).sequence == 4);
+  BOOST_TEST(one.ask(actor, id, query_kind::replay, 0).sequence == 0);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
