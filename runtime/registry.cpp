@@ -183,7 +183,7 @@ auto flight_counter::wait_until_none(std::chrono::milliseconds timeout) const ->
 registry::registry(caf::actor_config& config, const aggregate_environment* environment,
                    std::vector<definition_ptr> types, flight_counter* flight, registry_settings settings)
     : caf::event_based_actor(config), environment_(environment), flight_(flight), settings_(std::move(settings)) {
-  for (auto& type : types) types_.push_back({std::move(type), {}});
+  for (auto& type : types) types_.push_back({std::move(type), {}, {}});
 }
 
 auto registry::make_behavior() -> caf::behavior {
@@ -209,8 +209,7 @@ auto registry::make_behavior() -> caf::behavior {
 // The network layer holds a handle to us for as long as it runs, so the handles to the aggregates must not wait for our
 // destructor.
 void registry::on_exit() {
-  for (auto& type : types_) type.live.clear();
-  held_.clear();
+  types_.clear();
 }
 
 void registry::take(command_request& request) {
@@ -269,7 +268,7 @@ template <class Job>
 void registry::hand_over(registered_type& type, std::shared_ptr<Job> job) {
   auto& entry = route(type, job->aggregate_id);
   if (!entry.retiring) return send(entry.actor, std::move(job));
-  auto& held = held_[job->aggregate_id];
+  auto& held = type.held[job->aggregate_id];
   if constexpr (std::is_same_v<Job, command_job>) held.commands.push_back(std::move(job));
   else held.queries.push_back(std::move(job));
 }
@@ -286,7 +285,7 @@ auto registry::route(registered_type& type, const aggregate_id& id) -> live_aggr
   return entry;
 }
 
-void registry::ask_to_retire(const aggregate_id&, live_aggregate& entry) {
+void registry::ask_to_retire(live_aggregate& entry) {
   if (std::exchange(entry.retiring, true)) return;
   send(entry.actor, retire_aggregate{});
 }
@@ -304,7 +303,7 @@ void registry::retired(const aggregate_retired& notice) {
       at->second.retiring = false;
       at->second.last_used = seconds();
     }
-    auto held = held_.extract(notice.id);
+    auto held = type.held.extract(notice.id);
     if (held.empty()) return;
     for (auto& query : held.mapped().queries) hand_over<query_job>(type, std::move(query));
     for (auto& command : held.mapped().commands) hand_over<command_job>(type, std::move(command));
@@ -315,7 +314,7 @@ void registry::retired(const aggregate_retired& notice) {
 void registry::release_empty(const aggregate_empty& notice) {
   for (auto& type : types_)
     if (type.definition.get() == notice.type)
-      if (const auto at = type.live.find(notice.id); at != type.live.end()) ask_to_retire(notice.id, at->second);
+      if (const auto at = type.live.find(notice.id); at != type.live.end()) ask_to_retire(at->second);
 }
 
 void registry::sweep() {
@@ -326,7 +325,7 @@ void registry::sweep() {
   const auto now = seconds();
   for (auto& type : types_)
     for (auto& [id, entry] : type.live)
-      if (now - entry.last_used >= idle_seconds) ask_to_retire(id, entry);
+      if (now - entry.last_used >= idle_seconds) ask_to_retire(entry);
 }
 
 // Asks the least recently used twentieth to end. Aggregates with work decline, so the bound is exceeded by at most what is
@@ -346,7 +345,7 @@ void registry::make_room() {
     for (auto& [id, entry] : type.live) {
       if (excess == 0) return;
       if (entry.retiring || entry.last_used > oldest) continue;
-      ask_to_retire(id, entry);
+      ask_to_retire(entry);
       --excess;
     }
 }

@@ -65,15 +65,16 @@ class registry : public caf::event_based_actor {
   struct live_aggregate {
     caf::actor actor;
     std::uint32_t last_used = 0;  ///< Seconds since the registry started.
-    bool retiring = false;        ///< Was asked to end and has not answered: what comes meanwhile waits in `held_`.
-  };
-  struct registered_type {
-    definition_ptr definition;
-    std::unordered_map<aggregate_id, live_aggregate> live;
+    bool retiring = false;        ///< Was asked to end and has not answered: what comes meanwhile is held.
   };
   struct held_jobs {
     std::vector<command_job_ptr> commands;
     std::vector<query_job_ptr> queries;
+  };
+  struct registered_type {
+    definition_ptr definition;
+    std::unordered_map<aggregate_id, live_aggregate> live;
+    std::unordered_map<aggregate_id, held_jobs> held;  ///< For those that are retiring.
   };
 
   void take(command_request& request);
@@ -85,7 +86,7 @@ class registry : public caf::event_based_actor {
   [[nodiscard]] auto route(registered_type& type, const aggregate_id& id) -> live_aggregate&;
   void retired(const aggregate_retired& notice);
   void release_empty(const aggregate_empty& notice);
-  void ask_to_retire(const aggregate_id& id, live_aggregate& entry);
+  void ask_to_retire(live_aggregate& entry);
   void sweep();
   void make_room();
   [[nodiscard]] auto seconds() const -> std::uint32_t;
@@ -94,7 +95,6 @@ class registry : public caf::event_based_actor {
 
   const aggregate_environment* const environment_;
   std::vector<registered_type> types_;
-  std::unordered_map<aggregate_id, held_jobs> held_;
   flight_counter* const flight_;
   const registry_settings settings_;
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
