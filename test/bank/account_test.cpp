@@ -39,13 +39,13 @@ BOOST_AUTO_TEST_CASE(given_a_closed_account_when_anything_but_opening_is_asked_t
   const auto state = account::given(opened{"Alice", "al"}, closed{});
   BOOST_TEST(!account::eval(state, deposit{1}).has_value());
   BOOST_TEST(!account::eval(state, withdraw{1}).has_value());
-  BOOST_TEST(!account::eval(state, close{}).has_value());
+  BOOST_TEST(!account::eval(state, bank::close{}).has_value());
   BOOST_TEST(account::eval(state, open{"Alice", "al"}).has_value());
 }
 
 BOOST_AUTO_TEST_CASE(given_money_in_it_when_closed_then_it_is_rejected) {
-  BOOST_TEST(!account::eval(account::given(opened{"Alice", "al"}, deposited{1}), close{}).has_value());
-  BOOST_TEST(account::eval(account::given(opened{"Alice", "al"}), close{}).has_value());
+  BOOST_TEST(!account::eval(account::given(opened{"Alice", "al"}, deposited{1}), bank::close{}).has_value());
+  BOOST_TEST(account::eval(account::given(opened{"Alice", "al"}), bank::close{}).has_value());
 }
 
 BOOST_AUTO_TEST_SUITE_END()
