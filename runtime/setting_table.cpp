@@ -25,7 +25,7 @@ const setting rows[] = {
     {"maestro.node.port", "PORT", [](settings_ref s) -> setting_target { return &s.port; },
      "The port to listen on; 0 takes a free one.", 0, 65'535, "", "port"},
     {"maestro.node.name", "NAME", [](settings_ref s) -> setting_target { return &s.name; },
-     "The node's name in logs and towards clients; empty: its address."},
+     "The node's name in logs and towards clients; empty: the machine's host name."},
     {"maestro.node.drain-timeout", "TIME", [](settings_ref s) -> setting_target { return &s.drain_timeout; },
      "After SIGTERM: how long commands that are under way may take to end.", 0, day},
     {"maestro.node.max-commands-in-flight", "N",
