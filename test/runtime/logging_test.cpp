@@ -4,9 +4,31 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include <regex>
+#include <ctime>
+#include <stdlib.h>
+#include <string>
 
 using namespace maestro;
+
+namespace {
+
+// `text` with each digit as 0: what is left is the form.
+auto with_zeros(std::string text) -> std::string {
+  for (char& c : text)
+    if (c >= '1' && c <= '9') c = '0';
+  return text;
+}
+
+// To the second, as the log writes it.
+auto utc_now() -> std::string {
+  const auto now = std::time(nullptr);
+  std::tm parts{};
+  char text[20];
+  std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", gmtime_r(&now, &parts));
+  return text;
+}
+
+}  // namespace
 
 BOOST_AUTO_TEST_SUITE(logging)
 
@@ -14,18 +36,21 @@ BOOST_AUTO_TEST_CASE(a_message_is_one_line_with_its_time_in_utc) {
   const scratch_file file("earlier\n", "node.log");
   auto made = make_log("info", file.path());
   BOOST_TEST_REQUIRE(made.has_value());
+  setenv("TZ", "XXX-10", 1);  // ten hours from UTC
+  tzset();
+  const auto before = utc_now();
   (*made)->info("node {} is ready", "a");
+  const auto after = utc_now();
   (*made)->warn("from a client: {}", "x\n2026-01-01T00:00:00.000Z info forged\x1b[31m");
   (*made)->debug("not shown");
-  const std::regex expected(
-      "earlier\n"
-      R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z info node a is ready)"
-      "\n"
-      R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z warning from a client: )"
-      R"(x\\x0a2026-01-01T00:00:00.000Z info forged\\x1b\[31m)"
-      "\n");
   const auto text = read_whole_file(file.path());
-  BOOST_TEST(std::regex_match(text, expected), text);
+  BOOST_TEST(with_zeros(text) ==
+             "earlier\n"
+             "0000-00-00T00:00:00.000Z info node a is ready\n"
+             "0000-00-00T00:00:00.000Z warning from a client: x\\x0a0000-00-00T00:00:00.000Z info forged\\x0b[00m\n");
+  const auto logged = text.substr(std::string("earlier\n").size(), before.size());
+  BOOST_TEST(before <= logged);
+  BOOST_TEST(logged <= after);
 }
 
 BOOST_AUTO_TEST_CASE(the_level_off_logs_nothing) {
