@@ -1,5 +1,6 @@
 #include <maestro/store/store.hpp>
 
+#include <maestro/store/postgres/database.hpp>
 #include <maestro/store/sqlite/database.hpp>
 
 #include <algorithm>
@@ -71,6 +72,7 @@ auto store::commit_events(std::vector<event> events, const timestamp& predecesso
 
 auto open_database(const std::string& uri, const store_settings& settings) -> result<std::shared_ptr<database>> {
   if (uri.starts_with("sqlite:")) return sqlite::open(uri, settings);
+  if (uri.starts_with("postgresql://") || uri.starts_with("postgres://")) return postgres::open(uri, settings);
   const std::string scheme = scheme_of(uri);
   return error{errc::invalid_setting,
                (scheme.empty() ? "the store's address is no URI" : "\"" + scheme + ":\" is no kind of store") +

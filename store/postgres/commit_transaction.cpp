@@ -1,0 +1,141 @@
+#include <maestro/store/postgres/commit_transaction.hpp>
+
+#include <maestro/store/postgres/values.hpp>
+
+#include <memory>
+#include <utility>
+
+namespace maestro::postgres {
+
+namespace {
+
+// So many texts of projections stay prepared on a connection; any other one is prepared each time it is used.
+constexpr std::size_t max_prepared_projections = 256;
+
+using answer_ptr = std::unique_ptr<PGresult, decltype(&PQclear)>;
+
+auto next_answer(PGconn* connection) -> answer_ptr { return {PQgetResult(connection), PQclear}; }
+
+auto is_success(ExecStatusType status) -> bool { return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK; }
+
+}  // namespace
+
+commit_transaction::commit_transaction(connection& connection) : connection_(connection) {
+  if (PQenterPipelineMode(connection_.raw()) != 1) throw failure_from(connection_.raw(), nullptr);
+  sent(PQsendQueryParams(connection_.raw(), "BEGIN", 0, nullptr, nullptr, nullptr, nullptr, 0), {stage::begin, 0, {}});
+}
+
+commit_transaction::~commit_transaction() {
+  if (!committed_) roll_back();
+}
+
+void commit_transaction::insert(const insert_parameters& events) {
+  sent(PQsendQueryPrepared(connection_.raw(), sql::insert_events.name, events.count, events.values(), events.lengths(),
+                           events.formats(), 0),
+       {stage::events, 0, {}});
+}
+
+void commit_transaction::execute(std::string_view sql, std::span<const sql_value> parameters) { send(sql, parameters); }
+
+auto commit_transaction::query(std::string_view sql, std::span<const sql_value> parameters) -> std::vector<sql_row> {
+  send(sql, parameters);
+  settle();
+  return std::exchange(rows_, {});
+}
+
+void commit_transaction::send(std::string_view sql, std::span<const sql_value> parameters) {
+  if (failure_) throw failure(*failure_);
+  check_projection_statement(sql);
+  const parameter_list list(parameters);
+  const std::string name = prepare(sql);
+  sent(PQsendQueryPrepared(connection_.raw(), name.c_str(), list.count(), list.values(), list.lengths(), list.formats(), 0),
+       {stage::projection, unit_, {}});
+}
+
+// The name under which `sql` is prepared, which it may be from now on. What follows in the pipeline can rely on it: should it
+// fail, nothing after it is executed.
+auto commit_transaction::prepare(std::string_view sql) -> std::string {
+  auto& known = connection_.projections();
+  std::string text(sql);
+  if (const auto found = known.find(text); found != known.end()) return found->second;
+  std::string name;
+  if (known.size() < max_prepared_projections) {
+    name = connection_.fresh_name();
+    known.emplace(text, name);
+  }
+  const int accepted = PQsendPrepare(connection_.raw(), name.c_str(), text.c_str(), 0, nullptr);
+  sent(accepted, {stage::projection, unit_, std::move(text)});
+  return name;
+}
+
+void commit_transaction::sent(int accepted, expected next) {
+  if (accepted == 1) {
+    expected_.push_back(std::move(next));
+    return;
+  }
+  connection_.spoil();
+  fail(failure_from(connection_.raw(), nullptr), next);
+  throw failure(*failure_);
+}
+
+void commit_transaction::settle() {
+  if (!failure_ && !expected_.empty() &&
+      (PQsendFlushRequest(connection_.raw()) != 1 || PQflush(connection_.raw()) < 0))
+    fail(failure_from(connection_.raw(), nullptr), expected_.front());
+  while (!failure_ && !expected_.empty()) read_answer();
+  if (failure_) throw failure(*failure_);
+}
+
+// Reads the answer to the oldest statement: a result, then the null that ends it.
+void commit_transaction::read_answer() {
+  const expected at = std::move(expected_.front());
+  expected_.pop_front();
+  const answer_ptr answer = next_answer(connection_.raw());
+  const auto status = PQresultStatus(answer.get());
+  if (status == PGRES_EMPTY_QUERY) {
+    fail({"42601", "", "there is no statement", false}, at);
+  } else if (at.of == stage::commit && is_success(status) && std::string_view(PQcmdStatus(answer.get())) != "COMMIT") {
+    fail({"25P02", "", "the transaction was rolled back", false}, at);
+  } else if (!is_success(status)) {
+    // A copy leaves the connection waiting for data that nobody has.
+    if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) connection_.spoil();
+    if (status != PGRES_PIPELINE_ABORTED) fail(failure_from(connection_.raw(), answer.get()), at);
+    if (!at.prepares.empty()) connection_.projections().erase(at.prepares);
+  }
+  if (at.of == stage::events && is_success(status))
+    inserted_ = static_cast<std::size_t>(std::strtoull(PQcmdTuples(answer.get()), nullptr, 10));
+  if (status == PGRES_TUPLES_OK) rows_ = rows_from(answer.get());
+  else rows_.clear();
+  if (answer && connection_.is_usable()) (void)next_answer(connection_.raw());
+}
+
+void commit_transaction::fail(failure problem, const expected& at) {
+  if (failure_) return;
+  failure_.emplace(std::move(problem));
+  failed_at_ = at.of;
+  if (at.of == stage::projection) culprit_ = at.unit;
+}
+
+void commit_transaction::commit() {
+  sent(PQsendQueryParams(connection_.raw(), "COMMIT", 0, nullptr, nullptr, nullptr, nullptr, 0), {stage::commit, 0, {}});
+  settle();
+  committed_ = true;
+  // Leaves the pipeline; whatever goes wrong from here on costs the connection, not the commit.
+  if (PQpipelineSync(connection_.raw()) != 1) return connection_.spoil();
+  const answer_ptr synced = next_answer(connection_.raw());
+  if (PQresultStatus(synced.get()) != PGRES_PIPELINE_SYNC || PQexitPipelineMode(connection_.raw()) != 1)
+    connection_.spoil();
+}
+
+void commit_transaction::roll_back() noexcept {
+  if (!connection_.is_usable()) return connection_.spoil();
+  if (PQpipelineSync(connection_.raw()) != 1) return connection_.spoil();
+  while (!expected_.empty() && connection_.is_usable()) read_answer();
+  const answer_ptr synced = next_answer(connection_.raw());
+  if (PQresultStatus(synced.get()) != PGRES_PIPELINE_SYNC || PQexitPipelineMode(connection_.raw()) != 1)
+    return connection_.spoil();
+  const answer_ptr ended(PQexec(connection_.raw(), "ROLLBACK"), PQclear);
+  if (PQresultStatus(ended.get()) != PGRES_COMMAND_OK) connection_.spoil();
+}
+
+}  // namespace maestro::postgres

@@ -1,0 +1,77 @@
+// The transaction of a batch with projections. All statements go out through libpq's pipeline mode: events and projections
+// in one round trip (and one more for each query of a projection), COMMIT in another when all of it is known to be good.
+#pragma once
+
+#include <maestro/store/postgres/connection.hpp>
+#include <maestro/store/postgres/event_insert.hpp>
+#include <maestro/store/projection.hpp>
+
+#include <cstddef>
+#include <deque>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace maestro::postgres {
+
+/// Begins when made, is rolled back unless `commit` succeeded. Throws nothing but `failure`, and `std::runtime_error` for
+/// statements that are refused before they are sent.
+class commit_transaction final : public transaction {
+ public:
+  explicit commit_transaction(connection& connection);
+  commit_transaction(const commit_transaction&) = delete;
+  auto operator=(const commit_transaction&) -> commit_transaction& = delete;
+  ~commit_transaction() override;
+
+  /// Sends the events; first of all.
+  void insert(const insert_parameters& events);
+  /// What is executed from now on belongs to unit `index`.
+  void enter(std::size_t index) noexcept { unit_ = index; }
+
+  using transaction::execute;
+  using transaction::query;
+  void execute(std::string_view sql, std::span<const sql_value> parameters) override;
+  auto query(std::string_view sql, std::span<const sql_value> parameters) -> std::vector<sql_row> override;
+  [[nodiscard]] auto sql_dialect() const noexcept -> dialect override { return dialect::postgres; }
+
+  /// Waits for the answers to all that was sent. Throws the first failure there was, also one that was thrown before.
+  void settle();
+  /// How many events were inserted; known after `settle`.
+  [[nodiscard]] auto inserted() const noexcept -> std::size_t { return inserted_; }
+  /// Commits what is settled. From here on a lost connection leaves the outcome in doubt.
+  void commit();
+
+  /// Where the failure came from.
+  [[nodiscard]] auto failed_at() const noexcept -> stage { return failed_at_; }
+  /// The unit whose statement failed.
+  [[nodiscard]] auto culprit() const noexcept -> std::optional<std::size_t> { return culprit_; }
+
+ private:
+  // A statement whose answer is still to come.
+  struct expected {
+    stage of = stage::begin;
+    std::size_t unit = 0;
+    std::string prepares;  // The text that is prepared by it, if that is what it does.
+  };
+
+  void send(std::string_view sql, std::span<const sql_value> parameters);
+  [[nodiscard]] auto prepare(std::string_view sql) -> std::string;
+  void sent(int accepted, expected next);
+  void read_answer();
+  void fail(failure problem, const expected& at);
+  [[nodiscard]] auto rows_of(const PGresult* answer) const -> std::vector<sql_row>;
+  void roll_back() noexcept;
+
+  connection& connection_;
+  std::deque<expected> expected_;
+  std::size_t unit_ = 0;
+  std::size_t inserted_ = 0;
+  std::vector<sql_row> rows_;  // Of the newest answer.
+  bool committed_ = false;
+  std::optional<failure> failure_;
+  stage failed_at_ = stage::begin;
+  std::optional<std::size_t> culprit_;
+};
+
+}  // namespace maestro::postgres

@@ -1,0 +1,66 @@
+// One connection to PostgreSQL. It does not recover: when it is lost, or was left in a state that nobody wants, its user drops
+// it and makes a new one.
+#pragma once
+
+#include <maestro/store/postgres/compat.hpp>
+#include <maestro/store/postgres/failure.hpp>
+#include <maestro/store/postgres/sql.hpp>
+#include <maestro/store/store.hpp>
+
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+
+namespace maestro::postgres {
+
+/// A server process, for as long as it lives: process ids are used again.
+struct backend {
+  int process = 0;
+  std::string started;
+};
+
+class connection {
+ public:
+  /// Checks that `uri` is one. Errors: `invalid_setting`; the message does not quote it.
+  [[nodiscard]] static auto check_uri(const std::string& uri) -> result<void>;
+
+  /// Connects. Throws `failure`.
+  connection(const std::string& uri, const store_settings& settings);
+
+  [[nodiscard]] auto raw() const noexcept -> PGconn* { return raw_; }
+  [[nodiscard]] auto is_usable() const noexcept -> bool { return !spoiled_ && PQstatus(raw_) == CONNECTION_OK; }
+  /// Nobody is to use it any more.
+  void spoil() noexcept { spoiled_ = true; }
+  /// The server process at the other end.
+  [[nodiscard]] auto peer() const -> const backend& { return peer_; }
+
+  /// A transaction of libpqxx, for everything but commits.
+  [[nodiscard]] auto pqxx() -> pqxx_connection& { return *pqxx_; }
+  /// Runs `statement` in `transaction` of this connection. Throws what libpqxx throws.
+  template <class... Parameters>
+  auto run(pqxx::transaction_base& transaction, const sql::named& statement, const Parameters&... parameters)
+      -> pqxx::result {
+    if (prepared_.insert(statement.name).second) pqxx_->prepare(statement.name, statement.text);
+    return run_prepared(transaction, statement.name, parameters...);
+  }
+
+  /// What projections have prepared: the statement's name by its text.
+  [[nodiscard]] auto projections() -> std::unordered_map<std::string, std::string>& { return projections_; }
+  /// A name that no statement has had.
+  [[nodiscard]] auto fresh_name() -> std::string { return "projection_" + std::to_string(++names_); }
+  /// Prepares the insert of events, the first time. Throws `failure`.
+  void prepare_insert();
+
+ private:
+  PGconn* raw_ = nullptr;
+  std::unique_ptr<pqxx_connection> pqxx_;  // Owns raw_.
+  std::set<const char*> prepared_;
+  std::unordered_map<std::string, std::string> projections_;
+  std::uint64_t names_ = 0;
+  bool insert_is_prepared_ = false;
+  backend peer_;
+  bool spoiled_ = false;
+};
+
+}  // namespace maestro::postgres

@@ -1,0 +1,134 @@
+#include <maestro/store/postgres/database.hpp>
+
+#include <maestro/store/postgres/migrations.hpp>
+#include <maestro/store/postgres/postgres_store.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <thread>
+#include <utility>
+
+namespace maestro::postgres {
+
+namespace {
+
+auto is_true(pqxx::transaction_base& transaction, const char* sql) -> bool {
+  return transaction.exec(sql)[0][0].as<bool>();
+}
+
+auto is_applied(connection& with, pqxx::transaction_base& transaction, const migration_step& step) -> bool {
+  return with.run(transaction, sql::has_migration, step.component, step.number)[0][0].as<bool>();
+}
+
+// The schema's stated minimum against what this program knows.
+auto check_minimum(pqxx::transaction_base& transaction) -> result<void> {
+  const int minimum = transaction.exec(sql::schema_minimum)[0][0].as<int>();
+  const int known = migrations().back().number;
+  if (minimum <= known) return {};
+  return error{errc::schema_too_new, "the schema asks for a program that knows step " + std::to_string(minimum) +
+                                         ", this one knows " + std::to_string(known)};
+}
+
+class postgres_database final : public database {
+ public:
+  explicit postgres_database(std::shared_ptr<const source> from) : source_(std::move(from)) {}
+
+  auto open_writer() -> std::unique_ptr<store> override { return std::make_unique<postgres_store>(source_); }
+  auto open_reader() -> std::unique_ptr<store> override { return std::make_unique<postgres_store>(source_); }
+  [[nodiscard]] auto single_owner() const noexcept -> bool override { return false; }
+  [[nodiscard]] auto sql_dialect() const noexcept -> dialect override { return dialect::postgres; }
+  [[nodiscard]] auto display_name() const -> std::string override { return source_->display_name; }
+
+  auto migrate(std::span<const migration> components) -> result<std::vector<std::string>> override {
+    auto steps = plan_migrations(migrations(), components, dialect::postgres);
+    if (!steps) return steps.failure();
+    std::vector<std::string> applied;
+    if (auto prepared = repeat("the table of migrations", [&](connection& with) { return keep_books(with); }); !prepared)
+      return prepared.failure();
+    for (const auto& step : *steps) {
+      auto done = repeat(step.name(), [&](connection& with) { return apply(with, step); });
+      if (!done) return done.failure();
+      if (*done) applied.push_back(step.name());
+    }
+    return applied;
+  }
+
+  auto check() -> result<void> override {
+    std::optional<connection> with;
+    try {
+      with.emplace(source_->uri, source_->settings);
+      pqxx::nontransaction transaction(with->pqxx());
+      if (!is_true(transaction, sql::has_tables) || !is_applied(*with, transaction, migrations().back()))
+        return error{errc::store_unavailable, "store " + source_->display_name +
+                                                  " lacks tables: run `maestro migrate --store " + source_->display_name + "`"};
+      return check_minimum(transaction);
+    } catch (...) {
+      return said(failure_in_flight(with ? with->raw() : nullptr), {});
+    }
+  }
+
+ private:
+  // One transaction under the lock that keeps other migrations away. True when the step was not there before.
+  auto apply(connection& with, const migration_step& step) -> result<bool> {
+    pqxx::work transaction(with.pqxx());
+    transaction.exec(sql::take_migration_lock);
+    if (is_applied(with, transaction, step)) return false;
+    transaction.exec("SET LOCAL lock_timeout = " + std::to_string(source_->settings.lock_timeout.count()));
+    transaction.exec(step.sql);
+    with.run(transaction, sql::record_migration, step.component, step.number);
+    transaction.commit();
+    return true;
+  }
+
+  // Makes the tables that say what is applied, unless they are there: a role that may not create tables can still start.
+  static auto keep_books(connection& with) -> result<bool> {
+    pqxx::work transaction(with.pqxx());
+    if (!is_true(transaction, sql::has_tables)) {
+      transaction.exec(sql::take_migration_lock);
+      transaction.exec(bookkeeping());
+    }
+    if (auto checked = check_minimum(transaction); !checked) return checked.failure();
+    transaction.commit();
+    return true;
+  }
+
+  // Runs `work`, and again after a lock that was not free in time, or a lost connection: it is safe to run twice.
+  template <class Work>
+  auto repeat(const std::string& what, Work work) -> result<bool> {
+    for (int attempt = 0;; ++attempt) {
+      std::optional<connection> with;
+      try {
+        with.emplace(source_->uri, source_->settings);
+        return work(*with);
+      } catch (...) {
+        const failure problem = failure_in_flight(with ? with->raw() : nullptr);
+        const auto status = outcome_of(problem, stage::commit).status;
+        const bool passing = with && (status == write_status::contention || status == write_status::in_doubt);
+        if (!passing || attempt == source_->settings.max_retries) return said(problem, "migration " + what + " failed: ");
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds{std::min(50 << std::min(attempt, 5), 1000)});
+    }
+  }
+
+  [[nodiscard]] auto said(const failure& problem, const std::string& what) const -> error {
+    // In a migration a table that is missing, or anything else wrong with the SQL, is no matter of the store's being away.
+    const bool wrong = !what.empty() && problem.sqlstate().starts_with("42") && problem.sqlstate() != "42501";
+    error failure = error_of(problem, errc::internal_error);
+    if (wrong) failure.code = errc::internal_error;
+    failure.message = "store " + source_->display_name + ": " + what + failure.message;
+    return failure;
+  }
+
+  const std::shared_ptr<const source> source_;
+};
+
+}  // namespace
+
+auto open(const std::string& uri, const store_settings& settings) -> result<std::shared_ptr<database>> {
+  if (auto checked = connection::check_uri(uri); !checked) return checked.failure();
+  auto from = std::make_shared<source>(source{uri, redact_uri(uri), settings});
+  return std::shared_ptr<database>(std::make_shared<postgres_database>(std::move(from)));
+}
+
+}  // namespace maestro::postgres

@@ -1,0 +1,49 @@
+// What PostgreSQL said when it said no, and what that means for whoever asked.
+#pragma once
+
+#include <maestro/store/group_commit.hpp>
+
+#include <libpq-fe.h>
+#include <stdexcept>
+#include <string>
+
+namespace maestro::postgres {
+
+/// A refused statement, or a lost connection. Thrown within the adapter, and to projections.
+class failure : public std::runtime_error {
+ public:
+  failure(std::string sqlstate, std::string constraint, const std::string& message, bool connection_lost)
+      : std::runtime_error(message),
+        sqlstate_(std::move(sqlstate)),
+        constraint_(std::move(constraint)),
+        connection_lost_(connection_lost) {}
+
+  [[nodiscard]] auto sqlstate() const noexcept -> const std::string& { return sqlstate_; }  ///< Empty when not the server's.
+  [[nodiscard]] auto constraint() const noexcept -> const std::string& { return constraint_; }  ///< Empty when there is none.
+  [[nodiscard]] auto connection_lost() const noexcept -> bool { return connection_lost_; }
+
+ private:
+  std::string sqlstate_;
+  std::string constraint_;
+  bool connection_lost_;
+};
+
+/// The failure that `answer` reports; null stands for a connection that gave none.
+[[nodiscard]] auto failure_from(PGconn* connection, const PGresult* answer) -> failure;
+/// The failure behind the exception in flight, libpqxx's or our own. Only for use in a `catch` block. `connection` may be null.
+[[nodiscard]] auto failure_in_flight(PGconn* connection) -> failure;
+
+/// What was going on when a failure came: the same failure means different things.
+enum class stage : std::uint8_t {
+  begin,       ///< Nothing was sent that could be committed.
+  events,      ///< The events' insert, within a transaction.
+  projection,  ///< A projection's statement.
+  commit,      ///< COMMIT, or an insert that is a transaction by itself.
+};
+
+/// What `problem` means for the transaction that met it: the one place where SQLSTATEs are told apart.
+[[nodiscard]] auto outcome_of(const failure& problem, stage stage) -> write_outcome;
+/// The same for a call that is no commit: `store_unavailable`, or `otherwise`.
+[[nodiscard]] auto error_of(const failure& problem, errc otherwise) -> error;
+
+}  // namespace maestro::postgres

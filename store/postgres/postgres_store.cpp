@@ -1,0 +1,332 @@
+#include <maestro/store/postgres/postgres_store.hpp>
+
+#include <maestro/store/event_check.hpp>
+#include <maestro/store/json.hpp>
+#include <maestro/store/postgres/commit_transaction.hpp>
+#include <maestro/store/postgres/values.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <limits>
+#include <thread>
+#include <utility>
+
+namespace maestro::postgres {
+
+namespace {
+
+auto text_of(const pqxx::row& row, int column) -> std::string_view {
+  const auto field = row[static_cast<pqxx::row::size_type>(column)];
+  return {field.c_str(), field.size()};
+}
+
+template <class Id>
+auto id_of(const pqxx::row& row, int column) -> Id {
+  const auto text = text_of(row, column);
+  return Id::parse(text.substr(text.starts_with("\\x") ? 2 : 0)).value_or(Id{});
+}
+
+auto sequence_of(const pqxx::row& row, int column) -> sequence_number {
+  return row[static_cast<pqxx::row::size_type>(column)].as<sequence_number>();
+}
+
+// jsonb writes a space after ':' and ','; the store's texts have none. What a stranger stored beyond our limits stays as it is.
+auto json_of(const pqxx::row& row, int column) -> std::string {
+  const auto text = text_of(row, column);
+  auto compact = json_compact(text, {std::numeric_limits<std::size_t>::max(), 512});
+  return compact ? std::move(*compact) : std::string(text);
+}
+
+// The rows of sql::get_events and sql::find_command.
+auto events_from(const pqxx::result& rows, const aggregate_id& id) -> std::vector<event> {
+  std::vector<event> events;
+  events.reserve(static_cast<std::size_t>(rows.size()));
+  for (const auto& row : rows) {
+    event& read = events.emplace_back();
+    read.timestamp = id_of<timestamp>(row, 0);
+    read.aggregate_id = id;
+    read.sequence = sequence_of(row, 1);
+    read.type = text_of(row, 2);
+    read.body = json_of(row, 3);
+    read.aggregate_type = text_of(row, 4);
+    if (!row[5].is_null()) read.command_id = id_of<command_id>(row, 5);
+    if (!row[6].is_null()) read.metadata = json_of(row, 6);
+  }
+  return events;
+}
+
+auto heads_from(const pqxx::result& rows) -> std::vector<aggregate_head> {
+  std::vector<aggregate_head> heads;
+  for (const auto& row : rows)
+    heads.push_back({id_of<aggregate_id>(row, 0), sequence_of(row, 1), id_of<timestamp>(row, 2)});
+  return heads;
+}
+
+// An array of bytea, or of numbers, in text form.
+class text_array {
+ public:
+  void add(std::string_view element) {
+    text_.append(text_.size() == 1 ? "" : ",").append(element);
+  }
+  template <class Tag>
+  void add(const id16<Tag>& id) {
+    add("\"\\\\x" + id.text() + "\"");
+  }
+  [[nodiscard]] auto text() const -> std::string { return text_ + "}"; }
+
+ private:
+  std::string text_ = "{";
+};
+
+template <class Tag>
+auto parameter(const id16<Tag>& id) -> std::string {
+  return as_bytea(id.view());
+}
+
+}  // namespace
+
+// --- commits -----------------------------------------------------------------------------------------------------------
+
+auto postgres_store::commit_all(std::span<const commit_request* const> requests) -> std::vector<commit_outcome> {
+  auto outcomes = group_commit(*this, requests, source_->settings, system_milliseconds);
+  for (auto& outcome : outcomes)
+    if (outcome.failure.code == errc::store_unavailable) outcome.failure = named(std::move(outcome.failure));
+  return outcomes;
+}
+
+auto postgres_store::write(std::span<const write_unit> units) -> write_outcome {
+  try {
+    connected().prepare_insert();
+  } catch (...) {
+    return refused(failure_in_flight(connection_ ? connection_->raw() : nullptr), stage::begin);
+  }
+  const bool projects = std::any_of(units.begin(), units.end(), [](auto& unit) { return unit.unit->projector != nullptr; });
+  return projects ? insert_with_projections(units) : insert_alone(units);
+}
+
+// Without projections one statement is the whole transaction, and takes one round trip.
+auto postgres_store::insert_alone(std::span<const write_unit> units) -> write_outcome {
+  const insert_parameters parameters(units);
+  const std::unique_ptr<PGresult, decltype(&PQclear)> answer(
+      PQexecPrepared(connection_->raw(), sql::insert_events.name, parameters.count, parameters.values(),
+                     parameters.lengths(), parameters.formats(), 0),
+      PQclear);
+  if (PQresultStatus(answer.get()) != PGRES_COMMAND_OK) {
+    const failure problem = failure_from(connection_->raw(), answer.get());
+    return refused(problem, problem.connection_lost() ? stage::commit : stage::events);
+  }
+  const auto inserted = std::strtoull(PQcmdTuples(answer.get()), nullptr, 10);
+  if (inserted == parameters.rows()) return {};
+  if (inserted == 0) return {write_status::conflict, {}, {}};
+  return {write_status::failed,
+          {errc::internal_error, "event_log took " + std::to_string(inserted) + " of " + std::to_string(parameters.rows()) +
+                                     " events: a trigger or rule interferes"},
+          {}};
+}
+
+auto postgres_store::insert_with_projections(std::span<const write_unit> units) -> write_outcome {
+  auto failed = [](std::string_view why, std::size_t index) -> write_outcome {
+    return {write_status::failed, {errc::projection_failed, "projection failed: " + std::string(why)}, index};
+  };
+  std::optional<commit_transaction> transaction;
+  try {
+    const insert_parameters parameters(units);
+    transaction.emplace(*connection_);
+    transaction->insert(parameters);
+    for (std::size_t i = 0; i < units.size(); ++i) {
+      if (units[i].unit->projector == nullptr) continue;
+      transaction->enter(i);
+      try {
+        for (const auto& event : units[i].unit->events) units[i].unit->projector->project(*transaction, event);
+      } catch (const failure&) {
+        throw;
+      } catch (const std::exception& problem) {
+        return failed(problem.what(), i);
+      } catch (...) {
+        return failed("an exception of unknown type", i);
+      }
+    }
+    transaction->settle();
+    if (transaction->inserted() != parameters.rows()) return {write_status::conflict, {}, {}};
+    transaction->commit();
+    return {};
+  } catch (const failure& problem) {
+    if (!transaction) return refused(problem, stage::begin);
+    auto outcome = refused(problem, transaction->failed_at());
+    if (outcome.status == write_status::failed) outcome.culprit = transaction->culprit();
+    return outcome;
+  }
+}
+
+auto postgres_store::refused(const failure& problem, stage at) -> write_outcome {
+  auto outcome = outcome_of(problem, at);
+  if (outcome.status == write_status::in_doubt && connection_) doubtful_ = connection_->peer();
+  // A statement that is not prepared any more, or whose plan is of another time: a new connection has neither.
+  if (connection_ && (problem.sqlstate() == "26000" || problem.sqlstate() == "0A000")) connection_->spoil();
+  return outcome;
+}
+
+auto postgres_store::inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> {
+  text_array timestamps;
+  text_array ids;
+  text_array sequences;
+  for (const auto& unit : units)
+    for (const auto& event : unit.unit->events) {
+      timestamps.add(event.timestamp);
+      ids.add(event.aggregate_id);
+      sequences.add(std::to_string(event.sequence));
+    }
+  return use([&](connection& with) {
+    pqxx::nontransaction transaction(with.pqxx());
+    const auto rows = with.run(transaction, sql::inspect, timestamps.text(), ids.text(), sequences.text());
+    std::vector<unit_status> statuses;
+    auto row = rows.begin();
+    for (const auto& unit : units) {
+      unit_status& status = statuses.emplace_back();
+      status.stored = true;
+      for (std::size_t i = 0; i < unit.unit->events.size(); ++i, ++row) {
+        status.stored = status.stored && row[0].as<bool>();
+        status.timestamp_taken = status.timestamp_taken || row[1].as<bool>();
+        status.newest_sequence = sequence_of(row, 2);
+        status.newest = id_of<timestamp>(row, 3);
+      }
+    }
+    return statuses;
+  });
+}
+
+// --- reads and snapshots -----------------------------------------------------------------------------------------------
+
+auto postgres_store::commit_snapshot(const snapshot& snapshot) -> result<void> {
+  if (auto checked = check_snapshot(snapshot); !checked) return checked.failure();
+  // Safe to run again on another connection: it never goes back.
+  return use([&](connection& with) {
+    pqxx::nontransaction transaction(with.pqxx());
+    with.run(transaction, sql::commit_snapshot, parameter(snapshot.aggregate_id), snapshot.sequence, snapshot.body,
+             snapshot.aggregate_type, snapshot.version);
+  });
+}
+
+auto postgres_store::get_events(const aggregate_id& id, event_range range) -> result<std::vector<event>> {
+  const auto limit = static_cast<std::int64_t>(std::min<std::size_t>(range.limit, std::numeric_limits<std::int64_t>::max()));
+  return use([&](connection& with) {
+    pqxx::nontransaction transaction(with.pqxx());
+    return events_from(with.run(transaction, sql::get_events, parameter(id), range.after, range.up_to, limit), id);
+  });
+}
+
+auto postgres_store::get_snapshot(const aggregate_id& id, sequence_number after, sequence_number up_to)
+    -> result<std::optional<snapshot>> {
+  return use([&](connection& with) -> std::optional<snapshot> {
+    pqxx::nontransaction transaction(with.pqxx());
+    const auto rows = with.run(transaction, sql::get_snapshot, parameter(id), after, up_to);
+    if (rows.empty()) return std::nullopt;
+    const auto row = rows[0];
+    snapshot found;
+    found.aggregate_id = id;
+    found.sequence = sequence_of(row, 0);
+    found.body = json_of(row, 1);
+    found.aggregate_type = text_of(row, 2);
+    found.version = row[3].as<int>();
+    found.version_sequence = sequence_of(row, 4);
+    return found;
+  });
+}
+
+auto postgres_store::get_heads(std::span<const aggregate_id> ids) -> result<std::vector<aggregate_head>> {
+  text_array wanted;
+  for (const auto& id : ids) wanted.add(id);
+  return use([&](connection& with) {
+    pqxx::nontransaction transaction(with.pqxx());
+    return heads_from(with.run(transaction, sql::get_heads, wanted.text()));
+  });
+}
+
+auto postgres_store::list_aggregates(std::string_view type, const aggregate_id& after, std::size_t limit)
+    -> result<std::vector<aggregate_head>> {
+  return use([&](connection& with) {
+    pqxx::nontransaction transaction(with.pqxx());
+    return heads_from(with.run(transaction, sql::list_aggregates, std::string(type), parameter(after),
+                               static_cast<std::int64_t>(limit)));
+  });
+}
+
+auto postgres_store::find_command(const aggregate_id& id, const command_id& command, const timestamp& not_before)
+    -> result<std::vector<event>> {
+  return use([&](connection& with) {
+    pqxx::nontransaction transaction(with.pqxx());
+    return events_from(with.run(transaction, sql::find_command, parameter(id), parameter(command), parameter(not_before)), id);
+  });
+}
+
+auto postgres_store::newest_timestamp() -> result<timestamp> {
+  return use([&](connection& with) {
+    pqxx::nontransaction transaction(with.pqxx());
+    const auto rows = with.run(transaction, sql::newest_timestamp);
+    return rows.empty() ? timestamp{} : id_of<timestamp>(rows[0], 0);
+  });
+}
+
+auto postgres_store::query(std::string_view sql, std::span<const sql_value> parameters) -> result<std::vector<sql_row>> {
+  return use(
+      [&](connection& with) {
+        const parameter_list list(parameters);
+        const std::unique_ptr<PGresult, decltype(&PQclear)> answer(
+            PQexecParams(with.raw(), std::string(sql).c_str(), list.count(), nullptr, list.values(), list.lengths(),
+                         list.formats(), 0),
+            PQclear);
+        const auto status = PQresultStatus(answer.get());
+        if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) throw failure_from(with.raw(), answer.get());
+        return rows_from(answer.get());
+      },
+      errc::invalid_argument);
+}
+
+// --- the connection ----------------------------------------------------------------------------------------------------
+
+template <class Work>
+auto postgres_store::use(Work work, errc otherwise) -> result<std::invoke_result_t<Work, connection&>> {
+  for (bool again = false;; again = true) {
+    const bool is_old = connection_ && connection_->is_usable();
+    try {
+      if constexpr (std::is_void_v<std::invoke_result_t<Work, connection&>>) {
+        work(connected());
+        return {};
+      } else {
+        return work(connected());
+      }
+    } catch (...) {
+      const failure problem = failure_in_flight(connection_ ? connection_->raw() : nullptr);
+      if (problem.connection_lost() && is_old && !again) continue;
+      return named(error_of(problem, otherwise));
+    }
+  }
+}
+
+auto postgres_store::connected() -> connection& {
+  if (!connection_ || !connection_->is_usable()) {
+    connection_.reset();
+    connection_ = std::make_unique<connection>(source_->uri, source_->settings);
+  }
+  if (doubtful_) end_doubtful_backend();
+  return *connection_;
+}
+
+void postgres_store::end_doubtful_backend() {
+  const auto deadline = std::chrono::steady_clock::now() + source_->settings.reconnect_limit;
+  pqxx::nontransaction transaction(connection_->pqxx());
+  while (!connection_->run(transaction, sql::terminate_backend, doubtful_->process, doubtful_->started).empty()) {
+    if (std::chrono::steady_clock::now() > deadline)
+      throw failure("57P01", "", "the server process of a commit in doubt does not end", false);
+    std::this_thread::sleep_for(std::chrono::milliseconds{5});
+  }
+  doubtful_.reset();
+}
+
+auto postgres_store::named(error failure) const -> error {
+  if (failure.code == errc::store_unavailable) failure.message = "store " + source_->display_name + ": " + failure.message;
+  return failure;
+}
+
+}  // namespace maestro::postgres

@@ -1,0 +1,60 @@
+// The store contract over one connection to PostgreSQL, which is made when first needed and again after a loss.
+#pragma once
+
+#include <maestro/store/group_commit.hpp>
+#include <maestro/store/postgres/connection.hpp>
+#include <maestro/store/store.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace maestro::postgres {
+
+/// Where connections come from.
+struct source {
+  std::string uri;
+  std::string display_name;
+  store_settings settings;
+};
+
+class postgres_store final : public store, private batch_writer {
+ public:
+  explicit postgres_store(std::shared_ptr<const source> from) : source_(std::move(from)) {}
+
+  auto commit_all(std::span<const commit_request* const> requests) -> std::vector<commit_outcome> override;
+  auto commit_snapshot(const snapshot& snapshot) -> result<void> override;
+  auto get_events(const aggregate_id& id, event_range range) -> result<std::vector<event>> override;
+  auto get_snapshot(const aggregate_id& id, sequence_number after, sequence_number up_to)
+      -> result<std::optional<snapshot>> override;
+  auto get_heads(std::span<const aggregate_id> ids) -> result<std::vector<aggregate_head>> override;
+  auto list_aggregates(std::string_view type, const aggregate_id& after, std::size_t limit)
+      -> result<std::vector<aggregate_head>> override;
+  auto find_command(const aggregate_id& id, const command_id& command, const timestamp& not_before)
+      -> result<std::vector<event>> override;
+  auto newest_timestamp() -> result<timestamp> override;
+  auto query(std::string_view sql, std::span<const sql_value> parameters) -> result<std::vector<sql_row>> override;
+
+ private:
+  auto write(std::span<const write_unit> units) -> write_outcome override;
+  auto inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> override;
+
+  auto insert_alone(std::span<const write_unit> units) -> write_outcome;
+  auto insert_with_projections(std::span<const write_unit> units) -> write_outcome;
+  auto refused(const failure& problem, stage at) -> write_outcome;
+  // The connection, made if there is none that can be used. Throws `failure`.
+  auto connected() -> connection&;
+  // Makes sure that the server process whose commit is in doubt is gone. Throws `failure` when it cannot.
+  void end_doubtful_backend();
+  [[nodiscard]] auto named(error failure) const -> error;
+
+  // Runs `work` on the connection, on a new one when the old turns out to be lost.
+  template <class Work>
+  auto use(Work work, errc otherwise = errc::internal_error) -> result<std::invoke_result_t<Work, connection&>>;
+
+  const std::shared_ptr<const source> source_;
+  std::unique_ptr<connection> connection_;
+  std::optional<backend> doubtful_;
+};
+
+}  // namespace maestro::postgres

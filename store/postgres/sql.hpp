@@ -1,0 +1,145 @@
+// Every statement that the PostgreSQL adapter sends, apart from the schema (migrations.cpp).
+#pragma once
+
+namespace maestro::postgres::sql {
+
+/// A statement that is prepared under a name when a connection first needs it.
+struct named {
+  const char* name;
+  const char* text;
+};
+
+// What the URI's own `options` set stays. Plans are made once and must hold while tables grow from nothing to millions of
+// rows between two runs of ANALYZE, so a sequential scan is not to be chosen where there is an index, nor code compiled for it.
+inline constexpr const char* configure = R"(
+  SELECT set_config(wanted.name, wanted.value, false)
+  FROM (VALUES ('lock_timeout', $1), ('statement_timeout', $2), ('enable_seqscan', 'off'), ('jit', 'off'),
+               ('bytea_output', 'hex'), ('default_transaction_isolation', 'read committed')) AS wanted (name, value)
+  JOIN pg_settings AS setting ON setting.name = wanted.name
+  WHERE setting.source <> 'client' OR wanted.name IN ('bytea_output', 'default_transaction_isolation')
+)";
+
+// All rows or none: the condition does not depend on the new rows, so it is evaluated once. One probe of
+// aggregate_sequence_index per predecessor; that the predecessor is the newest event is for the unique index to judge.
+inline constexpr named insert_events{"maestro_insert_events", R"(
+  INSERT INTO event_log (timestamp, aggregate_id, sequence, type, body, aggregate_type, command_id, metadata)
+  SELECT timestamp, aggregate_id, sequence, type, body, aggregate_type, command_id, metadata
+  FROM unnest($1::bytea[], $2::bytea[], $3::integer[], $4::text[], $5::jsonb[], $6::text[], $7::bytea[], $8::jsonb[])
+    AS new (timestamp, aggregate_id, sequence, type, body, aggregate_type, command_id, metadata)
+  WHERE NOT EXISTS (
+    SELECT FROM unnest($9::bytea[], $10::integer[], $11::bytea[]) AS predecessor (aggregate_id, sequence, timestamp)
+    WHERE predecessor.timestamp IS DISTINCT FROM (
+      SELECT log.timestamp FROM event_log AS log
+      WHERE log.aggregate_id = predecessor.aggregate_id AND log.sequence = predecessor.sequence))
+)"};
+
+// For each event: whether it is stored as it is, whether its timestamp is on another event, and its aggregate's newest event.
+inline constexpr named inspect{"maestro_inspect", R"(
+  SELECT coalesce(stored.timestamp = wanted.timestamp, false),
+         EXISTS (SELECT FROM event_log AS other WHERE other.timestamp = wanted.timestamp
+                 AND (other.aggregate_id, other.sequence) <> (wanted.aggregate_id, wanted.sequence)),
+         coalesce(newest.sequence, 0), newest.timestamp
+  FROM unnest($1::bytea[], $2::bytea[], $3::integer[])
+    WITH ORDINALITY AS wanted (timestamp, aggregate_id, sequence, position)
+  LEFT JOIN LATERAL (SELECT timestamp FROM event_log
+                     WHERE aggregate_id = wanted.aggregate_id AND sequence = wanted.sequence) AS stored ON true
+  LEFT JOIN LATERAL (SELECT sequence, timestamp FROM event_log
+                     WHERE aggregate_id = wanted.aggregate_id
+                     ORDER BY sequence DESC LIMIT 1) AS newest ON true
+  ORDER BY wanted.position
+)"};
+
+inline constexpr named get_events{"maestro_get_events", R"(
+  SELECT timestamp, sequence, type, body::text, aggregate_type, command_id, metadata::text
+  FROM event_log
+  WHERE aggregate_id = $1::bytea AND sequence > $2::integer AND sequence <= $3::integer
+  ORDER BY sequence
+  LIMIT $4::bigint
+)"};
+
+// The inner query stops at the newest event of our own that is older than the command: none before it can be the command's.
+inline constexpr named find_command{"maestro_find_command", R"(
+  SELECT timestamp, sequence, type, body::text, aggregate_type, command_id, metadata::text
+  FROM event_log
+  WHERE aggregate_id = $1::bytea AND command_id = $2::bytea AND timestamp >= $3::bytea
+    AND sequence > coalesce((SELECT sequence FROM event_log
+                             WHERE aggregate_id = $1::bytea AND command_id IS NOT NULL AND timestamp < $3::bytea
+                             ORDER BY sequence DESC LIMIT 1), 0)
+  ORDER BY sequence
+)"};
+
+inline constexpr named get_heads{"maestro_get_heads", R"(
+  SELECT wanted.id, newest.sequence, newest.timestamp
+  FROM unnest($1::bytea[]) AS wanted (id)
+  CROSS JOIN LATERAL (SELECT sequence, timestamp FROM event_log
+                      WHERE aggregate_id = wanted.id
+                      ORDER BY sequence DESC LIMIT 1) AS newest
+)"};
+
+// Rows of an application that does not record aggregate types are not listed: their type is null.
+inline constexpr named list_aggregates{"maestro_list_aggregates", R"(
+  SELECT first.aggregate_id, newest.sequence, newest.timestamp
+  FROM event_log AS first
+  CROSS JOIN LATERAL (SELECT sequence, timestamp FROM event_log
+                      WHERE aggregate_id = first.aggregate_id
+                      ORDER BY sequence DESC LIMIT 1) AS newest
+  WHERE first.aggregate_type = $1::text AND first.sequence = 1 AND first.aggregate_id > $2::bytea
+  ORDER BY first.aggregate_id
+  LIMIT $3::bigint
+)"};
+
+inline constexpr named newest_timestamp{"maestro_newest_timestamp", R"(
+  SELECT timestamp FROM event_log ORDER BY timestamp DESC LIMIT 1
+)"};
+
+inline constexpr named get_snapshot{"maestro_get_snapshot", R"(
+  SELECT sequence, body::text, aggregate_type, version, version_sequence
+  FROM snapshots
+  WHERE aggregate_id = $1::bytea AND sequence > $2::integer AND sequence <= $3::integer
+)"};
+
+// Never goes back. At the same sequence a snapshot of another version, or a foreign one, is replaced.
+inline constexpr named commit_snapshot{"maestro_commit_snapshot", R"(
+  INSERT INTO snapshots AS old (aggregate_id, sequence, body, aggregate_type, version, version_sequence)
+  VALUES ($1::bytea, $2::integer, $3::jsonb, nullif($4::text, ''), $5::integer, $2::integer)
+  ON CONFLICT (aggregate_id) DO UPDATE
+  SET sequence = excluded.sequence, body = excluded.body, aggregate_type = excluded.aggregate_type,
+      version = excluded.version, version_sequence = excluded.version_sequence
+  WHERE old.sequence < excluded.sequence
+     OR (old.sequence = excluded.sequence
+         AND (old.version <> excluded.version OR old.version_sequence <> old.sequence))
+)"};
+
+// Which server process serves this connection. Process ids are used again, so its start tells too.
+inline constexpr const char* own_backend = R"(
+  SELECT pid, extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = pg_backend_pid()
+)";
+
+inline constexpr named terminate_backend{"maestro_terminate_backend", R"(
+  SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+  WHERE pid = $1::integer AND extract(epoch FROM backend_start)::text = $2::text
+)"};
+
+inline constexpr const char* has_tables = R"(
+  SELECT to_regclass('maestro_migrations') IS NOT NULL AND to_regclass('maestro_schema') IS NOT NULL
+)";
+
+inline constexpr named has_migration{"maestro_has_migration", R"(
+  SELECT EXISTS (SELECT FROM maestro_migrations WHERE component = $1::text AND number = $2::integer)
+)"};
+
+inline constexpr named record_migration{"maestro_record_migration", R"(
+  INSERT INTO maestro_migrations (component, number) VALUES ($1::text, $2::integer)
+)"};
+
+inline constexpr const char* schema_minimum = "SELECT coalesce(max(minimum), 1) FROM maestro_schema";
+
+// One migration at a time; the number is the bytes of "maestro". Whoever waits does so for as long as an index may take to
+// build, but a step itself must not queue behind a long reader, where everybody else would queue behind it.
+inline constexpr const char* take_migration_lock = R"(
+  SET LOCAL statement_timeout = 0;
+  SET LOCAL lock_timeout = '60s';
+  SELECT pg_advisory_xact_lock(30787860818063983);
+)";
+
+}  // namespace maestro::postgres::sql
