@@ -1,0 +1,80 @@
+#include "load.hpp"
+
+#include "node_process.hpp"
+
+#include <utility>
+#include <vector>
+
+namespace maestro::test {
+
+void load::send_until(client& node, std::chrono::steady_clock::time_point end) {
+  std::vector<sent_command*> doubtful;
+  for (auto& command : commands_)
+    if (command.known == verdict::in_doubt) doubtful.push_back(&command);
+  for (auto* command : doubtful) {
+    if (!free_.try_acquire_until(end)) return;
+    command->was_in_doubt = true;
+    send(node, *command, true);
+  }
+  while (free_.try_acquire_until(end)) {
+    commands_.push_back(make_command());
+    send(node, commands_.back(), false);
+  }
+}
+
+auto load::settle() -> bool {
+  for (std::ptrdiff_t i = 0; i < outstanding; ++i)
+    if (!free_.try_acquire_for(patience)) return false;
+  free_.release(outstanding);
+  return true;
+}
+
+// Handles are fewer than accounts ask for, so that some are refused by the table in the midst of a batch of commits.
+auto load::make_command() -> sent_command {
+  sent_command made;
+  if (pick(1, 100) <= 20) {
+    made.aggregate_type = "batch";
+    made.aggregate_id = derive_aggregate_id("batch", std::to_string(pick(1, batches)));
+    made.name = "add";
+    made.payload = "{\"items\":" + std::to_string(pick(0, 8)) + "}";
+    return made;
+  }
+  const auto owner = std::to_string(pick(1, accounts));
+  const auto cents = "{\"cents\":" + std::to_string(pick(1, 100)) + "}";
+  made.aggregate_type = "account";
+  made.aggregate_id = derive_aggregate_id("account", owner);
+  if (const auto dice = pick(1, 100); dice <= 15) {
+    made.name = "open";
+    made.payload = "{\"owner\":\"owner " + owner + "\",\"handle\":\"@" + std::to_string(pick(1, accounts + 5)) + "\"}";
+  } else if (dice <= 55) {
+    made.name = "deposit";
+    made.payload = cents;
+  } else if (dice <= 90) {
+    made.name = "withdraw";
+    made.payload = cents;
+  } else {
+    made.name = "close";
+    made.payload = "{}";
+  }
+  return made;
+}
+
+void load::send(client& node, sent_command& command, bool again) {
+  send_options options;
+  if (again) options.command_id = command.command_id;
+  node.send_async(command.aggregate_type, command.aggregate_id, command.name, command.payload, std::move(options),
+                  [this, &command, again](const receipt& got) {
+                    command.command_id = got.command_id;
+                    if (!got.answer.failure) {
+                      command.known = verdict::accepted;
+                      command.first = got.answer.first;
+                      command.last = got.answer.last;
+                    } else if (const auto kind = got.answer.failure.kind();
+                               kind == error_kind::rejected || (kind == error_kind::retryable && !again)) {
+                      command.known = verdict::refused;
+                    }
+                    free_.release();
+                  });
+}
+
+}  // namespace maestro::test

@@ -1,0 +1,62 @@
+// A client that keeps many commands outstanding over a few aggregates, and remembers what it was told of each.
+#pragma once
+
+#include <maestro/runtime/client.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <random>
+#include <semaphore>
+#include <string>
+
+namespace maestro::test {
+
+enum class verdict : std::uint8_t {
+  in_doubt,  ///< Nobody said what became of it.
+  accepted,
+  refused,   ///< Rejected, or put off: either way nothing of it may be stored.
+};
+
+/// A command, and what its sender knows.
+struct sent_command {
+  std::string aggregate_type;
+  maestro::aggregate_id aggregate_id;
+  std::string name;
+  std::string payload;
+  maestro::command_id command_id;
+  verdict known = verdict::in_doubt;
+  sequence_number first = 0;
+  sequence_number last = 0;
+  bool was_in_doubt = false;
+};
+
+class load {
+ public:
+  static constexpr std::ptrdiff_t outstanding = 32;
+  static constexpr std::size_t accounts = 20;
+  static constexpr std::size_t batches = 4;
+
+  explicit load(std::uint64_t seed) : random_(seed) {}
+
+  /// Sends to `node` until `end`: first what is in doubt, under its old id, then ever new commands.
+  void send_until(client& node, std::chrono::steady_clock::time_point end);
+  /// Waits until every command has its answer, which the client also gives when the node is gone. False if one has none.
+  [[nodiscard]] auto settle() -> bool;
+
+  /// Everything ever sent; to be read between `settle` and `send_until` only.
+  [[nodiscard]] auto commands() const -> const std::deque<sent_command>& { return commands_; }
+  [[nodiscard]] auto pick(std::int64_t low, std::int64_t high) -> std::int64_t {
+    return std::uniform_int_distribution<std::int64_t>(low, high)(random_);
+  }
+
+ private:
+  auto make_command() -> sent_command;
+  void send(client& node, sent_command& command, bool again);
+
+  std::mt19937_64 random_;
+  std::deque<sent_command> commands_;
+  std::counting_semaphore<outstanding> free_{outstanding};
+};
+
+}  // namespace maestro::test
