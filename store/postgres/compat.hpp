@@ -22,8 +22,6 @@ using pqxx_connection = pqxx::connection;
 
 #else
 
-using pqxx_connection = pqxx::connection_base;
-
 // A connection that is open already and is never opened again: when it is lost, a new object takes its place.
 class adopted_connection : public pqxx::connection_base {
  public:
@@ -48,6 +46,8 @@ class adopted_connection : public pqxx::connection_base {
   };
   policy policy_;
 };
+
+using pqxx_connection = adopted_connection;
 
 /// Hands the open connection `raw` to libpqxx, which closes it at its end.
 [[nodiscard]] inline auto adopt(PGconn* raw) -> std::unique_ptr<pqxx_connection> {

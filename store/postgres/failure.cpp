@@ -102,7 +102,8 @@ auto outcome_of(const failure& problem, stage stage) -> write_outcome {
             error_of(problem, errc::store_unavailable), {}};
   if (is_contention(sqlstate)) return {write_status::contention, {errc::store_unavailable, explained(problem)}, {}};
 
-  if (stage == stage::projection) {
+  // What is checked at COMMIT is what projections left behind: the events were checked by their insert.
+  if (stage == stage::projection || stage == stage::commit) {
     if (is_trouble(sqlstate) && !is_one_of(sqlstate, {"42", "XX"}))
       return {write_status::unavailable, error_of(problem, errc::store_unavailable), {}};
     return {write_status::failed, {errc::projection_failed, "projection failed: " + explained(problem)}, {}};

@@ -1,0 +1,51 @@
+// A wire between a client and the server that can be cut at a chosen moment.
+#pragma once
+
+#include <atomic>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace maestro::test {
+
+/// Listens on a port of this machine and passes bytes on to `server_port` of it, until told otherwise.
+class faulty_proxy {
+ public:
+  explicit faulty_proxy(int server_port);
+  faulty_proxy(const faulty_proxy&) = delete;
+  auto operator=(const faulty_proxy&) -> faulty_proxy& = delete;
+  ~faulty_proxy();
+
+  [[nodiscard]] auto port() const noexcept -> int { return port_; }
+
+  /// The next message that holds `text` is passed on, its answer is awaited and thrown away, and the wire is cut.
+  void lose_answer_to(const std::string& text) { arm(text, fault::answer); }
+  /// The wire is cut before the next message that holds `text` is passed on.
+  void lose_request(const std::string& text) { arm(text, fault::request); }
+  /// How often the server answered after the client had said something.
+  [[nodiscard]] auto round_trips() const noexcept -> int { return round_trips_; }
+  /// How many wires were cut.
+  [[nodiscard]] auto cuts() const noexcept -> int { return cuts_; }
+
+ private:
+  enum class fault { none, request, answer };
+  void arm(const std::string& text, fault happens);
+  auto fault_for(const std::string& message) -> fault;
+  void serve();
+  void pass(int client);
+
+  const int server_port_;
+  int listener_ = -1;
+  int port_ = 0;
+  std::atomic<bool> stopping_{false};
+  std::atomic<int> cuts_{0};
+  std::atomic<int> round_trips_{0};
+  std::mutex mutex_;
+  fault fault_ = fault::none;
+  std::string text_;
+  std::vector<std::thread> wires_;
+  std::thread server_;
+};
+
+}  // namespace maestro::test

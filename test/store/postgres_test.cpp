@@ -1,0 +1,371 @@
+// The adapter that a cluster shares: what only a server can do, and what only a network can do to it.
+#include "faulty_proxy.hpp"
+#include "postgres_server.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <thread>
+
+using namespace maestro;
+using namespace maestro::test;
+
+namespace {
+
+const store_under_test postgres{"postgres", [] { return std::make_unique<postgres_place>(); }};
+
+auto place_of(workbench& bench) -> postgres_place& { return dynamic_cast<postgres_place&>(*bench.where); }
+
+auto with_projection(commit_request request, function_projector::function function) -> commit_request {
+  auto projector = std::make_shared<function_projector>(std::move(function));
+  for (auto& unit : request.units) unit.projector = projector;
+  return request;
+}
+
+auto own_process(store& store) -> std::int64_t {
+  return value_of(store.query("SELECT pg_backend_pid()", {})).at(0).at(0).as<std::int64_t>();
+}
+
+const std::vector<migration> counters = {{"counters", 1, "CREATE TABLE counters (id bytea PRIMARY KEY, value bigint NOT NULL)", "-"}};
+
+void count_up(transaction& tx, const event& event) {
+  tx.execute("INSERT INTO counters VALUES ($1, 1) ON CONFLICT (id) DO UPDATE SET value = counters.value + 1",
+             event.aggregate_id);
+}
+
+// The seed's own migrations, as Ecto runs them.
+constexpr const char* seed_schema = R"(
+  CREATE TABLE event_log (timestamp bytea NOT NULL, aggregate_id bytea NOT NULL, sequence integer NOT NULL,
+                          type varchar(256) NOT NULL, body jsonb NOT NULL, PRIMARY KEY (timestamp));
+  ALTER TABLE event_log ADD CONSTRAINT hlc_field_timestamp_size CHECK (length(timestamp) = 16);
+  ALTER TABLE event_log ADD CONSTRAINT hlc_field_aggregate_id_size CHECK (length(aggregate_id) = 16);
+  ALTER TABLE event_log ADD CONSTRAINT sequence CHECK (sequence > 0);
+  CREATE UNIQUE INDEX aggregate_sequence_index ON event_log (aggregate_id, sequence);
+  CREATE TABLE snapshots (aggregate_id bytea NOT NULL, sequence integer NOT NULL, body jsonb NOT NULL, PRIMARY KEY (aggregate_id));
+  ALTER TABLE snapshots ADD CONSTRAINT hlc_field_aggregate_id_size CHECK (length(aggregate_id) = 16);
+  INSERT INTO event_log VALUES ('\x01a206ac419a00000000000005474ce1', '\x01a206ac419a00000000000005474ce0', 1,
+                                'counter_incremented', '{"message": "increment"}');
+  INSERT INTO snapshots VALUES ('\x01a206ac419a00000000000005474ce0', 1, '{"value": 1}');
+)";
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(postgres_adapter)
+
+BOOST_AUTO_TEST_CASE(a_database_that_the_seed_made_is_upgraded_in_place) {
+  postgres_place where;
+  auto opened = where.open({});
+  auto writer = opened->open_writer();
+  for (std::string rest = seed_schema; rest.find(';') != rest.npos; rest.erase(0, rest.find(';') + 1))
+    value_of(writer->query(rest.substr(0, rest.find(';')), {}));
+  value_of(opened->migrate({}));
+  succeed(opened->check());
+
+  const auto id = *aggregate_id::parse("01a206ac419a00000000000005474ce0");
+  const auto old = value_of(writer->get_events(id));
+  BOOST_TEST_REQUIRE(old.size() == 1U);
+  BOOST_TEST(old[0].type == "counter_incremented");
+  BOOST_TEST(old[0].body == R"({"message":"increment"})");
+  BOOST_TEST(old[0].aggregate_type.empty());
+  BOOST_TEST(!old[0].command_id);
+  BOOST_TEST(value_of(writer->get_snapshot(id))->version_sequence == 0);
+  BOOST_TEST(value_of(writer->query("SELECT transaction_id FROM event_log", {})).at(0).at(0).is_null());
+
+  request_maker make;
+  succeed(writer->commit_events(make.request(id, 1, 2, 1, old[0].timestamp).units[0].events, old[0].timestamp));
+  BOOST_TEST(!value_of(writer->query("SELECT transaction_id FROM event_log ORDER BY sequence DESC", {})).at(0).at(0).is_null());
+  // The seed's application goes on writing.
+  value_of(writer->query("INSERT INTO event_log (timestamp, aggregate_id, sequence, type, body) "
+                         "VALUES ('\\x01a206ac419b00000000000005474ce1', $1, 4, 'counter_incremented', '{}')",
+                         std::vector<sql_value>{id}));
+  BOOST_TEST(value_of(writer->get_events(id)).size() == 4U);
+}
+
+BOOST_AUTO_TEST_CASE(migrations_that_run_at_the_same_time_are_applied_once) {
+  postgres_place where;
+  std::vector<std::size_t> applied(4);
+  std::vector<std::string> problems(4);
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < applied.size(); ++i)
+    threads.emplace_back([&, i] {
+      auto opened = open_database(where.uri());
+      auto done = (*opened)->migrate(counters);
+      if (done) applied[i] = done->size();
+      else problems[i] = to_string(done.failure());
+    });
+  for (auto& thread : threads) thread.join();
+  std::size_t total = 0;
+  for (std::size_t i = 0; i < applied.size(); ++i) {
+    BOOST_TEST(problems[i].empty(), problems[i]);
+    total += applied[i];
+  }
+  BOOST_TEST(total == 2U);
+}
+
+BOOST_AUTO_TEST_CASE(a_role_that_may_not_create_tables_can_use_those_that_are_there) {
+  workbench bench(postgres);
+  const auto name = "maestro_test_role_" + std::to_string(own_process(*bench.reader));
+  bench.query("CREATE ROLE " + name);
+  bench.query("GRANT USAGE ON SCHEMA " + place_of(bench).name() + " TO " + name);
+  bench.query("GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA " + place_of(bench).name() + " TO " + name);
+  auto limited = value_of(open_database(place_of(bench).uri({}, "-crole%3D" + name)));
+  BOOST_TEST(value_of(limited->migrate({})).empty());
+  succeed(limited->check());
+  bench.query("DROP OWNED BY " + name);
+  bench.query("DROP ROLE " + name);
+}
+
+BOOST_AUTO_TEST_CASE(what_the_uri_says_is_not_overridden) {
+  workbench bench(postgres);
+  auto shown = [&](database& opened, const std::string& name) {
+    return value_of(opened.open_reader()->query("SHOW " + name, {})).at(0).at(0).as<std::string>();
+  };
+  BOOST_TEST(shown(*bench.opened, "application_name") == "maestro");
+  BOOST_TEST(shown(*bench.opened, "lock_timeout") == "200ms");
+  BOOST_TEST(shown(*bench.opened, "statement_timeout") == "10s");
+  auto said = value_of(open_database(
+      place_of(bench).uri("application_name=mine", "-clock_timeout%3D7s%20-cbytea_output%3Descape")));
+  BOOST_TEST(shown(*said, "application_name") == "mine");
+  BOOST_TEST(shown(*said, "lock_timeout") == "7s");
+  BOOST_TEST(shown(*said, "statement_timeout") == "10s");
+  BOOST_TEST(shown(*said, "bytea_output") == "hex");
+}
+
+BOOST_AUTO_TEST_CASE(a_server_that_is_not_there_is_unavailable_and_the_password_is_not_told) {
+  store_settings settings;
+  settings.reconnect_limit = std::chrono::milliseconds{5};
+  auto away = value_of(open_database("postgresql://someone:s3cret@127.0.0.1:1/nothing", settings));
+  BOOST_TEST(away->display_name() == "postgresql://someone:***@127.0.0.1:1/nothing");
+  request_maker make;
+  const auto request = make.request();
+  const commit_request* only = &request;
+  for (const auto& problem : {away->check().failure(), away->migrate({}).failure(),
+                              away->open_reader()->newest_timestamp().failure(),
+                              away->open_writer()->commit_all({&only, 1}).at(0).failure}) {
+    BOOST_TEST((problem.code == errc::store_unavailable), to_string(problem));
+    BOOST_TEST((problem.message.find("127.0.0.1") != std::string::npos));
+    BOOST_TEST((problem.message.find("s3cret") == std::string::npos));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_wrong_password_and_a_wrong_uri_do_not_tell_the_password) {
+  auto wrong = open_database("postgresql://maestro_nobody:s3cret@127.0.0.1:" + std::to_string(server_port()) + "/postgres");
+  const auto refused = value_of(wrong)->check();
+  BOOST_TEST_REQUIRE(!refused);
+  BOOST_TEST((refused.failure().code == errc::store_unavailable));
+  BOOST_TEST((refused.failure().message.find("s3cret") == std::string::npos), refused.failure().message);
+  for (const char* uri : {"postgresql://user:s3cret%@host/db", "postgresql://host/db?s3cret", "postgres://[s3cret"}) {
+    const auto opened = open_database(uri);
+    BOOST_TEST_REQUIRE(!opened, uri);
+    BOOST_TEST((opened.failure().code == errc::invalid_setting));
+    BOOST_TEST((opened.failure().message.find("s3cret") == std::string::npos));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_batch_takes_one_round_trip_and_two_with_projections) {
+  workbench bench(postgres, {}, counters);
+  faulty_proxy proxy(server_port());
+  auto writer = value_of(open_database(place_of(bench).uri_through(proxy.port())))->open_writer();
+  for (const bool projecting : {false, true})
+    for (const bool prepared : {false, true}) {
+      std::vector<commit_request> requests;
+      std::vector<const commit_request*> batch;
+      for (int i = 0; i < 256; ++i) requests.push_back(bench.request());
+      if (projecting)
+        for (auto& request : requests) request = with_projection(request, count_up);
+      for (const auto& request : requests) batch.push_back(&request);
+      const int before = proxy.round_trips();
+      for (const auto& outcome : writer->commit_all(batch)) BOOST_TEST(!outcome.failure, to_string(outcome.failure));
+      if (!prepared) continue;
+      // What is longer than the proxy's buffer may look like more.
+      BOOST_TEST(proxy.round_trips() - before <= (projecting ? 8 : 2));
+    }
+  BOOST_TEST(bench.count("counters") == 512);
+}
+
+BOOST_AUTO_TEST_CASE(a_connection_that_was_lost_between_commits_costs_nothing) {
+  workbench bench(postgres, {}, counters);
+  for (const bool projecting : {false, true}) {
+    auto request = bench.request();
+    if (projecting) request = with_projection(request, count_up);
+    bench.query("SELECT pg_terminate_backend($1)", {own_process(*bench.writer)});
+    bench.committed(request);
+    BOOST_TEST(bench.sequences(request.aggregate_id) == numbers(1, 1));
+    // A reader's, too.
+    value_of(bench.writer->query("SELECT pg_terminate_backend($1)", std::vector<sql_value>{own_process(*bench.reader)}));
+    BOOST_TEST(bench.sequences(request.aggregate_id) == numbers(1, 1));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_connection_that_is_lost_before_commit_costs_nothing) {
+  workbench bench(postgres, {}, counters);
+  int times = 2;
+  const auto request = with_projection(bench.request(2), [&](transaction& tx, const event& event) {
+    count_up(tx, event);
+    if (times-- > 0) (void)tx.query("SELECT pg_terminate_backend(pg_backend_pid())");
+  });
+  bench.committed(request);
+  BOOST_TEST(bench.query("SELECT value FROM counters").at(0).at(0).as<std::int64_t>() == 2);
+}
+
+// The answer to the commit is lost, once after it was committed and once before it arrived.
+BOOST_AUTO_TEST_CASE(a_commit_whose_answer_is_lost_is_settled_and_written_once) {
+  workbench bench(postgres, {}, counters);
+  faulty_proxy proxy(server_port());
+  auto writer = value_of(open_database(place_of(bench).uri_through(proxy.port())))->open_writer();
+  int cuts = 0;
+  for (const bool projecting : {false, true})
+    for (const bool arrives : {false, true}) {
+      auto request = bench.request(2, 2);
+      if (projecting) request = with_projection(request, count_up);
+      auto other = bench.request();
+      value_of(writer->newest_timestamp());  // connected
+      const std::string message = projecting ? "COMMIT" : request.aggregate_type;
+      if (arrives) proxy.lose_answer_to(message);
+      else proxy.lose_request(message);
+      const std::vector<const commit_request*> batch{&request, &other};
+      for (const auto& outcome : writer->commit_all(batch)) BOOST_TEST(!outcome.failure, to_string(outcome.failure));
+      BOOST_TEST(proxy.cuts() == ++cuts);
+      BOOST_TEST(bench.sequences(request.aggregate_id) == numbers(1, 4));
+      BOOST_TEST(bench.sequences(other.aggregate_id) == numbers(1, 1));
+      if (projecting)
+        BOOST_TEST(bench.query("SELECT value FROM counters WHERE id = $1", {request.aggregate_id}).at(0).at(0).as<std::int64_t>() == 4);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_commit_in_doubt_while_the_server_stays_away_says_so_and_is_settled_later) {
+  workbench bench(postgres);
+  store_settings impatient;
+  impatient.reconnect_limit = std::chrono::milliseconds{20};
+  auto request = bench.request(2);
+  auto proxy = std::make_unique<faulty_proxy>(server_port());
+  const auto through = place_of(bench).uri_through(proxy->port());
+  auto writer = value_of(open_database(through, impatient))->open_writer();
+  value_of(writer->newest_timestamp());
+  // The commit arrives, its answer does not, and no connection is made again.
+  const auto database = bench.query("SELECT current_database()").at(0).at(0).as<std::string>();
+  run_on_server("ALTER DATABASE " + database + " ALLOW_CONNECTIONS false");
+  proxy->lose_answer_to(request.aggregate_type);
+  const std::vector<const commit_request*> batch{&request};
+  BOOST_TEST((writer->commit_all(batch).at(0).failure.code == errc::in_doubt));
+  request.in_doubt = true;
+  BOOST_TEST((writer->commit_all(batch).at(0).failure.code == errc::in_doubt));
+
+  run_on_server("ALTER DATABASE " + database + " ALLOW_CONNECTIONS true");
+  const auto outcome = writer->commit_all(batch).at(0);
+  BOOST_TEST(outcome.committed == 2U);
+  BOOST_TEST(bench.sequences(request.aggregate_id) == numbers(1, 2));
+}
+
+BOOST_AUTO_TEST_CASE(a_constraint_that_is_checked_at_commit_rejects_its_command_alone) {
+  workbench bench(postgres, {}, counters);
+  bench.query("ALTER TABLE counters ADD CONSTRAINT small UNIQUE (value) DEFERRABLE INITIALLY DEFERRED");
+  const auto one = with_projection(bench.request(), count_up);
+  bench.committed(one);
+  const auto same = with_projection(bench.request(), count_up);
+  const auto more = with_projection(bench.request(1, 2), count_up);
+  const auto free = bench.request();
+  const auto outcomes = bench.commit({&same, &more, &free});
+  BOOST_TEST((outcomes[0].failure.code == errc::projection_failed), to_string(outcomes[0].failure));
+  BOOST_TEST((outcomes[0].failure.message.find("\"small\"") != std::string::npos), outcomes[0].failure.message);
+  BOOST_TEST(outcomes[1].committed == 1U);
+  BOOST_TEST(outcomes[2].committed == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(a_row_that_another_transaction_holds_costs_only_who_needs_it) {
+  store_settings settings;
+  settings.lock_timeout = std::chrono::milliseconds{20};
+  settings.max_retries = 3;
+  workbench bench(postgres, settings, counters);
+  const auto held = with_projection(bench.request(), count_up);
+  bench.committed(held);
+  auto holder = bench.opened->open_writer();
+  value_of(holder->query("BEGIN", {}));
+  value_of(holder->query("UPDATE counters SET value = 10", {}));
+
+  const auto blocked =
+      with_projection(bench.request(held.aggregate_id, 1, 1, 1, held.units[0].events[0].timestamp), count_up);
+  std::vector<commit_request> requests;
+  for (int i = 0; i < 20; ++i) requests.push_back(with_projection(bench.request(), count_up));
+  std::vector<const commit_request*> batch{&blocked};
+  for (const auto& request : requests) batch.push_back(&request);
+  const auto outcomes = bench.commit(batch);
+  BOOST_TEST((outcomes[0].failure.code == errc::store_unavailable), to_string(outcomes[0].failure));
+  for (std::size_t i = 1; i < outcomes.size(); ++i) BOOST_TEST(outcomes[i].committed == 1U);
+  value_of(holder->query("ROLLBACK", {}));
+  bench.committed(blocked);
+}
+
+BOOST_AUTO_TEST_CASE(a_statement_that_runs_too_long_is_given_up) {
+  store_settings settings;
+  settings.statement_timeout = std::chrono::milliseconds{30};
+  settings.max_retries = 1;
+  workbench bench(postgres, settings);
+  const auto slow = with_projection(bench.request(), [](transaction& tx, const event&) { tx.execute("SELECT pg_sleep(60)"); });
+  const auto quick = bench.request();
+  const auto outcomes = bench.commit({&slow, &quick});
+  BOOST_TEST((outcomes[0].failure.code == errc::store_unavailable));
+  BOOST_TEST(outcomes[1].committed == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(a_partitioned_log_answers_a_race_as_any_other) {
+  postgres_place where;
+  auto opened = where.open({});
+  auto writer = opened->open_writer();
+  // A log that is partitioned by aggregate can have no primary key on the timestamp alone.
+  value_of(opened->migrate({}));
+  for (const char* sql : {"DROP TABLE event_log",
+                          "CREATE TABLE event_log (timestamp bytea NOT NULL, aggregate_id bytea NOT NULL, sequence integer NOT NULL, "
+                          "type varchar(256) NOT NULL, body jsonb NOT NULL, aggregate_type varchar(256), command_id bytea, "
+                          "metadata jsonb, transaction_id xid8 DEFAULT pg_current_xact_id()) PARTITION BY HASH (aggregate_id)",
+                          "CREATE TABLE event_log_0 PARTITION OF event_log FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
+                          "CREATE TABLE event_log_1 PARTITION OF event_log FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+                          "CREATE UNIQUE INDEX aggregate_sequence_index ON event_log (aggregate_id, sequence)"})
+    value_of(writer->query(sql, {}));
+  request_maker make;
+  for (int i = 0; i < 4; ++i) {
+    const auto first = make.request();
+    succeed(writer->commit_events(first.units[0].events, {}));
+    const auto late = writer->commit_events(make.request(first.aggregate_id).units[0].events, {});
+    BOOST_TEST_REQUIRE(!late);
+    BOOST_TEST((late.failure().code == errc::retry_command), to_string(late.failure()));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_log_with_a_trigger_that_drops_rows_is_never_reported_as_committed) {
+  workbench bench(postgres);
+  bench.query("CREATE FUNCTION drop_row() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'");
+  bench.query("CREATE TRIGGER dropping BEFORE INSERT ON event_log FOR EACH ROW WHEN (NEW.sequence = 2) EXECUTE FUNCTION drop_row()");
+  const auto request = bench.request(1, 3);
+  const auto outcome = bench.commit(request);
+  BOOST_TEST(outcome.committed == 0U);
+  BOOST_TEST((outcome.failure.code == errc::internal_error), to_string(outcome.failure));
+}
+
+BOOST_AUTO_TEST_CASE(tables_that_are_missing_say_what_to_do) {
+  postgres_place where;
+  store_settings settings;
+  settings.reconnect_limit = std::chrono::milliseconds{5};
+  auto opened = where.open(settings);
+  request_maker make;
+  const auto request = make.request();
+  const auto refused = opened->open_writer()->commit_events(request.units[0].events, {});
+  BOOST_TEST_REQUIRE(!refused);
+  BOOST_TEST((refused.failure().code == errc::store_unavailable));
+  BOOST_TEST((refused.failure().message.find("maestro migrate") != std::string::npos), refused.failure().message);
+  const auto read = opened->open_reader()->get_events(request.aggregate_id);
+  BOOST_TEST((read.failure().code == errc::store_unavailable));
+}
+
+BOOST_AUTO_TEST_CASE(a_write_uses_the_indexes_however_small_the_tables_were_when_it_was_planned) {
+  workbench bench(postgres);
+  auto request = bench.request();
+  bench.committed(request);
+  bench.query("ANALYZE event_log");
+  const auto plan = value_of(bench.writer->query(
+      "EXPLAIN SELECT timestamp FROM event_log WHERE aggregate_id = '\\x00' AND sequence = 1", {}));
+  std::string text;
+  for (const auto& row : plan) text += row.at(0).as<std::string>() + "\n";
+  BOOST_TEST((text.find("aggregate_sequence_index") != std::string::npos), text);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
