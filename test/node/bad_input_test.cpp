@@ -1,0 +1,267 @@
+// Everything a user can get wrong, tried on real programs: each is answered by one line on stderr and the exit status that
+// tells its kind, and the node serves on.
+#include "node_process.hpp"
+
+#include "../store/temporary_folder.hpp"
+
+#include <maestro/store/clock.hpp>
+#include <maestro/store/store.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <algorithm>
+#include <fstream>
+#include <string>
+#include <vector>
+
+using namespace maestro;
+using namespace maestro::test;
+
+namespace {
+
+// Exit statuses of issue by kind, as the command's help has them.
+constexpr int broken = 1;
+constexpr int usage = 2;
+constexpr int rejected = 3;
+constexpr int retryable = 4;
+constexpr int in_doubt = 5;
+
+void check_failed(const finished_process& ended, int status, std::string_view word) {
+  BOOST_TEST(ended.status == status);
+  BOOST_TEST(ended.out.empty(), "stdout: " << ended.out);
+  BOOST_TEST((std::count(ended.errors.begin(), ended.errors.end(), '\n') == 1 && ended.errors.ends_with('\n')),
+             "not one line: " << ended.errors);
+  BOOST_TEST((ended.errors.find(word) != std::string::npos), ended.errors << " does not say " << word);
+}
+
+auto nested(std::size_t depth) -> std::string {
+  return "{\"cents\":" + std::string(depth - 1, '[') + std::string(depth - 1, ']') + "}";
+}
+
+// A node with one open account, whose balance tells whether the node still works.
+struct serving_node {
+  serving_node() { must("send", {"account", "name:alice", "open", R"({"owner":"Alice","handle":"@alice"})"}); }
+  // Each test ends with what must hold after any bad input.
+  ~serving_node() {
+    must("send", {"account", "name:alice", "deposit", R"({"cents":100})"});
+    const auto state = must("get", {"account", "name:alice"});
+    BOOST_TEST((state.find(R"("balance":100,)") != std::string::npos), state);
+    BOOST_TEST(node.end() == 0);
+    BOOST_TEST(node.child().errors() == "");
+  }
+
+  auto must(const std::string& verb, const std::vector<std::string>& arguments) -> std::string {
+    const auto ended = node.maestro(verb, arguments);
+    BOOST_TEST(ended.status == 0, verb << ": " << ended.errors);
+    return ended.out;
+  }
+  void refuses(int status, std::string_view word, const std::string& verb, const std::vector<std::string>& arguments) {
+    BOOST_TEST_CONTEXT(verb << " " << arguments.back().substr(0, 60)) {
+      check_failed(node.maestro(verb, arguments), status, word);
+    }
+  }
+  void refuses_deposit(std::string_view word, const std::string& payload) {
+    refuses(rejected, word, "send", {"account", "name:alice", "deposit", payload});
+  }
+
+  temporary_folder folder;
+  std::string uri = "sqlite:" + folder.path("store.db");
+  node_process node{uri};
+};
+
+void check_node_fails(const std::vector<std::string>& command, int status, std::string_view word) {
+  BOOST_TEST_CONTEXT(command.back()) { check_failed(run(command), status, word); }
+}
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(bad_requests, serving_node)
+
+BOOST_AUTO_TEST_CASE(a_name_that_the_node_does_not_know_is_rejected) {
+  refuses(rejected, "unknown_aggregate_type", "send", {"acount", "name:alice", "deposit", R"({"cents":1})"});
+  refuses(rejected, "unknown_aggregate_type", "get", {"acount", "name:alice"});
+  refuses(rejected, "unknown_aggregate_type", "list", {"acount"});
+  refuses(rejected, "unknown_aggregate_type", "events", {"", "name:alice"});
+  refuses(rejected, "unknown_command", "send", {"account", "name:alice", "depositt", R"({"cents":1})"});
+  refuses(rejected, "unknown_command", "send", {"account", "name:alice", "", "{}"});
+  refuses(rejected, "unknown_command", "send", {"account", "name:alice", "two\nlines", "{}"});
+}
+
+BOOST_AUTO_TEST_CASE(json_that_is_none_is_rejected) {
+  for (const auto* payload : {"", "{", "}", "[]", "5", "null", "\"cents\"", "{\"cents\":}", "{\"cents\":5", "{\"cents\":5}}",
+                              "{cents:5}", "{'cents':5}", "{\"cents\":5,}", "{\"cents\":NaN}", "{\"cents\":0x10}",
+                              "{\"cents\":\"\\u0000\"}", "{\"cents\":\"\xff\"}", "{\"cents\":5} // five"})
+    refuses_deposit("malformed_payload", payload);
+}
+
+BOOST_AUTO_TEST_CASE(a_member_of_another_type_is_rejected) {
+  for (const auto* payload : {"{}", "{\"cent\":5}", "{\"cents\":\"five\"}", "{\"cents\":null}", "{\"cents\":true}",
+                              "{\"cents\":5.5}", "{\"cents\":[5]}", "{\"cents\":{}}", "{\"cents\":9223372036854775808}",
+                              "{\"cents\":1e400}"})
+    refuses_deposit("malformed_payload", payload);
+  refuses(rejected, "malformed_payload", "send", {"account", "name:bob", "open", R"({"owner":"Bob","handle":7})"});
+}
+
+BOOST_AUTO_TEST_CASE(json_that_is_too_deep_is_rejected) {
+  refuses_deposit("deeper than 64", nested(65));
+  const auto client = node.connect();
+  const auto alice = derive_aggregate_id("account", "alice");
+  const auto got = client->send_json("account", alice, "deposit", nested(400'000));
+  BOOST_TEST((got.answer.failure.code == errc::malformed_payload), to_string(got.answer.failure));
+}
+
+BOOST_AUTO_TEST_CASE(a_payload_of_two_megabytes_is_rejected) {
+  const auto client = node.connect();
+  const auto alice = derive_aggregate_id("account", "alice");
+  const auto payload = "{\"cents\":1,\"padding\":\"" + std::string(2 * 1024 * 1024, 'x') + "\"}";
+  const auto got = client->send_json("account", alice, "deposit", payload);
+  BOOST_TEST((got.answer.failure.code == errc::malformed_payload), to_string(got.answer.failure));
+  send_options options;
+  options.metadata = "{\"padding\":\"" + std::string(2 * 1024 * 1024, 'x') + "\"}";
+  const auto again = client->send_json("account", alice, "deposit", "{\"cents\":1}", options);
+  BOOST_TEST((again.answer.failure.code == errc::malformed_payload), to_string(again.answer.failure));
+}
+
+BOOST_AUTO_TEST_CASE(what_the_domain_refuses_is_rejected_with_its_reason) {
+  refuses(rejected, "insufficient funds", "send", {"account", "name:alice", "withdraw", R"({"cents":1})"});
+  refuses(rejected, "handles", "send", {"account", "name:bob", "open", R"({"owner":"Bob","handle":"@alice"})"});
+  refuses(rejected, "wrong_sequence", "send",
+          {"account", "name:alice", "--expect-sequence", "7", "deposit", R"({"cents":1})"});
+}
+
+BOOST_AUTO_TEST_CASE(arguments_that_cannot_be_read_are_wrong_usage) {
+  for (const auto* id : {"", "alice", "name:", "0123", "0123456789abcdef0123456789abcdeg", "0123456789abcdef0123456789abcdef0"}) {
+    refuses(usage, "invalid_argument", "get", {"account", id});
+    refuses(usage, "invalid_argument", "send", {"account", id, "deposit", R"({"cents":1})"});
+  }
+  for (const auto* id : {"7", "name:once", "0123456789abcdef0123456789abcdeg"})
+    refuses(usage, "invalid_argument", "send", {"account", "name:alice", "deposit", R"({"cents":1})", "--command-id", id});
+  refuses(usage, "invalid_argument", "list", {"account", "--after", "alice"});
+  refuses(usage, "invalid_argument", "replay", {"account", "name:alice", "-1"});
+  refuses(usage, "invalid_argument", "replay", {"account", "name:alice", "2147483648"});
+  refuses(usage, "invalid_argument", "send", {"account", "name:alice", "deposit"});
+  refuses(usage, "invalid_argument", "get", {"account", "name:alice", "--no-such-option"});
+  refuses(usage, "invalid_argument", "no-such-verb", {"account"});
+}
+
+BOOST_AUTO_TEST_CASE(an_id_of_another_aggregate_type_is_refused_and_poisons_nothing) {
+  const auto alice = derive_aggregate_id("account", "alice").text();
+  refuses(rejected, "wrong_aggregate_type", "send", {"batch", alice, "add", R"({"items":3})"});
+  refuses(rejected, "wrong_aggregate_type", "get", {"batch", alice});
+  refuses(rejected, "wrong_aggregate_type", "events", {"batch", alice});
+  refuses(rejected, "wrong_aggregate_type", "snapshot", {"batch", alice});
+  // Also when the one of the wrong type was there first: nothing of it stays.
+  must("get", {"batch", derive_aggregate_id("account", "carol").text()});
+  must("send", {"account", "name:carol", "open", R"({"owner":"Carol","handle":"@carol"})"});
+  refuses(rejected, "wrong_aggregate_type", "send",
+          {"batch", derive_aggregate_id("account", "carol").text(), "add", R"({"items":1})"});
+  must("send", {"account", "name:carol", "deposit", R"({"cents":5})"});
+}
+
+BOOST_AUTO_TEST_CASE(a_command_id_that_named_another_command_is_rejected) {
+  hybrid_clock clock;
+  const auto id = clock.fresh<command_id>().text();
+  const auto bob = std::vector<std::string>{"account", "name:bob"};
+  must("send", {"account", "name:bob", "open", R"({"owner":"Bob","handle":"@bob"})", "--command-id", id});
+  refuses(rejected, "command_id_reused", "send",
+          {"account", "name:bob", "--command-id", id, "deposit", R"({"cents":1})"});
+}
+
+BOOST_AUTO_TEST_CASE(a_command_without_an_answer_in_time_is_in_doubt) {
+  refuses(in_doubt, "--command-id", "send",
+          {"batch", "name:slow", "--timeout", "300", "add_slowly", R"({"milliseconds":1500})"});
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(bad_circumstances)
+
+BOOST_AUTO_TEST_CASE(a_history_that_cannot_be_read_breaks_its_aggregate_only) {
+  temporary_folder folder;
+  const auto uri = "sqlite:" + folder.path("store.db");
+  BOOST_TEST(node_process(uri).end() == 0);
+  {
+    hybrid_clock clock;
+    event strange;
+    strange.timestamp = clock.now();
+    strange.aggregate_id = derive_aggregate_id("account", "mallory");
+    strange.sequence = 1;
+    strange.aggregate_type = "account";
+    strange.type = "laundered";
+    strange.body = "{}";
+    auto opened = open_database(uri);
+    BOOST_TEST_REQUIRE(opened.has_value());
+    BOOST_TEST((*opened)->open_writer()->commit_events({strange}, {}).has_value());
+  }
+  node_process node(uri);
+  check_failed(node.maestro("get", {"account", "name:mallory"}), broken, "cannot_hydrate");
+  check_failed(node.maestro("send", {"account", "name:mallory", "deposit", R"({"cents":1})"}), broken, "laundered");
+  BOOST_TEST(node.maestro("events", {"account", "name:mallory"}).status == 0);
+  BOOST_TEST(node.maestro("send", {"account", "name:bob", "open", R"({"owner":"Bob","handle":"@bob"})"}).status == 0);
+  BOOST_TEST(node.end() == 0);
+}
+
+BOOST_AUTO_TEST_CASE(where_no_node_is_the_command_can_be_tried_again) {
+  // A port that was free a moment ago.
+  temporary_folder folder;
+  node_process node("sqlite:" + folder.path("store.db"));
+  BOOST_TEST(node.end() == 0);
+  check_failed(node.maestro("get", {"account", "name:alice"}), retryable, "node_unavailable");
+  check_failed(node.maestro("send", {"account", "name:alice", "deposit", R"({"cents":1})"}), retryable, "node_unavailable");
+  check_failed(node.maestro("list", {"account"}), retryable, "node_unavailable");
+  for (const auto* address : {"", "localhost", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:http"})
+    check_failed(run({MAESTRO_COMMAND, "get", "account", "name:alice", std::string("--node=") + address}), usage,
+                 "invalid_argument");
+}
+
+BOOST_AUTO_TEST_CASE(a_store_that_cannot_be_reached_ends_the_node_as_retryable) {
+  temporary_folder folder;
+  check_node_fails(node_process::command("postgresql://127.0.0.1:1/x"), retryable, "store_unavailable");
+  check_node_fails(node_process::command("postgresql://bob:secret@127.0.0.1:1/x"), retryable, "store_unavailable");
+  BOOST_TEST((run(node_process::command("postgresql://bob:secret@127.0.0.1:1/x")).errors.find("secret") == std::string::npos));
+  check_node_fails(node_process::command("sqlite:" + folder.path("no/such/folder.db")), retryable, "store_unavailable");
+  check_failed(run({MAESTRO_COMMAND, "migrate", "--store", "postgresql://127.0.0.1:1/x"}), retryable, "store_unavailable");
+  check_failed(run({MAESTRO_COMMAND, "migrate", "--store", "sqlite:" + folder.path("no/such/folder.db")}), retryable,
+               "store_unavailable");
+}
+
+BOOST_AUTO_TEST_CASE(a_store_that_is_none_is_wrong_usage) {
+  check_node_fails(node_process::command("mysql://127.0.0.1/x"), usage, "invalid_setting");
+  check_node_fails(node_process::command("store.db"), usage, "invalid_setting");
+  check_failed(run({MAESTRO_COMMAND, "migrate", "--store", "store.db"}), usage, "invalid_setting");
+}
+
+BOOST_AUTO_TEST_CASE(a_port_or_a_file_that_is_taken_ends_the_second_node_and_not_the_first) {
+  temporary_folder folder;
+  const auto uri = "sqlite:" + folder.path("store.db");
+  node_process first(uri);
+  check_node_fails(node_process::command("sqlite:" + folder.path("other.db"),
+                                         {"--port=" + std::to_string(first.address().port)}),
+                   retryable, "address_in_use");
+  check_node_fails(node_process::command(uri), retryable, "store_in_use");
+  check_failed(run({MAESTRO_COMMAND, "migrate", "--store", uri}), retryable, "store_in_use");
+  BOOST_TEST(first.maestro("send", {"batch", "name:first", "add", R"({"items":2})"}).status == 0);
+  BOOST_TEST(first.end() == 0);
+  // Neither keeps anything from whoever comes next.
+  BOOST_TEST(node_process(uri, {"--port=" + std::to_string(first.address().port)}).end() == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_configuration_that_cannot_be_read_is_wrong_usage) {
+  temporary_folder folder;
+  const auto with_file = [&](const std::string& content) {
+    const auto path = folder.path("node.conf");
+    std::ofstream(path) << content;
+    return std::vector<std::string>{MAESTRO_BANK_NODE, "--config-file=" + path};
+  };
+  check_node_fails(with_file("maestro { node { prot = 4242 } }"), usage, "prot");
+  check_node_fails(with_file("maestro { node { port = \"many\" } }"), usage, "port");
+  check_node_fails(with_file("maestro { node { port = 65536 } }"), usage, "port");
+  check_node_fails(with_file("maestro { aggregate { idle-timeout = 5 } }"), usage, "idle-timeout");
+  check_node_fails(with_file("maestro { node {"), usage, "invalid_setting");
+  check_node_fails({MAESTRO_BANK_NODE, "--config-file=" + folder.path("no-such.conf")}, usage, "no-such.conf");
+  check_node_fails({MAESTRO_BANK_NODE, "--prot=4242"}, usage, "--prot");
+  check_node_fails({MAESTRO_BANK_NODE, "--port=many"}, usage, "port");
+  check_node_fails({MAESTRO_BANK_NODE, "4242"}, usage, "4242");
+}
+
+BOOST_AUTO_TEST_SUITE_END()

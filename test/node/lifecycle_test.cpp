@@ -1,0 +1,340 @@
+// The life of a node and its aggregates through real processes: draining, leaving memory, starting again, and every verb of
+// the maestro command on the way.
+#include "batch.hpp"
+#include "node_process.hpp"
+
+#include "account.hpp"
+
+#include "../store/temporary_folder.hpp"
+
+#include <maestro/store/clock.hpp>
+#include <maestro/store/store.hpp>
+
+#include <boost/test/data/test_case.hpp>
+#include <boost/test/unit_test.hpp>
+#include <nlohmann/json.hpp>
+
+#include <chrono>
+#include <future>
+#include <memory>
+#include <set>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace maestro;
+using namespace maestro::test;
+using nlohmann::json;
+
+namespace {
+
+using batch_id = ::test::batch::id;
+
+// A store that nodes come and go on, and the command's output as JSON.
+struct bench {
+  void start(const std::vector<std::string>& more = {}) { node = std::make_unique<node_process>(uri, more); }
+  void stop() {
+    BOOST_TEST(node->end() == 0);
+    BOOST_TEST(node->child().errors() == "");
+  }
+  auto lines(const std::string& verb, const std::vector<std::string>& arguments) -> std::vector<json> {
+    const auto ended = node->maestro(verb, arguments);
+    BOOST_TEST(ended.status == 0, verb << ": " << ended.errors);
+    BOOST_TEST(ended.errors == "");
+    std::vector<json> all;
+    std::istringstream text(ended.out);
+    for (std::string line; std::getline(text, line);) all.push_back(json::parse(line));
+    return all;
+  }
+  auto line(const std::string& verb, const std::vector<std::string>& arguments) -> json {
+    auto all = lines(verb, arguments);
+    BOOST_TEST_REQUIRE(all.size() == 1U);
+    return all.front();
+  }
+  auto send(const std::string& name, const std::string& command, const std::string& payload,
+            std::vector<std::string> more = {}) -> json {
+    more.insert(more.begin(), {"account", "name:" + name, command, payload});
+    return line("send", more);
+  }
+  auto state(const std::string& name) -> json { return line("get", {"account", "name:" + name}); }
+  /// Alice with three events: opened, 100 in, 30 out.
+  void open_alice() {
+    send("alice", "open", R"({"owner":"Alice","handle":"@alice"})");
+    send("alice", "deposit", R"({"cents":100})");
+    send("alice", "withdraw", R"({"cents":30})");
+  }
+
+  temporary_folder folder;
+  std::string uri = "sqlite:" + folder.path("store.db");
+  std::unique_ptr<node_process> node;
+};
+
+struct running_bench : bench {
+  running_bench() { start(); }
+  ~running_bench() { stop(); }
+};
+
+const auto alice_id = derive_aggregate_id("account", "alice").text();
+
+auto account_at(sequence_number sequence, std::int64_t balance) -> json {
+  return {{"aggregate_id", alice_id},
+          {"sequence", sequence},
+          {"state", {{"owner", "Alice"}, {"handle", "@alice"}, {"balance", balance}, {"open", true}}}};
+}
+
+auto without(json from, const std::string& member) -> json {
+  from.erase(member);
+  return from;
+}
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(node_life, bench)
+
+BOOST_DATA_TEST_CASE(a_node_that_is_told_to_stop_answers_what_is_under_way, boost::unit_test::data::make({SIGTERM, SIGINT}),
+                     signal) {
+  constexpr int commands = 64;
+  start();
+  const auto id = batch_id::named("drained");
+  {
+    const auto client = node->connect();
+    std::vector<std::future<receipt>> answers;
+    const auto note = [&answers] {
+      auto promise = std::make_shared<std::promise<receipt>>();
+      answers.push_back(promise->get_future());
+      return [promise](receipt got) { promise->set_value(std::move(got)); };
+    };
+    // The first keeps the aggregate busy, so that the others are still waiting when the signal comes.
+    client->send_async(id, ::test::add_slowly{500}, {}, note());
+    for (int i = 1; i < commands; ++i) client->send_async(id, ::test::add{1}, {}, note());
+    // Answered without the aggregate, and behind the commands: the node has them all.
+    BOOST_TEST(client->ask(query_verb::list, "batch", {}).code == 0);
+    node->child().send_signal(signal);
+    sequence_number expected = 1;
+    for (auto& answer : answers) {
+      BOOST_TEST_REQUIRE((answer.wait_for(patience) == std::future_status::ready));
+      const auto got = answer.get();
+      BOOST_TEST(!got.answer.failure, to_string(got.answer.failure));
+      BOOST_TEST(got.answer.last == expected);
+      ++expected;
+    }
+    const auto status = node->child().wait();
+    BOOST_TEST((status == 0), node->child().errors());
+    const auto after = client->send(id, ::test::add{1});
+    BOOST_TEST((after.answer.failure.kind() == error_kind::retryable), to_string(after.answer.failure));
+  }
+  start();
+  BOOST_TEST(line("get", {"batch", "name:drained"})["state"]["items"] == commands);
+  stop();
+}
+
+BOOST_AUTO_TEST_CASE(an_idle_aggregate_leaves_memory_and_comes_back_as_it_was) {
+  start({"--aggregate.idle-timeout=100ms"});
+  {
+    const auto client = node->connect();
+    const auto id = batch_id::named("idle");
+    const auto other = batch_id::named("other");
+    const auto states = [&]() -> std::int64_t {
+      const auto reply = client->call(other, ::test::count_states{});
+      BOOST_TEST_REQUIRE(reply.has_value());
+      return reply->value.states;
+    };
+    for (sequence_number last = 5; last <= 15; last += 5) {
+      const auto got = client->send(id, ::test::add{5});
+      BOOST_TEST(!got.answer.failure, to_string(got.answer.failure));
+      BOOST_TEST(got.answer.last == last);
+      const auto in_memory = states();
+      const auto deadline = std::chrono::steady_clock::now() + patience;
+      while (states() >= in_memory) BOOST_TEST_REQUIRE((std::chrono::steady_clock::now() < deadline));
+      const auto found = client->get(id);
+      BOOST_TEST_REQUIRE(found.has_value());
+      BOOST_TEST(found->sequence == last);
+      BOOST_TEST(found->value.items == last);
+    }
+  }
+  stop();
+}
+
+BOOST_AUTO_TEST_CASE(a_node_that_starts_again_has_the_same_states) {
+  start();
+  open_alice();
+  BOOST_TEST(state("alice") == account_at(3, 70));
+  stop();
+  start();
+  BOOST_TEST(state("alice") == account_at(3, 70));
+  BOOST_TEST(send("alice", "deposit", R"({"cents":5})")["first"] == 4);
+  BOOST_TEST(state("alice") == account_at(4, 75));
+  stop();
+}
+
+BOOST_AUTO_TEST_CASE(a_snapshot_is_where_the_next_life_begins) {
+  start();
+  open_alice();
+  BOOST_TEST(line("snapshot", {"account", "name:alice"}) == json({{"aggregate_id", alice_id}, {"sequence", 3}}));
+  send("alice", "deposit", R"({"cents":5})");
+  stop();
+  {
+    auto opened = open_database(uri);
+    BOOST_TEST_REQUIRE(opened.has_value());
+    const auto stored = (*opened)->open_reader()->get_snapshot(derive_aggregate_id("account", "alice"));
+    BOOST_TEST_REQUIRE(stored.has_value());
+    BOOST_TEST_REQUIRE(stored->has_value());
+    BOOST_TEST((*stored)->sequence == 3);
+  }
+  start();
+  BOOST_TEST(state("alice") == account_at(4, 75));
+  BOOST_TEST(line("replay", {"account", "name:alice", "2"}) == account_at(2, 100));
+  stop();
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_FIXTURE_TEST_SUITE(the_command, running_bench)
+
+BOOST_AUTO_TEST_CASE(new_prints_ids_that_differ) {
+  const auto first = run({MAESTRO_COMMAND, "new"});
+  const auto second = run({MAESTRO_COMMAND, "new"});
+  BOOST_TEST(first.status == 0);
+  BOOST_TEST(first.out.size() == 33U);
+  BOOST_TEST(aggregate_id::parse(first.out.substr(0, 32)).has_value());
+  BOOST_TEST(first.out != second.out);
+}
+
+BOOST_AUTO_TEST_CASE(send_answers_with_the_sequences) {
+  const auto opened = send("alice", "open", R"({"owner":"Alice","handle":"@alice"})");
+  BOOST_TEST(opened["aggregate_id"] == alice_id);
+  BOOST_TEST(command_id::parse(opened["command_id"].get<std::string>()).has_value());
+  BOOST_TEST(without(opened, "command_id") == json({{"aggregate_id", alice_id}, {"first", 1}, {"last", 1}}));
+
+  const auto many = line("send", {"batch", "name:many", "add", R"({"items":7})"});
+  BOOST_TEST(many["first"] == 1);
+  BOOST_TEST(many["last"] == 7);
+  const auto none = line("send", {"batch", "name:many", "add", R"({"items":0})"});
+  BOOST_TEST(none["first"] == 0);
+  BOOST_TEST(none["last"] == 0);
+}
+
+BOOST_AUTO_TEST_CASE(send_returns_events_and_state_when_asked) {
+  open_alice();
+  const auto with_state = send("alice", "deposit", R"({"cents":1})", {"--return", "state"});
+  BOOST_TEST(with_state["state"] == account_at(4, 71)["state"]);
+  const auto with_events = line("send", {"batch", "name:many", "add", R"({"items":2})", "--return", "events"});
+  BOOST_TEST_REQUIRE(with_events["events"].size() == 2U);
+  BOOST_TEST(with_events["events"][1]["type"] == "added");
+  BOOST_TEST(with_events["events"][1]["body"] == json({{"number", 2}}));
+}
+
+BOOST_AUTO_TEST_CASE(a_repeated_command_has_no_second_effect) {
+  open_alice();
+  const auto id = run({MAESTRO_COMMAND, "new"}).out.substr(0, 32);
+  const auto first = send("alice", "deposit", R"({"cents":5})", {"--command-id", id});
+  BOOST_TEST(!first.contains("repeated"));
+  BOOST_TEST(first["command_id"] == id);
+  auto repeated = first;
+  repeated["repeated"] = true;
+  BOOST_TEST(send("alice", "deposit", R"({ "cents": 5 })", {"--command-id", id}) == repeated);
+  send("alice", "deposit", R"({"cents":1})");
+  stop();
+  start();
+  BOOST_TEST(send("alice", "deposit", R"({"cents":5})", {"--command-id", id}) == repeated);
+  BOOST_TEST(state("alice") == account_at(5, 76));
+}
+
+BOOST_AUTO_TEST_CASE(an_expected_sequence_lets_the_first_of_two_through) {
+  open_alice();
+  const std::vector<std::string> from_three{"account", "name:alice", "deposit", R"({"cents":5})", "--expect-sequence", "3"};
+  BOOST_TEST(line("send", from_three)["first"] == 4);
+  BOOST_TEST(node->maestro("send", from_three).status == 3);
+  BOOST_TEST(state("alice") == account_at(4, 75));
+  BOOST_TEST(send("bob", "open", R"({"owner":"Bob","handle":"@bob"})", {"--expect-sequence", "0"})["first"] == 1);
+}
+
+BOOST_AUTO_TEST_CASE(get_of_an_id_without_events_is_the_initial_state) {
+  const auto id = run({MAESTRO_COMMAND, "new"}).out.substr(0, 32);
+  const json initial = {{"owner", ""}, {"handle", ""}, {"balance", 0}, {"open", false}};
+  for (const auto& verb : std::vector<std::vector<std::string>>{{"get"}, {"get", "--fetch"}, {"replay", "5"}}) {
+    std::vector<std::string> arguments{"account", id};
+    arguments.insert(arguments.end(), verb.begin() + 1, verb.end());
+    BOOST_TEST(line(verb.front(), arguments) == json({{"aggregate_id", id}, {"sequence", 0}, {"state", initial}}));
+  }
+  BOOST_TEST(line("snapshot", {"account", id}) == json({{"aggregate_id", id}, {"sequence", 0}}));
+  BOOST_TEST(lines("events", {"account", id}).empty());
+  BOOST_TEST(lines("list", {"account"}).empty());
+}
+
+BOOST_AUTO_TEST_CASE(get_waits_for_no_sequence_that_is_not_there) {
+  open_alice();
+  BOOST_TEST(line("get", {"account", "name:alice", "--at-least", "3"}) == account_at(3, 70));
+  const auto refused = node->maestro("get", {"account", "name:alice", "--at-least", "4"});
+  BOOST_TEST(refused.status == 4);
+  BOOST_TEST((refused.errors.find("sequence_not_reached") != std::string::npos));
+}
+
+BOOST_AUTO_TEST_CASE(replay_shows_each_past_state) {
+  open_alice();
+  const std::vector<std::int64_t> balances{0, 100, 70};
+  for (sequence_number sequence = 1; sequence <= 3; ++sequence)
+    BOOST_TEST(line("replay", {"account", "name:alice", std::to_string(sequence)}) ==
+               account_at(sequence, balances[static_cast<std::size_t>(sequence - 1)]));
+  BOOST_TEST(line("replay", {"account", "name:alice", "99"}) == account_at(3, 70));
+  BOOST_TEST(line("replay", {"account", "name:alice", "0"})["sequence"] == 0);
+}
+
+BOOST_AUTO_TEST_CASE(events_come_in_order_and_in_pages) {
+  open_alice();
+  const auto all = lines("events", {"account", "name:alice"});
+  BOOST_TEST_REQUIRE(all.size() == 3U);
+  const std::vector<json> expected{{{"sequence", 1}, {"type", "opened"}, {"body", {{"owner", "Alice"}, {"handle", "@alice"}}}},
+                                   {{"sequence", 2}, {"type", "deposited"}, {"body", {{"cents", 100}}}},
+                                   {{"sequence", 3}, {"type", "withdrawn"}, {"body", {{"cents", 30}}}}};
+  for (std::size_t i = 0; i < 3; ++i)
+    for (const auto& [member, value] : expected[i].items()) BOOST_TEST(all[i][member] == value);
+  BOOST_TEST((lines("events", {"account", "name:alice", "--after", "1"}) == std::vector(all.begin() + 1, all.end())));
+  BOOST_TEST((lines("events", {"account", "name:alice", "--after", "1", "--limit", "1"}) == std::vector{all[1]}));
+
+  // More than one page of the node's own.
+  for (int i = 0; i < 11; ++i) line("send", {"batch", "name:many", "add", R"({"items":100})"});
+  const auto many = lines("events", {"batch", "name:many"});
+  BOOST_TEST_REQUIRE(many.size() == 1100U);
+  BOOST_TEST(many.back()["sequence"] == 1100);
+}
+
+BOOST_AUTO_TEST_CASE(list_comes_in_pages_by_id) {
+  std::set<std::string> ids;
+  for (int i = 0; i < 5; ++i) {
+    const auto name = "batch " + std::to_string(i);
+    ids.insert(line("send", {"batch", "name:" + name, "add", R"({"items":2})"})["aggregate_id"].get<std::string>());
+  }
+  open_alice();
+  std::vector<std::string> found;
+  std::string after;
+  while (true) {
+    std::vector<std::string> arguments{"batch", "--limit", "2"};
+    if (!after.empty()) arguments.insert(arguments.end(), {"--after", after});
+    const auto page = lines("list", arguments);
+    if (page.empty()) break;
+    for (const auto& head : page) {
+      BOOST_TEST(head["sequence"] == 2);
+      found.push_back(head["aggregate_id"].get<std::string>());
+    }
+    after = found.back();
+    BOOST_TEST_REQUIRE(found.size() <= 5U);
+  }
+  BOOST_TEST((found == std::vector(ids.begin(), ids.end())));
+  BOOST_TEST(lines("list", {"batch"}).size() == 5U);
+  BOOST_TEST((lines("list", {"account"}) == std::vector{json({{"aggregate_id", alice_id}, {"sequence", 3}})}));
+}
+
+BOOST_AUTO_TEST_CASE(migrate_can_be_run_twice) {
+  const auto store = "sqlite:" + folder.path("fresh.db");
+  const auto first = run({MAESTRO_COMMAND, "migrate", "--store", store});
+  BOOST_TEST(first.status == 0);
+  BOOST_TEST((first.out.find("\"applied\"") != std::string::npos));
+  const auto second = run({MAESTRO_COMMAND, "migrate", "--store", store});
+  BOOST_TEST(second.status == 0);
+  BOOST_TEST(second.out == "");
+  BOOST_TEST(second.errors == "");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
