@@ -143,7 +143,9 @@ class committer {
       switch (outcome.status) {
         case write_status::committed:
           answered();
-          for (const auto& unit : units) unit.of->committed = unit.index + 1;
+          for (auto& [index, failure] : outcome.refused) refuse(units.at(index), std::move(failure));
+          for (const auto& unit : units)
+            if (unit.index < unit.of->end) unit.of->committed = unit.index + 1;
           return;
 
         case write_status::failed:

@@ -29,10 +29,18 @@ enum class write_status : std::uint8_t {
   in_doubt,     ///< The connection was lost while committing: written or not, nobody knows.
 };
 
+/// A unit that a transaction did without.
+struct refusal {
+  std::size_t index = 0;  ///< Of the unit.
+  error failure;
+};
+
 struct write_outcome {
   write_status status = write_status::committed;
-  error failure;                       ///< What to answer, for `failed` and `unavailable`.
+  error failure;                       ///< What to answer, for `failed`, `contention` and `unavailable`.
   std::optional<std::size_t> culprit;  ///< The index of the unit that failed, where the adapter can tell.
+  /// With `committed`: units that were refused, each with the later ones of its request, and left out. All others are durable.
+  std::vector<refusal> refused = {};
 };
 
 /// What the log says about one unit.
@@ -53,6 +61,7 @@ class batch_writer {
   /// sequence index, be the newest). Writes nothing unless it can write every row. Events go before projections, so that
   /// `failed` also tells that no event of these units was there. After an answer of `in_doubt` every later answer other than
   /// `in_doubt` and `unavailable` tells that the doubtful transaction is over, one way or the other.
+  /// An adapter that has just seen a projection fail may expect more of it, write with savepoints, and commit what is good.
   [[nodiscard]] virtual auto write(std::span<const write_unit> units) -> write_outcome = 0;
 
   /// Looks each unit up, all at one moment. Must see everything that was committed before the call.

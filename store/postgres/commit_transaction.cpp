@@ -22,7 +22,7 @@ auto is_success(ExecStatusType status) -> bool { return status == PGRES_COMMAND_
 
 commit_transaction::commit_transaction(connection& connection) : connection_(connection) {
   if (PQenterPipelineMode(connection_.raw()) != 1) throw failure_from(connection_.raw(), nullptr);
-  sent(PQsendQueryParams(connection_.raw(), "BEGIN", 0, nullptr, nullptr, nullptr, nullptr, 0), {stage::begin, 0, {}});
+  send_command(sql::begin, stage::begin);
 }
 
 commit_transaction::~commit_transaction() {
@@ -44,7 +44,7 @@ auto commit_transaction::query(std::string_view sql, std::span<const sql_value> 
 }
 
 void commit_transaction::send(std::string_view sql, std::span<const sql_value> parameters) {
-  if (failure_) throw failure(*failure_);
+  check();
   check_projection_statement(sql);
   const parameter_list list(parameters);
   const std::string name = prepare(sql);
@@ -83,6 +83,10 @@ void commit_transaction::settle() {
       (PQsendFlushRequest(connection_.raw()) != 1 || PQflush(connection_.raw()) < 0))
     fail(failure_from(connection_.raw(), nullptr), expected_.front());
   while (!failure_ && !expected_.empty()) read_answer();
+  check();
+}
+
+void commit_transaction::check() const {
   if (failure_) throw failure(*failure_);
 }
 
@@ -111,30 +115,48 @@ void commit_transaction::read_answer() {
 
 void commit_transaction::fail(failure problem, const expected& at) {
   if (failure_) return;
+  connection_.note(problem);
   failure_.emplace(std::move(problem));
   failed_at_ = at.of;
   if (at.of == stage::projection) culprit_ = at.unit;
 }
 
+void commit_transaction::send_command(const char* sql, stage of) {
+  sent(PQsendQueryParams(connection_.raw(), sql, 0, nullptr, nullptr, nullptr, nullptr, 0), {of, 0, {}});
+}
+
+void commit_transaction::begin_part() {
+  if (std::exchange(in_part_, true)) send_command(sql::keep_part, stage::begin);
+  send_command(sql::begin_part, stage::begin);
+}
+
+void commit_transaction::drop_part() {
+  if (!synchronize()) throw failure_from(connection_.raw(), nullptr);
+  failure_.reset();
+  failed_at_ = stage::begin;
+  culprit_.reset();
+  send_command(sql::drop_part, stage::begin);
+}
+
 void commit_transaction::commit() {
-  sent(PQsendQueryParams(connection_.raw(), "COMMIT", 0, nullptr, nullptr, nullptr, nullptr, 0), {stage::commit, 0, {}});
+  send_command(sql::commit, stage::commit);
   settle();
   committed_ = true;
-  // Leaves the pipeline; whatever goes wrong from here on costs the connection, not the commit.
-  if (PQpipelineSync(connection_.raw()) != 1) return connection_.spoil();
+  // Whatever goes wrong from here on costs the connection, not the commit.
+  if (!synchronize() || PQexitPipelineMode(connection_.raw()) != 1) connection_.spoil();
+}
+
+// After an error the server ignores everything up to a synchronization; what was sent before it is answered by then.
+auto commit_transaction::synchronize() -> bool {
+  if (!connection_.is_usable() || PQpipelineSync(connection_.raw()) != 1) return false;
+  while (!expected_.empty() && connection_.is_usable()) read_answer();
   const answer_ptr synced = next_answer(connection_.raw());
-  if (PQresultStatus(synced.get()) != PGRES_PIPELINE_SYNC || PQexitPipelineMode(connection_.raw()) != 1)
-    connection_.spoil();
+  return PQresultStatus(synced.get()) == PGRES_PIPELINE_SYNC;
 }
 
 void commit_transaction::roll_back() noexcept {
-  if (!connection_.is_usable()) return connection_.spoil();
-  if (PQpipelineSync(connection_.raw()) != 1) return connection_.spoil();
-  while (!expected_.empty() && connection_.is_usable()) read_answer();
-  const answer_ptr synced = next_answer(connection_.raw());
-  if (PQresultStatus(synced.get()) != PGRES_PIPELINE_SYNC || PQexitPipelineMode(connection_.raw()) != 1)
-    return connection_.spoil();
-  const answer_ptr ended(PQexec(connection_.raw(), "ROLLBACK"), PQclear);
+  if (!synchronize() || PQexitPipelineMode(connection_.raw()) != 1) return connection_.spoil();
+  const answer_ptr ended(PQexec(connection_.raw(), sql::rollback), PQclear);
   if (PQresultStatus(ended.get()) != PGRES_COMMAND_OK) connection_.spoil();
 }
 

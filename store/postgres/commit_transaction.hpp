@@ -24,7 +24,7 @@ class commit_transaction final : public transaction {
   auto operator=(const commit_transaction&) -> commit_transaction& = delete;
   ~commit_transaction() override;
 
-  /// Sends the events; first of all.
+  /// Sends events; before the statements of their projections.
   void insert(const insert_parameters& events);
   /// What is executed from now on belongs to unit `index`.
   void enter(std::size_t index) noexcept { unit_ = index; }
@@ -37,11 +37,17 @@ class commit_transaction final : public transaction {
 
   /// Waits for the answers to all that was sent. Throws the first failure there was, also one that was thrown before.
   void settle();
-  /// How many events were inserted; known after `settle`.
+  /// How many events the newest `insert` wrote; known after `settle`.
   [[nodiscard]] auto inserted() const noexcept -> std::size_t { return inserted_; }
+  /// Begins a part that `drop_part` can take back; the part before it, settled, is kept.
+  void begin_part();
+  /// Takes the part back, with the failure that was met in it. Throws when the connection is lost.
+  void drop_part();
   /// Commits what is settled. From here on a lost connection leaves the outcome in doubt.
   void commit();
 
+  /// Throws the failure there was, if there was one.
+  void check() const;
   /// Where the failure came from.
   [[nodiscard]] auto failed_at() const noexcept -> stage { return failed_at_; }
   /// The unit whose statement failed.
@@ -56,6 +62,8 @@ class commit_transaction final : public transaction {
   };
 
   void send(std::string_view sql, std::span<const sql_value> parameters);
+  void send_command(const char* sql, stage of);
+  [[nodiscard]] auto synchronize() -> bool;
   [[nodiscard]] auto prepare(std::string_view sql) -> std::string;
   void sent(int accepted, expected next);
   void read_answer();
@@ -68,6 +76,7 @@ class commit_transaction final : public transaction {
   std::size_t unit_ = 0;
   std::size_t inserted_ = 0;
   std::vector<sql_row> rows_;  // Of the newest answer.
+  bool in_part_ = false;
   bool committed_ = false;
   std::optional<failure> failure_;
   stage failed_at_ = stage::begin;

@@ -2,7 +2,8 @@
 
 #include <maestro/store/event_check.hpp>
 #include <maestro/store/json.hpp>
-#include <maestro/store/postgres/commit_transaction.hpp>
+#include <maestro/store/postgres/event_insert.hpp>
+#include <maestro/store/postgres/projected_batch.hpp>
 #include <maestro/store/postgres/values.hpp>
 
 #include <algorithm>
@@ -99,10 +100,12 @@ auto postgres_store::write(std::span<const write_unit> units) -> write_outcome {
   try {
     connected().prepare_insert();
   } catch (...) {
-    return refused(failure_in_flight(connection_ ? connection_->raw() : nullptr), stage::begin);
+    return outcome_of(failure_in_flight(connection_ ? connection_->raw() : nullptr), stage::begin);
   }
   const bool projects = std::any_of(units.begin(), units.end(), [](auto& unit) { return unit.unit->projector != nullptr; });
-  return projects ? insert_with_projections(units) : insert_alone(units);
+  auto outcome = projects ? write_with_projections(*connection_, units, careful_) : insert_alone(units);
+  if (outcome.status == write_status::in_doubt) doubtful_ = connection_->peer();
+  return outcome;
 }
 
 // Without projections one statement is the whole transaction, and takes one round trip.
@@ -114,7 +117,8 @@ auto postgres_store::insert_alone(std::span<const write_unit> units) -> write_ou
       PQclear);
   if (PQresultStatus(answer.get()) != PGRES_COMMAND_OK) {
     const failure problem = failure_from(connection_->raw(), answer.get());
-    return refused(problem, problem.connection_lost() ? stage::commit : stage::events);
+    connection_->note(problem);
+    return outcome_of(problem, problem.connection_lost() ? stage::commit : stage::events);
   }
   const auto inserted = std::strtoull(PQcmdTuples(answer.get()), nullptr, 10);
   if (inserted == parameters.rows()) return {};
@@ -123,48 +127,6 @@ auto postgres_store::insert_alone(std::span<const write_unit> units) -> write_ou
           {errc::internal_error, "event_log took " + std::to_string(inserted) + " of " + std::to_string(parameters.rows()) +
                                      " events: a trigger or rule interferes"},
           {}};
-}
-
-auto postgres_store::insert_with_projections(std::span<const write_unit> units) -> write_outcome {
-  auto failed = [](std::string_view why, std::size_t index) -> write_outcome {
-    return {write_status::failed, {errc::projection_failed, "projection failed: " + std::string(why)}, index};
-  };
-  std::optional<commit_transaction> transaction;
-  try {
-    const insert_parameters parameters(units);
-    transaction.emplace(*connection_);
-    transaction->insert(parameters);
-    for (std::size_t i = 0; i < units.size(); ++i) {
-      if (units[i].unit->projector == nullptr) continue;
-      transaction->enter(i);
-      try {
-        for (const auto& event : units[i].unit->events) units[i].unit->projector->project(*transaction, event);
-      } catch (const failure&) {
-        throw;
-      } catch (const std::exception& problem) {
-        return failed(problem.what(), i);
-      } catch (...) {
-        return failed("an exception of unknown type", i);
-      }
-    }
-    transaction->settle();
-    if (transaction->inserted() != parameters.rows()) return {write_status::conflict, {}, {}};
-    transaction->commit();
-    return {};
-  } catch (const failure& problem) {
-    if (!transaction) return refused(problem, stage::begin);
-    auto outcome = refused(problem, transaction->failed_at());
-    if (outcome.status == write_status::failed) outcome.culprit = transaction->culprit();
-    return outcome;
-  }
-}
-
-auto postgres_store::refused(const failure& problem, stage at) -> write_outcome {
-  auto outcome = outcome_of(problem, at);
-  if (outcome.status == write_status::in_doubt && connection_) doubtful_ = connection_->peer();
-  // A statement that is not prepared any more, or whose plan is of another time: a new connection has neither.
-  if (connection_ && (problem.sqlstate() == "26000" || problem.sqlstate() == "0A000")) connection_->spoil();
-  return outcome;
 }
 
 auto postgres_store::inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> {

@@ -1,6 +1,7 @@
 // The store contract over one connection to PostgreSQL, which is made when first needed and again after a loss.
 #pragma once
 
+#include <maestro/store/careful_mode.hpp>
 #include <maestro/store/group_commit.hpp>
 #include <maestro/store/postgres/connection.hpp>
 #include <maestro/store/store.hpp>
@@ -40,8 +41,6 @@ class postgres_store final : public store, private batch_writer {
   auto inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> override;
 
   auto insert_alone(std::span<const write_unit> units) -> write_outcome;
-  auto insert_with_projections(std::span<const write_unit> units) -> write_outcome;
-  auto refused(const failure& problem, stage at) -> write_outcome;
   // The connection, made if there is none that can be used. Throws `failure`.
   auto connected() -> connection&;
   // Makes sure that the server process whose commit is in doubt is gone. Throws `failure` when it cannot.
@@ -55,6 +54,7 @@ class postgres_store final : public store, private batch_writer {
   const std::shared_ptr<const source> source_;
   std::unique_ptr<connection> connection_;
   std::optional<backend> doubtful_;
+  careful_mode careful_;
 };
 
 }  // namespace maestro::postgres

@@ -33,6 +33,13 @@ inline constexpr named insert_events{"maestro_insert_events", R"(
       WHERE log.aggregate_id = predecessor.aggregate_id AND log.sequence = predecessor.sequence))
 )"};
 
+inline constexpr const char* begin = "BEGIN";
+inline constexpr const char* commit = "COMMIT";
+inline constexpr const char* rollback = "ROLLBACK";
+inline constexpr const char* begin_part = "SAVEPOINT part";
+inline constexpr const char* keep_part = "RELEASE SAVEPOINT part";
+inline constexpr const char* drop_part = "ROLLBACK TO SAVEPOINT part";
+
 // For each event: whether it is stored as it is, whether its timestamp is on another event, and its aggregate's newest event.
 inline constexpr named inspect{"maestro_inspect", R"(
   SELECT coalesce(stored.timestamp = wanted.timestamp, false),

@@ -15,6 +15,9 @@ inline constexpr const char* begin_write = "BEGIN IMMEDIATE";
 inline constexpr const char* begin_read = "BEGIN";
 inline constexpr const char* commit = "COMMIT";
 inline constexpr const char* rollback = "ROLLBACK";
+inline constexpr const char* begin_unit = "SAVEPOINT unit";
+inline constexpr const char* keep_unit = "RELEASE unit";
+inline constexpr const char* drop_unit = "ROLLBACK TO unit";
 
 inline constexpr const char* insert_event = R"(
   INSERT INTO event_log (timestamp, aggregate_id, sequence, type, body, aggregate_type, command_id, metadata)

@@ -108,8 +108,9 @@ class projection_transaction final : public transaction {
   std::optional<sql_error> first_error_;
 };
 
-// Empty when the unit's projections went through.
+// Empty when the unit's projections went through, or there are none.
 auto project(connection& with, const commit_unit& unit) -> std::optional<write_outcome> {
+  if (unit.projector == nullptr) return std::nullopt;
   auto failed = [](std::string_view why) -> write_outcome {
     return {write_status::failed, {errc::projection_failed, "projection failed: " + std::string(why)}, {}};
   };
@@ -161,26 +162,53 @@ auto sqlite_store::write(std::span<const write_unit> units) -> write_outcome {
     if (!connection_) connection_ = source_->connect();
     const std::lock_guard lock(connection_->mutex());
     transaction_scope transaction(*connection_, sql::begin_write);
-
     at = stage::events;
-    if (!insert_events(*connection_, units)) return {write_status::conflict, {}, {}};
-
-    for (std::size_t i = 0; i < units.size(); ++i) {
-      if (units[i].unit->projector == nullptr) continue;
-      if (auto refused = project(*connection_, *units[i].unit)) {
-        if (refused->status == write_status::failed) refused->culprit = i;
-        return *std::move(refused);
-      }
+    write_outcome outcome;
+    auto ended = careful_.begin_batch() ? write_one_by_one(units, outcome.refused) : write_at_once(units);
+    if (ended) {
+      if (ended->status == write_status::failed) careful_.saw_failure();
+      return *std::move(ended);
     }
-
     at = stage::commit;
     transaction.commit();
-    return {};
+    if (!outcome.refused.empty()) careful_.saw_failure();
+    return outcome;
   } catch (const sql_error& problem) {
     return outcome_of(problem, at);
   } catch (const std::exception& problem) {
     return {write_status::failed, {errc::internal_error, problem.what()}, {}};
   }
+}
+
+auto sqlite_store::write_at_once(std::span<const write_unit> units) -> std::optional<write_outcome> {
+  if (!insert_events(*connection_, units)) return write_outcome{write_status::conflict, {}, {}};
+  for (std::size_t i = 0; i < units.size(); ++i) {
+    auto failed = project(*connection_, *units[i].unit);
+    if (!failed) continue;
+    if (failed->status == write_status::failed) failed->culprit = i;
+    return failed;
+  }
+  return std::nullopt;
+}
+
+auto sqlite_store::write_one_by_one(std::span<const write_unit> units, std::vector<refusal>& refused)
+    -> std::optional<write_outcome> {
+  const commit_request* cut = nullptr;  // What follows a refused unit of the same request is left out with it.
+  for (std::size_t i = 0; i < units.size(); ++i) {
+    if (units[i].request == cut) continue;
+    connection_->prepare(sql::begin_unit).run();
+    if (!insert_events(*connection_, units.subspan(i, 1))) return write_outcome{write_status::conflict, {}, {}};
+    if (auto failed = project(*connection_, *units[i].unit)) {
+      failed->culprit = i;
+      // Some errors end the whole transaction.
+      if (failed->status != write_status::failed || !connection_->in_transaction()) return failed;
+      connection_->prepare(sql::drop_unit).run();
+      refused.push_back({i, std::move(failed->failure)});
+      cut = units[i].request;
+    }
+    connection_->prepare(sql::keep_unit).run();
+  }
+  return std::nullopt;
 }
 
 auto sqlite_store::inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> {

@@ -1,6 +1,7 @@
 // The store contract over one SQLite connection.
 #pragma once
 
+#include <maestro/store/careful_mode.hpp>
 #include <maestro/store/group_commit.hpp>
 #include <maestro/store/sqlite/connection.hpp>
 #include <maestro/store/sqlite/file_lock.hpp>
@@ -10,6 +11,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace maestro::sqlite {
 
@@ -43,6 +45,9 @@ class sqlite_store final : public store, private batch_writer {
 
  private:
   auto write(std::span<const write_unit> units) -> write_outcome override;
+  // Both return the outcome when there is nothing to commit.
+  auto write_at_once(std::span<const write_unit> units) -> std::optional<write_outcome>;
+  auto write_one_by_one(std::span<const write_unit> units, std::vector<refusal>& refused) -> std::optional<write_outcome>;
   auto inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> override;
 
   // Runs `work` on the connection while nobody else uses it; what SQLite refuses becomes an error, `otherwise` unless the
@@ -52,6 +57,7 @@ class sqlite_store final : public store, private batch_writer {
 
   const std::shared_ptr<const source> source_;
   std::shared_ptr<connection> connection_;  // Null until first needed.
+  careful_mode careful_;
 };
 
 }  // namespace maestro::sqlite

@@ -1,6 +1,7 @@
 // Snapshots, projections and migrations: the tables beside the log.
 #include "conformance.hpp"
 
+#include <random>
 #include <stdexcept>
 
 using namespace maestro;
@@ -160,6 +161,53 @@ BOOST_DATA_TEST_CASE(a_violated_constraint_rejects_its_command_alone_and_is_name
     BOOST_TEST(bench.sequences(requests[i].aggregate_id).empty());
   }
   BOOST_TEST(bench.count("handles") == 28);
+}
+
+// Enough failures, batch after batch, that an adapter may change its ways.
+BOOST_DATA_TEST_CASE(projections_agree_with_the_log_however_many_fail, data::make(stores_under_test()), store) {
+  workbench bench(store, {}, handles());
+  auto projector = std::make_shared<function_projector>([](transaction& tx, const event& event) {
+    project_handle(tx, event);
+    if (event.type.starts_with("query")) (void)tx.query("SELECT events FROM handles WHERE aggregate_id = $1", event.aggregate_id);
+    if (event.type.starts_with("throw")) throw std::runtime_error("no such luck");
+    if (event.type.starts_with("null")) tx.execute("UPDATE handles SET handle = NULL WHERE aggregate_id = $1", event.aggregate_id);
+  });
+  std::mt19937 random{42};
+  std::vector<std::pair<aggregate_id, std::size_t>> expected;
+  for (int round = 0; round < 12; ++round) {
+    std::vector<commit_request> requests;
+    std::vector<const commit_request*> batch;
+    for (int i = 0; i < 50; ++i) {
+      auto& request = requests.emplace_back(bench.request(1 + random() % 4, 1 + random() % 2));
+      for (auto& unit : request.units) {
+        unit.projector = projector;
+        const auto draw = random() % 40;
+        const std::string kind = draw == 0 ? "throw" : draw == 1 ? "null" : draw == 2 ? "query" : "plain";
+        for (auto& event : unit.events) event.type = kind + event.aggregate_id.text();
+      }
+    }
+    for (const auto& request : requests) batch.push_back(&request);
+    const auto outcomes = bench.commit(batch);
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      std::size_t good = 0;
+      std::size_t events = 0;
+      for (const auto& unit : requests[i].units) {
+        const auto& type = unit.events[0].type;
+        if (type.starts_with("throw") || type.starts_with("null")) break;
+        ++good;
+        events += unit.events.size();
+      }
+      BOOST_TEST(outcomes[i].committed == good);
+      BOOST_TEST((outcomes[i].failure.code == (good == requests[i].units.size() ? errc::none : errc::projection_failed)));
+      if (good > 0) expected.emplace_back(requests[i].aggregate_id, events);
+    }
+  }
+  BOOST_TEST(bench.count("handles") == static_cast<std::int64_t>(expected.size()));
+  for (const auto& [id, events] : expected) {
+    BOOST_TEST(bench.sequences(id).size() == events);
+    const sql_row row = bench.query("SELECT events FROM handles WHERE aggregate_id = $1", {id}).at(0);
+    BOOST_TEST(row[0].as<std::int64_t>() == static_cast<std::int64_t>(events));
+  }
 }
 
 BOOST_DATA_TEST_CASE(two_of_one_batch_that_want_the_same_handle_do_not_both_get_it, data::make(stores_under_test()), store) {

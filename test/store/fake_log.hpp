@@ -7,6 +7,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <utility>
 #include <vector>
 
 namespace maestro::test {
@@ -22,6 +23,7 @@ class fake_log : public batch_writer {
   std::function<bool(const write_unit&)> poison = [](auto&) { return false; };  ///< Fails in its projection.
   std::function<bool(const write_unit&)> locked = [](auto&) { return false; };  ///< Meets a lock.
   bool names_culprit = true;
+  bool isolates = false;  ///< Commits what is good beside the poison.
 
   // What the test looks at.
   std::map<aggregate_id, std::vector<event>> events;
@@ -37,9 +39,18 @@ class fake_log : public batch_writer {
     if (std::any_of(units.begin(), units.end(), locked)) return {write_status::contention, {errc::none, "a lock"}, {}};
 
     auto copy = events;
-    for (const auto& unit : units)
-      if (!append(copy, unit)) return {write_status::conflict, {}, {}};
+    std::vector<refusal> refused;
+    const commit_request* cut = nullptr;
     for (std::size_t i = 0; i < units.size(); ++i) {
+      if (units[i].request == cut) continue;
+      if (isolates && poison(units[i])) {
+        refused.push_back({i, {errc::projection_failed, "poison"}});
+        cut = units[i].request;
+      } else if (!append(copy, units[i])) {
+        return {write_status::conflict, {}, {}};
+      }
+    }
+    for (std::size_t i = 0; i < units.size() && !isolates; ++i) {
       if (!poison(units[i])) continue;
       write_outcome outcome{write_status::failed, {errc::projection_failed, "poison"}, {}};
       if (names_culprit) outcome.culprit = i;
@@ -47,7 +58,7 @@ class fake_log : public batch_writer {
     }
     events = std::move(copy);
     if (now == fault::lost_after_commit) return {write_status::in_doubt, {errc::store_unavailable, "it is gone"}, {}};
-    return {};
+    return {write_status::committed, {}, {}, std::move(refused)};
   }
 
   auto inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> override {

@@ -121,6 +121,19 @@ BOOST_AUTO_TEST_CASE(a_culprit_that_nobody_names_is_found_by_halving) {
   BOOST_TEST(log.attempts.size() <= 13U);
 }
 
+BOOST_AUTO_TEST_CASE(what_a_transaction_did_without_is_answered_and_not_sent_again) {
+  const auto good = make.request(2);
+  const auto bad = make.request(4);
+  log.isolates = true;
+  log.poison = [&](const write_unit& unit) { return is(unit, bad, 1); };
+  const auto outcomes = commit({&good, &bad});
+  BOOST_TEST(outcomes[0].committed == 2U);
+  BOOST_TEST(outcomes[1].committed == 1U);
+  BOOST_TEST((outcomes[1].failure.code == errc::projection_failed));
+  BOOST_TEST(stored(bad) == 1U);
+  BOOST_TEST(log.attempts.size() == 1U);
+}
+
 BOOST_AUTO_TEST_CASE(an_event_that_cannot_be_stored_never_reaches_the_store) {
   const auto good = make.request(2);
   auto spoiled = [&](auto spoil) {
@@ -322,6 +335,7 @@ BOOST_AUTO_TEST_CASE(outcomes_agree_with_the_log_under_random_faults) {
   for (int round = 0; round < 60; ++round) {
     settings.max_batch_events = 1 + random() % 40;
     log.names_culprit = chance(50);
+    log.isolates = chance(30);
     std::vector<commit_request> requests;
     for (std::size_t i = 0, count = 1 + random() % 40; i < count; ++i)
       requests.push_back(make.request(make.fresh_id(), 1 + random() % 3, 1 + random() % 3));
