@@ -1,5 +1,9 @@
-// Real input that nobody made for us: reads this machine's dpkg logs, sends what they tell as commands to an aggregate per
-// package, and holds the projection and the replayed states against what dpkg-query says is installed.
+// Tells the history of a Debian machine to a node: every installation, upgrade, removal and purge in dpkg's log becomes a
+// command to the aggregate of its package. Then holds the projection, and each state rebuilt from its events, against dpkg.
+// Exit status: 0 everything agrees, 1 something does not, 2 there is nothing to read, or wrong arguments, 4 no store.
+#include "comparison.hpp"
+#include "dpkg.hpp"
+#include "feed.hpp"
 #include "package.hpp"
 
 #include <maestro/runtime/logging.hpp>
@@ -9,243 +13,178 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <chrono>
-#include <condition_variable>
-#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
+#include <iomanip>
 #include <iostream>
-#include <map>
-#include <mutex>
+#include <memory>
 #include <set>
-#include <sstream>
 #include <string>
 #include <vector>
 
 namespace {
 
 using namespace packages;
-namespace files = std::filesystem;
 
-struct log_line {
-  std::string text;
-  std::string action;
-  std::string name;  ///< With its architecture: `bash:amd64`.
-  std::string version;
-};
-
-// The lines that `command` prints; false when it fails.
-auto lines_of(const std::string& command, std::vector<std::string>& lines) -> bool {
-  FILE* pipe = ::popen(command.c_str(), "r");
-  if (pipe == nullptr) return false;
-  std::string line;
-  for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) {
-    if (c != '\n') line.push_back(static_cast<char>(c));
-    else lines.push_back(std::exchange(line, {}));
-  }
-  if (!line.empty()) lines.push_back(line);
-  return ::pclose(pipe) == 0;
+auto report(const maestro::error& failure) -> int {
+  std::cerr << "packages: " << to_string(failure) << std::endl;
+  return maestro::exit_status(failure);
 }
 
-auto in_quotes(const std::string& path) -> std::string {
-  std::string quoted = "'";
-  for (const char c : path) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
-}
-
-// The machine's logs, oldest first: dpkg.log.12.gz ... dpkg.log.1, dpkg.log.
-auto machine_logs() -> std::vector<std::string> {
-  std::map<int, std::string, std::greater<>> by_age;
-  if (files::exists("/var/log/dpkg.log")) by_age[0] = "/var/log/dpkg.log";
-  for (int age = 1; age <= 100; ++age)
-    for (const char* ending : {"", ".gz"}) {
-      const auto path = "/var/log/dpkg.log." + std::to_string(age) + ending;
-      if (files::exists(path)) by_age[age] = path;
-    }
-  std::vector<std::string> logs;
-  for (const auto& [age, path] : by_age) logs.push_back(path);
-  return logs;
-}
-
-auto read_log(const std::string& path, std::vector<log_line>& into) -> bool {
-  std::vector<std::string> lines;
-  if (!lines_of((path.ends_with(".gz") ? "gzip -dc " : "cat ") + in_quotes(path), lines)) return false;
-  for (const auto& line : lines) {
-    std::istringstream words(line);
-    std::string date, time, before;
-    log_line entry;
-    words >> date >> time >> entry.action >> entry.name >> before >> entry.version;
-    if (!words || (entry.action != "install" && entry.action != "upgrade" && entry.action != "remove" && entry.action != "purge"))
-      continue;
-    entry.text = line;
-    into.push_back(std::move(entry));
-  }
-  return true;
-}
-
-// The same line of the same log always makes the same command: running twice repeats, and changes nothing.
-auto command_id_of(const log_line& line, std::size_t number) -> maestro::command_id {
-  const auto digest = maestro::sha256_16(std::to_string(number) + ":" + line.text);
-  maestro::command_id id{digest};
-  std::fill_n(id.bytes.begin(), 8, std::uint8_t{0});  // Made at no time in particular: looked up in the whole log.
-  return id;
-}
-
-// Lets `limit` commands be under way at a time, and counts what became of them.
-class window {
+// A folder that is gone when the program ends.
+class temporary_folder {
  public:
-  explicit window(std::size_t limit) : limit_(limit) {}
-  void enter() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return open_ < limit_; });
-    ++open_;
+  temporary_folder() {
+    auto pattern = (std::filesystem::temp_directory_path() / "packages-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) != nullptr) path_ = pattern;
   }
-  void leave(const maestro::receipt& got, const std::string& line) {
-    const std::lock_guard lock(mutex_);
-    --open_;
-    ++answered;
-    if (got.answer.failure) failures.push_back(line + ": " + to_string(got.answer.failure));
-    else if (got.answer.last > 0) events += static_cast<std::size_t>(got.answer.last - got.answer.first + 1);
-    if (got.answer.repeated) ++repeated;
-    changed_.notify_all();
+  ~temporary_folder() {
+    std::error_code ignored;
+    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
   }
-  void wait_for_all() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return open_ == 0; });
-  }
-  std::size_t answered = 0;
-  std::size_t events = 0;
-  std::size_t repeated = 0;
-  std::vector<std::string> failures;
+  temporary_folder(const temporary_folder&) = delete;
+  auto operator=(const temporary_folder&) -> temporary_folder& = delete;
+  [[nodiscard]] auto path() const -> const std::filesystem::path& { return path_; }
 
  private:
-  const std::size_t limit_;
-  std::size_t open_ = 0;
-  std::mutex mutex_;
-  std::condition_variable changed_;
+  std::filesystem::path path_;
 };
 
-void show_progress(std::size_t done, std::size_t all) {
-  constexpr std::size_t width = 50;
-  const std::size_t filled = all == 0 ? width : done * width / all;
-  std::cout << "\r[" << std::string(filled, '#') << std::string(width - filled, ' ') << "] " << done << "/" << all
-            << std::flush;
-}
-
-void send_line(maestro::client& client, const log_line& line, std::size_t number, window& open) {
-  const auto id = package::id::named(line.name);
-  maestro::send_options options;
-  options.command_id = command_id_of(line, number);
-  const auto done = [&open, text = line.text](const maestro::receipt& got) { open.leave(got, text); };
-  if (line.action == "install") client.send_async(id, install{line.name, line.version}, options, done);
-  else if (line.action == "upgrade") client.send_async(id, upgrade{line.name, line.version}, options, done);
-  else if (line.action == "remove") client.send_async(id, packages::remove{}, options, done);
-  else client.send_async(id, purge{}, options, done);
-}
-
-// What dpkg itself says is installed: name with architecture, and version.
-auto ask_dpkg(std::map<std::string, std::string>& versions) -> bool {
-  std::vector<std::string> lines;
-  if (!lines_of("dpkg-query -W -f='${Package}:${Architecture} ${Version} ${db:Status-Status}\\n'", lines)) return false;
-  for (const auto& line : lines) {
-    std::istringstream words(line);
-    std::string name, version, status;
-    words >> name >> version >> status;
-    if (status != "not-installed" && status != "config-files") versions[name] = version;
+// A bar on a terminal, nothing elsewhere.
+class progress_bar {
+ public:
+  explicit progress_bar(std::size_t total) : total_(total), shown_(::isatty(STDOUT_FILENO) == 1 && total > 0) {}
+  void show(std::size_t done) {
+    if (!shown_ || done * 100 / total_ == percent_) return;
+    percent_ = done * 100 / total_;
+    const auto filled = percent_ * 40 / 100;
+    std::cout << "\r[" << std::string(filled, '#') << std::string(40 - filled, '.') << "] " << percent_ << " %" << std::flush;
   }
-  return true;
+  void clear() const {
+    if (shown_) std::cout << "\r\033[K" << std::flush;
+  }
+
+ private:
+  std::size_t total_;
+  bool shown_;
+  std::size_t percent_ = 101;
+};
+
+auto projected_versions(maestro::node& node) -> maestro::result<std::map<std::string, std::string>> {
+  auto rows = node.open_reader()->query("select name, version from installed_packages", {});
+  if (!rows) return rows.failure();
+  std::map<std::string, std::string> versions;
+  for (const auto& row : *rows) versions[row[0].as<std::string>()] = row[1].as<std::string>();
+  return versions;
 }
 
-auto fail(int status, const std::string& message) -> int {
-  std::cerr << "packages: " << message << std::endl;
-  return status;
+// Prints every difference; the number of those that nothing explains.
+auto compare_all(maestro::client& client, const dpkg_log& log, const std::map<std::string, dpkg_record>& database,
+                 std::map<std::string, std::string> projected, bool fresh) -> maestro::result<std::size_t> {
+  std::size_t differing = 0;
+  std::size_t unexplained = 0;
+  const auto names = known_from_the_start(log);
+  for (const auto& name : names) {
+    auto replayed = client.replay(package::id::named(name), maestro::max_sequence());
+    if (!replayed) return replayed.failure();
+    const auto row = projected.find(name);
+    const found here{row == projected.end() ? std::nullopt : std::optional(row->second), replayed->value};
+    for (const auto& [text, explanation] : compare(name, here, log, database)) {
+      std::cout << "difference: " << text << " (" << (explanation.empty() ? "unexplained" : explanation) << ")\n";
+      ++differing;
+      if (explanation.empty()) ++unexplained;
+    }
+  }
+  if (fresh) {
+    for (const auto& line : log.lines) projected.erase(line.name);
+    for (const auto& [name, version] : projected) {
+      std::cout << "difference: " << name << " " << version << " is in the projection, never in the log (unexplained)\n";
+      ++differing;
+      ++unexplained;
+    }
+  }
+  std::cout << "compared with dpkg-query: " << names.size() << " packages, whose first line in the log is their installation\n"
+            << "differences: " << differing << ", unexplained: " << unexplained << std::endl;
+  return unexplained;
+}
+
+void print_fed(const dpkg_log& log, const fed& sent, std::chrono::duration<double> took) {
+  std::set<std::string> names;
+  for (const auto& line : log.lines) names.insert(line.name);
+  std::cout << names.size() << " packages, " << log.lines.size() << " commands, " << sent.events << " events in "
+            << std::fixed << std::setprecision(2) << took.count() << " s: " << std::setprecision(0)
+            << static_cast<double>(log.lines.size()) / took.count() << " commands/s\n";
+  if (sent.repeated > 0) std::cout << sent.repeated << " commands were known from an earlier run: repeated, not doubled\n";
+  if (log.unreadable > 0) std::cout << log.unreadable << " lines of the log could not be read\n";
+  for (const auto& line : sent.refused) std::cout << "not accepted: " << line << '\n';
+}
+
+auto run(const std::string& uri, const std::vector<std::string>& files) -> int {
+  // Both at one time: what dpkg does from now on is not looked at.
+  auto log = read_logs(files);
+  if (!log) return report(log.failure());
+  auto database = read_database();
+  if (!database) return report(database.failure());
+  if (log->lines.empty()) return report({maestro::errc::invalid_argument, files.back() + " tells of no package"});
+
+  if (auto ready = maestro::set_up_logging("warn", ""); !ready) return report(ready.failure());
+  maestro::node_settings settings;
+  settings.port = 0;
+  settings.store_uri = uri;
+  auto started = maestro::node::start(settings, {maestro::define<package>()});
+  if (!started) return report(started.failure());
+  auto& node = **started;
+  const auto client = node.local_client();
+  std::cout << "reading " << files.size() << (files.size() == 1 ? " log" : " logs") << " into " << node.store_name() << std::endl;
+
+  const auto before = node.open_reader()->list_aggregates(package::type, {}, 1);
+  if (!before) return report(before.failure());
+  const bool fresh = before->empty();
+  if (!fresh) std::cout << "this store already holds packages: the comparison is good only if they came from the same logs\n";
+
+  progress_bar bar(log->lines.size());
+  const auto start = std::chrono::steady_clock::now();
+  const auto sent = feed(*client, log->lines, [&](std::size_t done) { bar.show(done); });
+  const auto took = std::chrono::steady_clock::now() - start;
+  bar.clear();
+  print_fed(*log, sent, took);
+
+  auto projected = projected_versions(node);
+  if (!projected) return report(projected.failure());
+  const auto unexplained = compare_all(*client, *log, *database, std::move(*projected), fresh);
+  if (!unexplained) return report(unexplained.failure());
+  return *unexplained == 0 && sent.refused.empty() ? 0 : 1;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  CLI::App app{"Sends what dpkg's log tells to a node, a command for each installation, upgrade, removal and purge, and holds\n"
+               "what the store then has against dpkg-query.",
+               "packages"};
   std::string uri;
-  std::vector<std::string> logs;
-  CLI::App app{"Sends this machine's dpkg log through aggregates, and compares the outcome with dpkg's own.", "packages"};
-  app.add_option("--store", uri, "sqlite:FILE or postgresql://...; default: a file that is gone afterwards")->type_name("URI");
-  app.add_option("--log", logs, "A dpkg log to read, oldest first; default: the machine's, with the rotated ones");
-  CLI11_PARSE(app, argc, argv);
+  std::vector<std::string> files;
+  app.add_option("--store", uri, "sqlite:FILE or postgresql://...; without it a file that is gone in the end")->type_name("URI");
+  app.add_option("--log", files, "Read this log (.gz: compressed); repeat it, oldest first. Default: /var/log/dpkg.log*")
+      ->type_name("FILE")
+      ->take_all();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& problem) {
+    if (problem.get_exit_code() == 0) return app.exit(problem);
+    return report({maestro::errc::invalid_argument, std::string(problem.what()) + "; see packages --help"});
+  }
 
-  if (logs.empty()) logs = machine_logs();
-  if (logs.empty()) return fail(2, "this machine has no /var/log/dpkg.log; name a log with --log");
-  std::vector<log_line> lines;
-  for (const auto& path : logs)
-    if (!read_log(path, lines)) return fail(2, "cannot read " + path);
-
-  std::string scratch;
+  if (files.empty()) files = find_logs();
+  if (files.empty()) {
+    return report({maestro::errc::invalid_argument,
+                   "there is no /var/log/dpkg.log: this is no Debian machine, or its dpkg keeps no log; see packages --help"});
+  }
+  const temporary_folder folder;
   if (uri.empty()) {
-    scratch = (files::temp_directory_path() / "maestro-packages-XXXXXX").string();
-    if (::mkdtemp(scratch.data()) == nullptr) return fail(1, "cannot make a temporary folder");
-    uri = "sqlite:" + scratch + "/packages.db";
+    if (folder.path().empty()) return report({maestro::errc::store_unavailable, "no temporary folder could be made"});
+    uri = "sqlite:" + (folder.path() / "packages.db").string();
   }
-  struct clean_up {
-    std::string path;
-    ~clean_up() {
-      std::error_code ignored;
-      if (!path.empty()) files::remove_all(path, ignored);
-    }
-  } const cleaning{scratch};
-
-  (void)maestro::set_up_logging("warn", "");
-  maestro::node_settings settings;
-  settings.port = 0;
-  settings.store_uri = uri;
-  auto started = maestro::node::start(settings, {maestro::define<package>()});
-  if (!started) return fail(maestro::exit_status(started.failure()), to_string(started.failure()));
-  auto& node = **started;
-  const auto client = node.local_client();
-
-  std::set<std::string> names;
-  std::set<std::string> known_from_start;  // Packages whose first line is their installation.
-  for (const auto& line : lines)
-    if (names.insert(line.name).second && line.action == "install") known_from_start.insert(line.name);
-
-  const bool terminal = ::isatty(STDOUT_FILENO) == 1;
-  window open(256);
-  const auto begin = std::chrono::steady_clock::now();
-  for (std::size_t i = 0; i < lines.size(); ++i) {
-    open.enter();
-    send_line(*client, lines[i], i, open);
-    if (terminal && (i % 64 == 0 || i + 1 == lines.size())) show_progress(i + 1, lines.size());
-  }
-  open.wait_for_all();
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  if (terminal) std::cout << '\n';
-  for (const auto& failure : open.failures) std::cout << "not accepted: " << failure << '\n';
-  std::cout << names.size() << " packages, " << lines.size() << " commands, " << open.events << " events";
-  if (open.repeated > 0) std::cout << " (" << open.repeated << " commands had been sent before)";
-  std::cout << ", " << static_cast<long>(static_cast<double>(lines.size()) / took.count()) << " commands/s on "
-            << node.store_name() << '\n';
-
-  std::map<std::string, std::string> expected;
-  if (!ask_dpkg(expected)) return fail(2, "dpkg-query does not work here");
-  auto rows = node.open_reader()->query("select name, version from installed_packages", {});
-  if (!rows) return fail(1, to_string(rows.failure()));
-  std::map<std::string, std::string> projected;
-  for (const auto& row : *rows) projected[row[0].as<std::string>()] = row[1].as<std::string>();
-
-  std::size_t differences = 0;
-  const auto version_in = [](const std::map<std::string, std::string>& of, const std::string& name) {
-    const auto found = of.find(name);
-    return found == of.end() ? std::string() : found->second;
-  };
-  const auto shown = [](const std::string& version) { return version.empty() ? "not installed" : version; };
-  for (const auto& name : known_from_start) {
-    const auto dpkg = version_in(expected, name);
-    const auto row = version_in(projected, name);
-    const auto state = client->replay(package::id::named(name), maestro::max_sequence());
-    if (!state) return fail(1, name + ": " + to_string(state.failure()));
-    if (row == dpkg && state->value.version == dpkg) continue;
-    ++differences;
-    std::cout << "differs: " << name << ": dpkg says " << shown(dpkg) << ", the projection " << shown(row)
-              << ", the replayed state " << shown(state->value.version) << '\n';
-  }
-  std::cout << known_from_start.size() << " packages compared with dpkg-query (those whose first line is their installation), "
-            << differences << " differences" << std::endl;
-  return differences == 0 && open.failures.empty() ? 0 : 1;
+  return run(uri, files);
 }

@@ -1,4 +1,5 @@
-// A Debian package on one machine, as the aggregate that dpkg's log tells the life of.
+// A Debian package as an aggregate: what dpkg does to it are the commands, what became of it is the state. Known by its name
+// and architecture, as dpkg's log writes them: `bash:amd64`.
 #pragma once
 
 #include <maestro/aggregates/aggregate.hpp>
@@ -8,7 +9,8 @@
 
 namespace packages {
 
-/// The package comes, where it was not; or comes back.
+// --- commands: one line of dpkg's log each --------------------------------------------------------------------------------
+
 struct install {
   std::string name;
   std::string version;
@@ -17,8 +19,18 @@ struct install {
     archive(CEREAL_NVP(name), CEREAL_NVP(version));
   }
 };
-/// The package changes its version (or is installed again in the same one).
+
 struct upgrade {
+  std::string name;
+  std::string from;
+  std::string version;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(name), CEREAL_NVP(from), CEREAL_NVP(version));
+  }
+};
+
+struct remove {
   std::string name;
   std::string version;
   template <class Archive>
@@ -26,10 +38,17 @@ struct upgrade {
     archive(CEREAL_NVP(name), CEREAL_NVP(version));
   }
 };
-/// The package goes; its configuration files may stay.
-struct remove {};
-/// The configuration files go, too.
-struct purge {};
+
+struct purge {
+  std::string name;
+  std::string version;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(name), CEREAL_NVP(version));
+  }
+};
+
+// --- events ---------------------------------------------------------------------------------------------------------------
 
 struct installed {
   std::string name;
@@ -39,44 +58,58 @@ struct installed {
     archive(CEREAL_NVP(name), CEREAL_NVP(version));
   }
 };
+
 struct upgraded {
   std::string name;
+  std::string from;
   std::string version;
   template <class Archive>
   void serialize(Archive& archive) {
-    archive(CEREAL_NVP(name), CEREAL_NVP(version));
+    archive(CEREAL_NVP(name), CEREAL_NVP(from), CEREAL_NVP(version));
   }
 };
-struct removed {};
-struct purged {};
 
-struct package_state {
+struct removed {
   std::string name;
-  std::string version;  ///< Empty unless installed.
   template <class Archive>
   void serialize(Archive& archive) {
-    archive(CEREAL_NVP(name), CEREAL_NVP(version));
+    archive(CEREAL_NVP(name));
   }
 };
 
-/// What is installed, by name.
-struct installed_packages {
-  static auto schema() -> std::vector<maestro::schema_step> {
-    return {{"create table installed_packages (package blob primary key, name text not null, version text not null) strict",
-             "create table installed_packages (package bytea primary key, name text not null, version text not null)"}};
-  }
-  template <class Arrived>
-  static void put(maestro::transaction& tx, const Arrived& event, const maestro::event& row) {
-    tx.execute("insert into installed_packages (package, name, version) values ($1, $2, $3)"
-               " on conflict (package) do update set version = excluded.version",
-               row.aggregate_id, event.name, event.version);
-  }
-  static void project(maestro::transaction& tx, const installed& event, const maestro::event& row) { put(tx, event, row); }
-  static void project(maestro::transaction& tx, const upgraded& event, const maestro::event& row) { put(tx, event, row); }
-  static void project(maestro::transaction& tx, const removed&, const maestro::event& row) {
-    tx.execute("delete from installed_packages where package = $1", row.aggregate_id);
+struct purged {
+  std::string name;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(name));
   }
 };
+
+// --- state ----------------------------------------------------------------------------------------------------------------
+
+/// `status` is `unknown` before the first event: the log may begin after the package came. `removed` leaves configuration
+/// files behind if there are any (dpkg: `config-files`), `purged` nothing (dpkg: `not-installed`).
+struct package_state {
+  std::string version;
+  std::string status = "unknown";
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(version), CEREAL_NVP(status));
+  }
+};
+
+// --- projection -----------------------------------------------------------------------------------------------------------
+
+/// The version of every package that is installed.
+struct installed_packages {
+  static auto schema() -> std::vector<maestro::schema_step>;
+  static void project(maestro::transaction& tx, const installed& event, const maestro::event& row);
+  static void project(maestro::transaction& tx, const upgraded& event, const maestro::event& row);
+  static void project(maestro::transaction& tx, const removed& event, const maestro::event& row);
+  static void project(maestro::transaction& tx, const purged& event, const maestro::event& row);
+};
+
+// --- the aggregate --------------------------------------------------------------------------------------------------------
 
 class package : public maestro::aggregate<package, package_state> {
  public:
@@ -85,26 +118,19 @@ class package : public maestro::aggregate<package, package_state> {
   using events = maestro::events<installed, upgraded, removed, purged>;
   using projections = maestro::projections<installed_packages>;
 
-  // The log is history: whatever it says has happened, also to packages that were there before it began.
-  static auto eval(const package_state&, const install& command) -> installed { return {command.name, command.version}; }
-  static auto eval(const package_state&, const upgrade& command) -> upgraded { return {command.name, command.version}; }
-  static auto eval(const package_state&, const remove&) -> removed { return {}; }
-  // Purging what is still installed removes it first.
-  static auto eval(const package_state& state, const purge&) -> maestro::emits<removed, purged> {
-    if (state.version.empty()) return {purged{}};
-    return {removed{}, purged{}};
-  }
+  static auto eval(const package_state& state, const install& command, const maestro::context& with)
+      -> maestro::result<installed>;
+  static auto eval(const package_state& state, const upgrade& command, const maestro::context& with)
+      -> maestro::result<upgraded>;
+  static auto eval(const package_state& state, const remove& command, const maestro::context& with)
+      -> maestro::result<removed>;
+  static auto eval(const package_state& state, const purge& command, const maestro::context& with)
+      -> maestro::result<purged>;
 
-  static void apply(package_state& state, const installed& event) {
-    state.name = event.name;
-    state.version = event.version;
-  }
-  static void apply(package_state& state, const upgraded& event) {
-    state.name = event.name;
-    state.version = event.version;
-  }
-  static void apply(package_state& state, const removed&) { state.version.clear(); }
-  static void apply(package_state&, const purged&) {}
+  static void apply(package_state& state, const installed& event);
+  static void apply(package_state& state, const upgraded& event);
+  static void apply(package_state& state, const removed& event);
+  static void apply(package_state& state, const purged& event);
 };
 
 }  // namespace packages
