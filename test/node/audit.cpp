@@ -5,10 +5,10 @@
 
 #include <maestro/store/codec.hpp>
 
-#include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
 
 #include <map>
+#include <sstream>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -21,9 +21,16 @@ namespace {
 using history = std::vector<event>;
 using row_map = std::map<std::string, std::string>;
 
+template <class... Parts>
+[[noreturn]] void fault(const Parts&... parts) {
+  std::ostringstream text;
+  (text << ... << parts);
+  throw audit_fault(text.str());
+}
+
 template <class T>
 auto value_of(result<T> got) -> T {
-  if (!got) BOOST_FAIL(to_string(got.failure()));
+  if (!got) fault(to_string(got.failure()));
   return std::move(*got);
 }
 
@@ -34,9 +41,9 @@ auto read_history(store& from, const aggregate_id& id) -> history {
     if (page.empty()) return all;
     for (auto& row : page) {
       if (row.sequence != static_cast<sequence_number>(all.size()) + 1)
-        BOOST_FAIL("aggregate " << id.text() << ": sequence " << row.sequence << " after " << all.size());
+        fault("aggregate ", id.text(), ": sequence ", row.sequence, " after ", all.size());
       if (!all.empty() && row.timestamp <= all.back().timestamp)
-        BOOST_FAIL("aggregate " << id.text() << ": the time goes back at sequence " << row.sequence);
+        fault("aggregate ", id.text(), ": the time goes back at sequence ", row.sequence);
       all.push_back(std::move(row));
     }
   }
@@ -53,18 +60,18 @@ using stored_commands = std::unordered_map<maestro::command_id, stored_command>;
 void collect_commands(const history& rows, stored_commands& into) {
   for (std::size_t at = 0; at < rows.size();) {
     const auto& head = rows[at];
-    if (!head.command_id) BOOST_FAIL("an event without its command's id at sequence " << head.sequence);
+    if (!head.command_id) fault("an event without its command's id at sequence ", head.sequence);
     const auto metadata = nlohmann::json::parse(head.metadata, nullptr, false);
     if (!metadata.is_object() || !metadata.contains("$events"))
-      BOOST_FAIL("sequence " << head.sequence << " should begin a command, its metadata: " << head.metadata);
+      fault("sequence ", head.sequence, " should begin a command, its metadata: ", head.metadata);
     const auto count = metadata["$events"].get<std::size_t>();
     if (count == 0 || count > rows.size() - at)
-      BOOST_FAIL("command " << head.command_id->text() << ": half of its " << count << " events are there");
+      fault("command ", head.command_id->text(), ": half of its ", count, " events are there");
     for (std::size_t i = 1; i < count; ++i)
       if (rows[at + i].command_id != head.command_id || !rows[at + i].metadata.empty())
-        BOOST_FAIL("command " << head.command_id->text() << " is torn at sequence " << rows[at + i].sequence);
+        fault("command ", head.command_id->text(), " is torn at sequence ", rows[at + i].sequence);
     const stored_command found{head.aggregate_id, head.sequence, rows[at + count - 1].sequence};
-    if (!into.emplace(*head.command_id, found).second) BOOST_FAIL("command " << head.command_id->text() << " is there twice");
+    if (!into.emplace(*head.command_id, found).second) fault("command ", head.command_id->text(), " is there twice");
     at += count;
   }
 }
@@ -74,21 +81,21 @@ void check_commands(const std::deque<sent_command>& sent, stored_commands stored
     const auto found = stored.find(command.command_id);
     const bool is_stored = found != stored.end();
     const auto text = command.name + " " + command.payload + " " + command.command_id.text();
-    if (is_stored && found->second.aggregate_id != command.aggregate_id) BOOST_FAIL("at another aggregate: " << text);
+    if (is_stored && found->second.aggregate_id != command.aggregate_id) fault("at another aggregate: ", text);
     switch (command.known) {
       case verdict::accepted:
-        if (is_stored != (command.first != 0)) BOOST_FAIL("accepted with sequence " << command.first << ", not so stored: " << text);
+        if (is_stored != (command.first != 0)) fault("accepted with sequence ", command.first, ", not so stored: ", text);
         if (is_stored && (found->second.first != command.first || found->second.last != command.last))
-          BOOST_FAIL("accepted at other sequences than it is stored: " << text);
+          fault("accepted at other sequences than it is stored: ", text);
         break;
       case verdict::refused:
-        if (is_stored) BOOST_FAIL("refused, and yet stored: " << text);
+        if (is_stored) fault("refused, and yet stored: ", text);
         break;
       case verdict::in_doubt: ++(is_stored ? counts.landed : counts.lost);
     }
     if (is_stored) stored.erase(found);
   }
-  if (!stored.empty()) BOOST_FAIL("stored and never sent: " << stored.begin()->first.text());
+  if (!stored.empty()) fault("stored and never sent: ", stored.begin()->first.text());
 }
 
 // What the projections' tables must hold, and what they do hold, as text.
@@ -110,8 +117,8 @@ void fold_account(const history& rows, tables& into) {
     else if (row.type == "deposited") bank::account::apply(state, decoded<bank::deposited>(row));
     else if (row.type == "withdrawn") bank::account::apply(state, decoded<bank::withdrawn>(row));
     else if (row.type == "closed") bank::account::apply(state, decoded<bank::closed>(row));
-    else BOOST_FAIL("an event that no account has: " << row.type);
-    if (state.balance < 0) BOOST_FAIL("a negative balance at sequence " << row.sequence);
+    else fault("an event that no account has: ", row.type);
+    if (state.balance < 0) fault("a negative balance at sequence ", row.sequence);
   }
   if (!state.open) return;
   const auto id = rows.front().aggregate_id.text();
@@ -123,7 +130,7 @@ void fold_batch(const history& rows, tables& into) {
   std::int64_t total = 0;
   for (const auto& row : rows) {
     const auto number = decoded<::test::added>(row).number;
-    if (number != row.sequence) BOOST_FAIL("item " << number << " is at sequence " << row.sequence);
+    if (number != row.sequence) fault("item ", number, " is at sequence ", row.sequence);
     total += number;
   }
   into.batch_totals[rows.front().aggregate_id.text()] = std::to_string(rows.size()) + " items, " + std::to_string(total);
@@ -149,7 +156,7 @@ auto text_of(const row_map& rows) -> std::string {
 }
 
 void check_equal(std::string_view name, const row_map& folded, const row_map& found) {
-  if (folded != found) BOOST_FAIL("table " << name << ", folded:" << text_of(folded) << "\nfound:" << text_of(found));
+  if (folded != found) fault("table ", name, ", folded:", text_of(folded), "\nfound:", text_of(found));
 }
 
 }  // namespace
@@ -161,7 +168,7 @@ auto audit(store& from, const std::deque<sent_command>& sent) -> audit_counts {
   for (const auto* type : {"account", "batch"})
     for (const auto& head : value_of(from.list_aggregates(type, {}, 1000))) {
       const auto rows = read_history(from, head.aggregate_id);
-      if (rows.empty() || rows.back().sequence != head.sequence) BOOST_FAIL("the list disagrees on " << head.aggregate_id.text());
+      if (rows.empty() || rows.back().sequence != head.sequence) fault("the list disagrees on ", head.aggregate_id.text());
       counts.events += rows.size();
       collect_commands(rows, stored);
       if (std::string_view(type) == "account") fold_account(rows, folded);

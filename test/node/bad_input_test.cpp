@@ -19,7 +19,7 @@ using namespace maestro::test;
 
 namespace {
 
-// Exit statuses of issue by kind, as the command's help has them.
+// Exit statuses by kind of failure, as the command's help has them.
 constexpr int broken = 1;
 constexpr int usage = 2;
 constexpr int rejected = 3;

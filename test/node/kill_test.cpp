@@ -16,6 +16,7 @@
 #include <iostream>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <unistd.h>
 
@@ -132,6 +133,57 @@ BOOST_AUTO_TEST_SUITE(killed_nodes)
 BOOST_AUTO_TEST_CASE(a_killed_node_on_a_file_keeps_what_it_acknowledged) {
   temporary_folder folder;
   kill_again_and_again("sqlite:" + folder.path("store.db"));
+}
+
+// Without this, a test that finds nothing proves nothing.
+BOOST_AUTO_TEST_CASE(an_audit_finds_what_a_broken_store_would_have_done) {
+  temporary_folder folder;
+  const auto uri = "sqlite:" + folder.path("store.db");
+  load work(seed());
+  {
+    node_process node(uri);
+    const auto client = node.connect();
+    // Enough for a batch with several events and accounts that are open at the end.
+    while (work.commands().size() < 500) {
+      work.send_until(*client, std::chrono::steady_clock::now() + std::chrono::milliseconds(50));
+      BOOST_TEST_REQUIRE(work.settle(), "a command was left without any answer");
+    }
+    BOOST_TEST(node.end() == 0);
+  }
+  const auto where = open(uri);
+  const auto writer = where->open_writer();
+  const auto change = [&](const std::string& sql) {
+    const auto done = writer->query(sql, {});
+    if (!done) BOOST_FAIL(sql << ": " << to_string(done.failure()));
+  };
+  const auto expect_sound = [&] {
+    try {
+      (void)audit(*writer, work.commands());
+    } catch (const audit_fault& fault) {
+      BOOST_ERROR(fault.what());
+    }
+  };
+  expect_sound();
+
+  const std::string newest = "sequence = (select max(sequence) from event_log e where e.aggregate_id = event_log.aggregate_id)";
+  const std::vector<std::string> faults{
+      "delete from event_log where aggregate_type = 'account' and " + newest,          // Loses what it acknowledged.
+      "delete from event_log where aggregate_type = 'batch' and " + newest,            // Keeps half a command.
+      "delete from event_log where aggregate_type = 'batch' and sequence = 2",         // Leaves a gap.
+      "update event_log set command_id = randomblob(16) where " + newest,              // Mixes commands up.
+      "update event_log set metadata = null where sequence = 1",                       // Forgets what belongs together.
+      "update event_log set body = '{\"cents\":101}' where type = 'deposited' and " + newest,
+      "update balances set cents = cents + 1",                                         // Projects twice.
+      "delete from handles",                                                           // Does not project.
+      "update batch_totals set total = total + 1"};
+  for (const auto& sql : faults) {
+    change("savepoint sound");
+    change(sql);
+    BOOST_CHECK_THROW((void)audit(*writer, work.commands()), audit_fault);
+    change("rollback to sound");
+    change("release sound");
+  }
+  expect_sound();
 }
 
 // Run by name: ctest has an entry for it, and says that it was skipped where there is no server.
