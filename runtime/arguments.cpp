@@ -44,6 +44,7 @@ auto help_text(std::string_view program) -> std::string {
   const node_settings defaults;
   auto text = "Usage: " + std::string(program) + " [--config-file=FILE] [--SETTING=VALUE ...]\n\n" +
               "  --config-file=FILE\n      Read settings from FILE; options beat it.\n" +
+              "  --migrate\n      Create or upgrade the store's tables, those of the projections too, and end.\n" +
               "  --dump-config\n      Print all settings as they would be used, as a configuration file, and end.\n" +
               "  --help\n      Print this text and end.\n  --version\n      Print the version and end.\n\n" +
               "Settings; in a configuration file they stand in the group maestro, CAF's own (scheduler, middleman,\n" +
@@ -78,6 +79,7 @@ class command_line {
     app_.allow_extras();
     help_ = app_.add_flag("-h,--help");
     version_ = app_.add_flag("--version");
+    migrate_ = app_.add_flag("--migrate");
     dump_ = app_.add_flag("--dump-config");
     file_ = add("--config-file");
     for (const auto& row : setting_table()) options_.emplace_back(&row, add(option_names(row)));
@@ -98,6 +100,7 @@ class command_line {
 
   [[nodiscard]] auto help() const -> bool { return help_->count() != 0; }
   [[nodiscard]] auto version() const -> bool { return version_->count() != 0; }
+  [[nodiscard]] auto migrate() const -> bool { return migrate_->count() != 0; }
   [[nodiscard]] auto dump() const -> bool { return dump_->count() != 0; }
 
   [[nodiscard]] auto config_file() const -> std::optional<std::string> {
@@ -124,6 +127,7 @@ class command_line {
   CLI::App app_;
   CLI::Option* help_ = nullptr;
   CLI::Option* version_ = nullptr;
+  CLI::Option* migrate_ = nullptr;
   CLI::Option* dump_ = nullptr;
   CLI::Option* file_ = nullptr;
   std::vector<std::pair<const setting*, CLI::Option*>> options_;
@@ -148,6 +152,7 @@ auto load_settings(int argc, const char* const* argv, std::string_view program) 
   }
   if (auto applied = line.apply(arguments.settings); !applied) return std::move(applied).failure();
   if (auto checked = check_settings(arguments.settings); !checked) return std::move(checked).failure();
+  arguments.migrate = line.migrate();
   if (line.dump()) arguments.text = render_settings(arguments.settings);
   return arguments;
 }

@@ -2,6 +2,7 @@
 
 #include <maestro/runtime/logging.hpp>
 #include <maestro/runtime/registry.hpp>
+#include <maestro/store/json.hpp>
 #include <maestro/store/store_actor.hpp>
 
 #include <caf/actor_system_config.hpp>
@@ -12,6 +13,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <iostream>
 #include <utility>
@@ -28,10 +30,12 @@ struct system_config : caf::actor_system_config {
   }
 };
 
+// Types that share a projection share its tables.
 auto schemas(const std::vector<definition_ptr>& types) -> std::vector<migration> {
   std::vector<migration> all;
   for (const auto& type : types)
-    for (auto& step : type->migrations()) all.push_back(std::move(step));
+    for (auto& step : type->migrations())
+      if (std::find(all.begin(), all.end(), step) == all.end()) all.push_back(std::move(step));
   return all;
 }
 
@@ -81,12 +85,13 @@ auto node::parts::open_store(const std::vector<definition_ptr>& registered) -> r
   auto opened = open_database(settings.store_uri, settings.store);
   if (!opened) return opened.failure();
   database = std::move(*opened);
+  const auto steps = schemas(registered);
   if (settings.migrate) {
-    auto applied = database->migrate(schemas(registered));
+    auto applied = database->migrate(steps);
     if (!applied) return applied.failure();
     for (const auto& step : *applied) log().info("store {}: applied migration {}", database->display_name(), step);
   }
-  if (auto checked = database->check(); !checked) return checked.failure();
+  if (auto checked = database->check(steps); !checked) return checked.failure();
 
   auto newest = database->open_reader()->newest_timestamp();
   if (!newest) return newest.failure();
@@ -225,6 +230,13 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types) -> int {
   if (auto ready = set_up_logging(arguments->settings.log_level, arguments->settings.log_file); !ready)
     return report(program, ready.failure());
 
+  if (arguments->migrate) {
+    auto applied = migrate_store(arguments->settings.store_uri, types, arguments->settings.store);
+    if (!applied) return report(program, applied.failure());
+    for (const auto& step : *applied) std::cout << "{\"applied\":" << json_quote(step) << "}\n";
+    std::cout << std::flush;
+    return 0;
+  }
   auto started = node::start(arguments->settings, std::move(types));
   if (!started) return report(program, started.failure());
   const auto& running = *started;

@@ -34,7 +34,7 @@ const setting rows[] = {
     {"maestro.node.max-live-aggregates", "N", [](settings_ref s) -> setting_target { return &s.max_live_aggregates; },
      "Aggregates kept in memory; beyond it the idle ones leave first.", 1, 1'000'000'000},
     {"maestro.node.migrate", "true|false", [](settings_ref s) -> setting_target { return &s.migrate; },
-     "Create or upgrade the store's tables at start."},
+     "Create or upgrade the store's tables at start; without it, that is done by --migrate."},
     {"maestro.node.insecure-listen", "true|false", [](settings_ref s) -> setting_target { return &s.insecure_listen; },
      "Listen beyond loopback although nothing is encrypted and nobody is authenticated."},
 

@@ -66,6 +66,7 @@ struct node_settings {
 /// What the command line asked for.
 struct parsed_arguments {
   node_settings settings;
+  bool migrate = false;  ///< Create or upgrade the store's tables, and end (`--migrate`).
   /// What to print on stdout instead of running (`--help`, `--version`, `--dump-config`); empty when the node is to
   /// run.
   std::string text;

@@ -15,13 +15,21 @@ auto plan_migrations(std::span<const migration_step> own, std::span<const migrat
       return error{errc::invalid_argument, "a migration needs the name of its projection; '" + step.component + "' is none"};
     if (const int expected = ++newest[step.component]; step.number != expected)
       return error{errc::invalid_argument,
-                   "migration " + step.name() + " is out of order: number " + std::to_string(expected) + " comes here"};
+                   "migration " + step.name() + " is out of order: number " + std::to_string(expected) +
+                       " comes here (or two projections have one name)"};
     if (step.sql.find_first_not_of(" \t\r\n;") == step.sql.npos)
       return error{errc::invalid_argument, "migration " + step.name() + " has no SQL for " +
                                                (dialect == dialect::postgres ? "postgres" : "sqlite")};
     steps.push_back(std::move(step));
   }
   return steps;
+}
+
+auto missing_migration(const migration_step& step, const std::string& store_name) -> error {
+  const std::string how = step.component == store_component
+                              ? "run `maestro migrate --store " + store_name + "`"
+                              : "it is a projection's: run the node's program with --migrate and the same settings";
+  return {errc::store_unavailable, "store " + store_name + " lacks tables, migration " + step.name() + ": " + how};
 }
 
 }  // namespace maestro

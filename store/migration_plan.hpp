@@ -28,4 +28,7 @@ struct migration_step {
 [[nodiscard]] auto plan_migrations(std::span<const migration_step> own, std::span<const migration> components,
                                    dialect dialect) -> result<std::vector<migration_step>>;
 
+/// What to say when `step` was not applied to the store called `store_name`.
+[[nodiscard]] auto missing_migration(const migration_step& step, const std::string& store_name) -> error;
+
 }  // namespace maestro

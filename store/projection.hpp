@@ -121,6 +121,7 @@ struct migration {
   int number = 0;         ///< 1, 2, 3 ... within the component.
   std::string postgres;
   std::string sqlite;  ///< Tables `STRICT`, so that a test sees what PostgreSQL would refuse.
+  friend auto operator==(const migration&, const migration&) -> bool = default;
 };
 
 }  // namespace maestro

@@ -140,12 +140,15 @@ class database {
   [[nodiscard]] virtual auto open_reader() -> std::unique_ptr<store> = 0;
 
   /// Creates or upgrades the store's own tables and those of `components`, in order; steps already applied are skipped.
-  /// Returns what was applied, `component number` each. Safe to run concurrently from several processes.
+  /// Returns what was applied, `component number` each. Safe to run concurrently from several processes. Errors:
+  /// `invalid_argument` (the numbers of a component are not 1, 2, 3 ..., or a step has no SQL), `store_unavailable`,
+  /// `schema_too_new`, `internal_error` (a step's SQL fails; what came before it stays applied).
   [[nodiscard]] virtual auto migrate(std::span<const migration> components) -> result<std::vector<std::string>> = 0;
 
-  /// Checks that the store can be reached and that its schema is there and readable by this program. Errors:
-  /// `store_unavailable` (also: tables are missing, run `maestro migrate`), `schema_too_new`.
-  [[nodiscard]] virtual auto check() -> result<void> = 0;
+  /// Checks that the store can be reached and that its schema is there and readable by this program, and that every step of
+  /// `components` was applied. Errors: `store_unavailable` (also: tables are missing, saying which and what to run),
+  /// `schema_too_new`, and `invalid_argument` as for `migrate`.
+  [[nodiscard]] virtual auto check(std::span<const migration> components) -> result<void> = 0;
 
   /// True when no other process can write to this store, so that what this process knows is what there is.
   [[nodiscard]] virtual auto single_owner() const noexcept -> bool = 0;

@@ -54,14 +54,16 @@ class postgres_database final : public database {
     return applied;
   }
 
-  auto check() -> result<void> override {
+  auto check(std::span<const migration> components) -> result<void> override {
+    auto steps = plan_migrations(migrations(), components, dialect::postgres);
+    if (!steps) return steps.failure();
     std::optional<connection> with;
     try {
       with.emplace(source_->uri, source_->settings);
       pqxx::nontransaction transaction(with->pqxx());
-      if (!is_true(transaction, sql::has_tables) || !is_applied(*with, transaction, migrations().back()))
-        return error{errc::store_unavailable, "store " + source_->display_name +
-                                                  " lacks tables: run `maestro migrate --store " + source_->display_name + "`"};
+      const bool has_books = is_true(transaction, sql::has_tables);
+      for (const auto& step : *steps)
+        if (!has_books || !is_applied(*with, transaction, step)) return missing_migration(step, source_->display_name);
       return check_minimum(transaction);
     } catch (...) {
       return said(failure_in_flight(with ? with->raw() : nullptr), {});

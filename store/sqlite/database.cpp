@@ -73,12 +73,15 @@ class sqlite_database final : public database {
     }
   }
 
-  auto check() -> result<void> override {
+  auto check(std::span<const migration> components) -> result<void> override {
+    auto steps = plan_migrations(migrations(), components, dialect::sqlite);
+    if (!steps) return steps.failure();
     try {
       const auto with = source_->connect();
       const std::lock_guard lock(with->mutex());
-      if (!has_row(with->prepare(sql::has_migrations_table)) || !is_applied(*with, migrations().back()))
-        return error{errc::store_unavailable, name_ + " lacks tables: run `maestro migrate --store " + name_ + "`"};
+      const bool has_books = has_row(with->prepare(sql::has_migrations_table));
+      for (const auto& step : *steps)
+        if (!has_books || !is_applied(*with, step)) return missing_migration(step, name_);
       return check_minimum(*with);
     } catch (const sql_error& problem) {
       return failure_of(problem, errc::store_unavailable);

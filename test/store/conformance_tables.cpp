@@ -352,19 +352,25 @@ BOOST_DATA_TEST_CASE(tables_are_missing_until_migrate_and_migrate_is_safe_to_run
                      store) {
   auto where = store.make();
   auto opened = where->open({});
-  auto missing = opened->check();
+  auto missing = opened->check({});
   BOOST_TEST_REQUIRE(!missing);
   BOOST_TEST((missing.failure().code == errc::store_unavailable));
   BOOST_TEST((missing.failure().message.find("maestro migrate") != std::string::npos));
 
   BOOST_TEST(value_of(opened->migrate({})) == std::vector<std::string>{"maestro 1"}, boost::test_tools::per_element());
-  succeed(opened->check());
+  succeed(opened->check({}));
   BOOST_TEST(value_of(opened->migrate({})).empty());
+  missing = opened->check(handles());
+  BOOST_TEST_REQUIRE(!missing);
+  BOOST_TEST((missing.failure().code == errc::store_unavailable));
+  BOOST_TEST((missing.failure().message.find("handles 1") != std::string::npos));
   BOOST_TEST(value_of(opened->migrate(handles())) == std::vector<std::string>{"handles 1"}, boost::test_tools::per_element());
 
   auto more = handles();
   more.push_back({"handles", 2, "ALTER TABLE handles ADD COLUMN note text; CREATE INDEX notes ON handles (note)",
                   "ALTER TABLE handles ADD COLUMN note TEXT; CREATE INDEX notes ON handles (note)"});
+  succeed(opened->check(handles()));
+  BOOST_TEST(!opened->check(more));
   BOOST_TEST(value_of(opened->migrate(more)) == std::vector<std::string>{"handles 2"}, boost::test_tools::per_element());
   BOOST_TEST(value_of(opened->migrate(handles())).empty());
   BOOST_TEST(value_of(opened->open_reader()->query("SELECT note FROM handles", {})).empty());
@@ -404,9 +410,9 @@ BOOST_DATA_TEST_CASE(migrations_that_make_no_sense_are_refused_before_anything_i
 BOOST_DATA_TEST_CASE(a_schema_that_asks_for_a_newer_program_is_refused, data::make(stores_under_test()), store) {
   workbench bench(store);
   bench.query("INSERT INTO maestro_migrations (component, number) VALUES ('maestro', 99)");
-  succeed(bench.opened->check());
+  succeed(bench.opened->check({}));
   bench.query("UPDATE maestro_schema SET minimum = 99");
-  auto refused = bench.opened->check();
+  auto refused = bench.opened->check({});
   BOOST_TEST_REQUIRE(!refused);
   BOOST_TEST((refused.failure().code == errc::schema_too_new));
   BOOST_TEST((bench.opened->migrate({}).failure().code == errc::schema_too_new));

@@ -31,6 +31,9 @@ class postgres_place : public place {
   std::string name_;
 };
 
+/// Ends the program as skipped, with the reason, when MAESTRO_TEST_POSTGRES is not set.
+void require_server();
+
 /// The port on which the server listens on this machine.
 [[nodiscard]] auto server_port() -> int;
 

@@ -49,6 +49,11 @@ constexpr const char* seed_schema = R"(
 
 }  // namespace
 
+auto maestro::test::stores_under_test() -> std::vector<store_under_test> {
+  require_server();
+  return {{"postgres", [] { return std::make_unique<postgres_place>(); }}};
+}
+
 BOOST_AUTO_TEST_SUITE(postgres_adapter)
 
 BOOST_AUTO_TEST_CASE(a_database_that_the_seed_made_is_upgraded_in_place) {
@@ -58,7 +63,7 @@ BOOST_AUTO_TEST_CASE(a_database_that_the_seed_made_is_upgraded_in_place) {
   for (std::string rest = seed_schema; rest.find(';') != rest.npos; rest.erase(0, rest.find(';') + 1))
     value_of(writer->query(rest.substr(0, rest.find(';')), {}));
   value_of(opened->migrate({}));
-  succeed(opened->check());
+  succeed(opened->check({}));
 
   const auto id = *aggregate_id::parse("01a206ac419a00000000000005474ce0");
   const auto old = value_of(writer->get_events(id));
@@ -109,7 +114,7 @@ BOOST_AUTO_TEST_CASE(a_role_that_may_not_create_tables_can_use_those_that_are_th
   bench.query("GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA " + place_of(bench).name() + " TO " + name);
   auto limited = value_of(open_database(place_of(bench).uri({}, "-crole%3D" + name)));
   BOOST_TEST(value_of(limited->migrate({})).empty());
-  succeed(limited->check());
+  succeed(limited->check({}));
   bench.query("DROP OWNED BY " + name);
   bench.query("DROP ROLE " + name);
 }
@@ -138,7 +143,7 @@ BOOST_AUTO_TEST_CASE(a_server_that_is_not_there_is_unavailable_and_the_password_
   request_maker make;
   const auto request = make.request();
   const commit_request* only = &request;
-  for (const auto& problem : {away->check().failure(), away->migrate({}).failure(),
+  for (const auto& problem : {away->check({}).failure(), away->migrate({}).failure(),
                               away->open_reader()->newest_timestamp().failure(),
                               away->open_writer()->commit_all({&only, 1}).at(0).failure}) {
     BOOST_TEST((problem.code == errc::store_unavailable), to_string(problem));
@@ -149,7 +154,7 @@ BOOST_AUTO_TEST_CASE(a_server_that_is_not_there_is_unavailable_and_the_password_
 
 BOOST_AUTO_TEST_CASE(a_wrong_password_and_a_wrong_uri_do_not_tell_the_password) {
   auto wrong = open_database("postgresql://maestro_nobody:s3cret@127.0.0.1:" + std::to_string(server_port()) + "/postgres");
-  const auto refused = value_of(wrong)->check();
+  const auto refused = value_of(wrong)->check({});
   BOOST_TEST_REQUIRE(!refused);
   BOOST_TEST((refused.failure().code == errc::store_unavailable));
   BOOST_TEST((refused.failure().message.find("s3cret") == std::string::npos), refused.failure().message);

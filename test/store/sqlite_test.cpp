@@ -62,7 +62,7 @@ BOOST_AUTO_TEST_CASE(what_was_committed_is_there_when_the_file_is_opened_again) 
   bench.reader.reset();
   bench.opened.reset();
   auto again = bench.where->open({});
-  succeed(again->check());
+  succeed(again->check({}));
   BOOST_TEST(value_of(again->open_reader()->get_events(request.aggregate_id)).size() == 3U);
 }
 
