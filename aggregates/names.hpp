@@ -28,12 +28,17 @@ concept has_registered_name = requires {
 }  // namespace detail
 
 /// The name that `T` is registered under: its member `static constexpr std::string_view registered_name`, or else the C++
-/// type's own name without its namespaces. Event names are persisted: before renaming the C++ type of an event that is in
-/// use, give it a `registered_name` that says the old name.
+/// type's own name without its namespaces (a template's instance needs the member). Event names are persisted: before
+/// renaming the C++ type of an event that is in use, give it a `registered_name` that says the old name.
 template <class T>
 [[nodiscard]] constexpr auto registered_name() -> std::string_view {
-  if constexpr (detail::has_registered_name<T>) return T::registered_name;
-  else return detail::unqualified_name<T>();
+  if constexpr (detail::has_registered_name<T>) {
+    return T::registered_name;
+  } else {
+    static_assert(detail::unqualified_name<T>().find_first_of("<>(){} ") == std::string_view::npos,
+                  "maestro: a template or a local type has no name of its own to persist: give it a registered_name");
+    return detail::unqualified_name<T>();
+  }
 }
 
 }  // namespace maestro

@@ -219,6 +219,9 @@ void registry::take(command_request& request) {
   if (!type) return refuse<command_reply>(client, request, unknown_type(request.aggregate_type));
   if (request.returns > static_cast<std::uint8_t>(return_mode::state) || request.expect_sequence > max_sequence())
     return refuse<command_reply>(client, request, {errc::invalid_argument, "the request asks for what this node does not know"});
+  if (!request.command_id || !request.aggregate_id)
+    return refuse<command_reply>(client, request, {errc::invalid_argument, std::string(request.command_id ? "the aggregate" : "the command") +
+                                                                               " id is all zeros, which stands for none; see maestro new"});
   auto [ticket, refusal] = admit();
   if (refusal) return refuse<command_reply>(client, request, std::move(refusal));
   hand_over<command_job>(*type, std::make_shared<client_command>(request, std::move(client), std::move(ticket)));
@@ -276,7 +279,7 @@ void registry::hand_over(registered_type& type, std::shared_ptr<Job> job) {
 auto registry::route(registered_type& type, const aggregate_id& id) -> live_aggregate& {
   auto [at, is_new] = type.live.try_emplace(id);
   auto& entry = at->second;
-  entry.last_used = seconds();
+  entry.last_used = now();
   if (is_new) {
     entry.actor = caf::actor_cast<caf::actor>(
         home_system().spawn<aggregate_actor>(environment_, type.definition.get(), id));
@@ -301,7 +304,7 @@ void registry::retired(const aggregate_retired& notice) {
       --live_count_;
     } else {
       at->second.retiring = false;
-      at->second.last_used = seconds();
+      at->second.last_used = now();
     }
     auto held = type.held.extract(notice.id);
     if (held.empty()) return;
@@ -321,11 +324,11 @@ void registry::sweep() {
   const auto interval = std::clamp<std::chrono::milliseconds>(settings_.idle_timeout / 4, std::chrono::milliseconds(100),
                                                               std::chrono::seconds(30));
   delayed_send(this, interval, sweep_idle{});
-  const auto idle_seconds = std::chrono::duration_cast<std::chrono::seconds>(settings_.idle_timeout).count();
-  const auto now = seconds();
+  const auto idle_ticks = std::chrono::ceil<tick>(settings_.idle_timeout).count();
+  const auto current = now();
   for (auto& type : types_)
     for (auto& [id, entry] : type.live)
-      if (now - entry.last_used >= idle_seconds) ask_to_retire(entry);
+      if (current - entry.last_used > idle_ticks) ask_to_retire(entry);
 }
 
 // Asks the least recently used twentieth to end. Aggregates with work decline, so the bound is exceeded by at most what is
@@ -350,9 +353,8 @@ void registry::make_room() {
     }
 }
 
-auto registry::seconds() const -> std::uint32_t {
-  return static_cast<std::uint32_t>(
-      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_).count());
+auto registry::now() const -> std::uint32_t {
+  return std::chrono::duration_cast<tick>(std::chrono::steady_clock::now() - started_).count();
 }
 
 }  // namespace maestro

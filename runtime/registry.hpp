@@ -62,9 +62,11 @@ class registry : public caf::event_based_actor {
   void on_exit() override;
 
  private:
+  /// Fine enough for idle times, and 32 bits of it last for 13 years.
+  using tick = std::chrono::duration<std::uint32_t, std::deci>;
   struct live_aggregate {
     caf::actor actor;
-    std::uint32_t last_used = 0;  ///< Seconds since the registry started.
+    std::uint32_t last_used = 0;  ///< In `tick`s since the registry started.
     bool retiring = false;        ///< Was asked to end and has not answered: what comes meanwhile is held.
   };
   struct held_jobs {
@@ -89,7 +91,7 @@ class registry : public caf::event_based_actor {
   void ask_to_retire(live_aggregate& entry);
   void sweep();
   void make_room();
-  [[nodiscard]] auto seconds() const -> std::uint32_t;
+  [[nodiscard]] auto now() const -> std::uint32_t;
   template <class Job>
   void hand_over(registered_type& type, std::shared_ptr<Job> job);
 
