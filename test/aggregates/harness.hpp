@@ -1,4 +1,4 @@
-// Aggregates' actors on a store in memory, without a node: several owners of one store at once, as in a cluster that has
+// Aggregates' actors on a store, without a node: several owners of one store at once, as in a cluster that has
 // lost its way.
 #pragma once
 
@@ -6,6 +6,8 @@
 #include <maestro/store/store_actor.hpp>
 
 #include "counter.hpp"
+
+#include "../store/test_store.hpp"
 
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
@@ -47,10 +49,11 @@ class waiting_query final : public query_job {
 /// One owner of aggregates: its clock, its store actors. Several may share a database.
 class owner {
  public:
+  /// `alone`: the only one, which a store that others can open does not count on.
   owner(caf::actor_system& system, database& from, aggregate_settings settings = {}, bool alone = false)
       : system_(system), clock_() {
     environment_.clock = &clock_;
-    environment_.single_owner = alone;
+    environment_.single_owner = alone && from.single_owner();
     environment_.settings = settings;
     environment_.log = std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::null_sink_mt>());
     environment_.writers.push_back(spawn_store_writer(system, from.open_writer()));
@@ -108,7 +111,7 @@ class owner {
   aggregate_environment environment_;
 };
 
-/// An actor system and a store in memory with the counter's tables.
+/// An actor system and a store with the counter's tables.
 struct stage {
   stage() {
     const auto steps = type->migrations();
@@ -116,7 +119,8 @@ struct stage {
   }
   caf::actor_system_config configuration;
   caf::actor_system system{configuration};
-  std::shared_ptr<database> store = open_database("sqlite::memory:").value();
+  const maestro::test::test_store fresh;
+  std::shared_ptr<database> store = open_database(fresh.uri()).value();
   definition_ptr type = define<counter>();
   hybrid_clock clock;
   aggregate_id id = clock.fresh<aggregate_id>();

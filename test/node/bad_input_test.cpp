@@ -2,7 +2,7 @@
 // tells its kind, and the node serves on.
 #include "node_process.hpp"
 
-#include "../store/temporary_folder.hpp"
+#include "../store/test_store.hpp"
 
 #include <maestro/store/clock.hpp>
 #include <maestro/store/store.hpp>
@@ -64,9 +64,8 @@ struct serving_node {
     refuses(rejected, word, "send", {"account", "name:alice", "deposit", payload});
   }
 
-  temporary_folder folder;
-  std::string uri = "sqlite:" + folder.path("store.db");
-  node_process node{uri};
+  const test_store store;
+  node_process node{store.uri()};
 };
 
 void check_node_fails(const std::vector<std::string>& command, int status, std::string_view word) {
@@ -136,6 +135,10 @@ BOOST_AUTO_TEST_CASE(arguments_that_cannot_be_read_are_wrong_usage) {
   }
   for (const auto* id : {"7", "name:once", "0123456789abcdef0123456789abcdeg"})
     refuses(usage, "invalid_argument", "send", {"account", "name:alice", "deposit", R"({"cents":1})", "--command-id", id});
+  // All zeros stand for none.
+  const std::string none(32, '0');
+  refuses(usage, "the command id", "send", {"account", "name:alice", "deposit", R"({"cents":1})", "--command-id", none});
+  refuses(usage, "the aggregate id", "send", {"account", none, "deposit", R"({"cents":1})"});
   refuses(usage, "invalid_argument", "list", {"account", "--after", "alice"});
   refuses(usage, "invalid_argument", "replay", {"account", "name:alice", "-1"});
   refuses(usage, "invalid_argument", "replay", {"account", "name:alice", "2147483648"});
@@ -177,8 +180,8 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE(bad_circumstances)
 
 BOOST_AUTO_TEST_CASE(a_history_that_cannot_be_read_breaks_its_aggregate_only) {
-  temporary_folder folder;
-  const auto uri = "sqlite:" + folder.path("store.db");
+  const test_store store;
+  const auto uri = store.uri();
   BOOST_TEST(node_process(uri).end() == 0);
   {
     hybrid_clock clock;
@@ -203,8 +206,8 @@ BOOST_AUTO_TEST_CASE(a_history_that_cannot_be_read_breaks_its_aggregate_only) {
 
 BOOST_AUTO_TEST_CASE(where_no_node_is_the_command_can_be_tried_again) {
   // A port that was free a moment ago.
-  temporary_folder folder;
-  node_process node("sqlite:" + folder.path("store.db"));
+  const test_store store;
+  node_process node(store.uri());
   BOOST_TEST(node.end() == 0);
   check_failed(node.maestro("get", {"account", "name:alice"}), retryable, "node_unavailable");
   check_failed(node.maestro("send", {"account", "name:alice", "deposit", R"({"cents":1})"}), retryable, "node_unavailable");

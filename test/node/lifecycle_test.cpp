@@ -5,7 +5,7 @@
 
 #include "account.hpp"
 
-#include "../store/temporary_folder.hpp"
+#include "../store/test_store.hpp"
 
 #include <maestro/store/clock.hpp>
 #include <maestro/store/store.hpp>
@@ -65,8 +65,8 @@ struct bench {
     send("alice", "withdraw", R"({"cents":30})");
   }
 
-  temporary_folder folder;
-  std::string uri = "sqlite:" + folder.path("store.db");
+  const test_store store;
+  const std::string uri = store.uri();
   std::unique_ptr<node_process> node;
 };
 
@@ -144,9 +144,9 @@ BOOST_AUTO_TEST_CASE(an_idle_aggregate_leaves_memory_and_comes_back_as_it_was) {
       const auto got = client->send(id, ::test::add{5});
       BOOST_TEST(!got.answer.failure, to_string(got.answer.failure));
       BOOST_TEST(got.answer.last == last);
-      const auto in_memory = states();
+      // The one that is asked has a state itself.
       const auto deadline = std::chrono::steady_clock::now() + patience;
-      while (states() >= in_memory) BOOST_TEST_REQUIRE((std::chrono::steady_clock::now() < deadline));
+      while (states() > 1) BOOST_TEST_REQUIRE((std::chrono::steady_clock::now() < deadline));
       const auto found = client->get(id);
       BOOST_TEST_REQUIRE(found.has_value());
       BOOST_TEST(found->sequence == last);
@@ -327,11 +327,11 @@ BOOST_AUTO_TEST_CASE(list_comes_in_pages_by_id) {
 }
 
 BOOST_AUTO_TEST_CASE(migrate_can_be_run_twice) {
-  const auto store = "sqlite:" + folder.path("fresh.db");
-  const auto first = run({MAESTRO_COMMAND, "migrate", "--store", store});
+  const test_store fresh;
+  const auto first = run({MAESTRO_COMMAND, "migrate", "--store", fresh.uri()});
   BOOST_TEST(first.status == 0);
   BOOST_TEST((first.out.find("\"applied\"") != std::string::npos));
-  const auto second = run({MAESTRO_COMMAND, "migrate", "--store", store});
+  const auto second = run({MAESTRO_COMMAND, "migrate", "--store", fresh.uri()});
   BOOST_TEST(second.status == 0);
   BOOST_TEST(second.out == "");
   BOOST_TEST(second.errors == "");
