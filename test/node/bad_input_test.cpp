@@ -234,6 +234,18 @@ BOOST_AUTO_TEST_CASE(a_store_that_is_none_is_wrong_usage) {
   check_failed(run({MAESTRO_COMMAND, "migrate", "--store", "store.db"}), usage, "invalid_setting");
 }
 
+BOOST_AUTO_TEST_CASE(a_node_that_may_not_migrate_says_which_tables_are_missing_and_what_to_run) {
+  const test_store store;
+  const auto node = node_process::command(store.uri(), {"--node.migrate=false"});
+  check_node_fails(node, retryable, "run `maestro migrate");
+  BOOST_TEST(run({MAESTRO_COMMAND, "migrate", "--store", store.uri()}).status == 0);
+  check_node_fails(node, retryable, "balances 1");
+  const auto migrated = run(node_process::command(store.uri(), {"--migrate"}));
+  BOOST_TEST(migrated.status == 0);
+  BOOST_TEST(migrated.out == "{\"applied\":\"balances 1\"}\n{\"applied\":\"handles 1\"}\n{\"applied\":\"batch_totals 1\"}\n");
+  BOOST_TEST(node_process(store.uri(), {"--node.migrate=false"}).end() == 0);
+}
+
 BOOST_AUTO_TEST_CASE(a_port_or_a_file_that_is_taken_ends_the_second_node_and_not_the_first) {
   temporary_folder folder;
   const auto uri = "sqlite:" + folder.path("store.db");
