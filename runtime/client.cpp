@@ -2,6 +2,7 @@
 
 #include <maestro/runtime/requester.hpp>
 #include <maestro/runtime/settings.hpp>
+#include <maestro/runtime/tcp_probe.hpp>
 
 #include <caf/actor_system_config.hpp>
 #include <caf/io/middleman.hpp>
@@ -18,6 +19,13 @@
 namespace maestro {
 
 struct client::own_system {
+  // CAF 0.17's shutdown loses what is on its way from the middleman's actor to its broker, and waits for ever for the actor
+  // that the lost message names. A question that both have answered was behind everything else.
+  ~own_system() {
+    caf::scoped_actor self(system);
+    self->request(system.middleman().actor_handle(), caf::infinite, caf::get_atom::value, caf::node_id{})
+        .receive([](const caf::node_id&, const std::string&, std::uint16_t) {}, [](const caf::error&) {});
+  }
   struct config : caf::actor_system_config {
     config() {
       configure_caf(*this, caf_settings{});
@@ -49,46 +57,75 @@ auto node_address::text() const -> std::string {
   return (numeric6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
 }
 
-auto client::connect(const node_address& address, client_settings settings) -> result<std::unique_ptr<client>> {
-  auto own = std::make_unique<own_system>();
-  auto& system = own->system;
-  return connect(std::move(own), system, address, settings);
+namespace {
+
+using steady_clock = std::chrono::steady_clock;
+
+auto time_until(steady_clock::time_point deadline) -> std::chrono::milliseconds {
+  return std::max(std::chrono::milliseconds(1), std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now()));
 }
 
-auto client::connect(caf::actor_system& system, const node_address& address, client_settings settings)
-    -> result<std::unique_ptr<client>> {
-  return connect(nullptr, system, address, settings);
+auto no_node(const node_address& address, const std::string& reason) -> error {
+  return {errc::node_unavailable, "no node answers at " + address.text() + ": " + reason};
 }
 
-auto client::connect(std::unique_ptr<own_system> own, caf::actor_system& system, const node_address& address,
-                     client_settings settings) -> result<std::unique_ptr<client>> {
-  const error none{errc::node_unavailable, "no node answers at " + address.text()};
+// What the node published; null when that did not arrive in time, or nothing is published there.
+auto find_gateway(caf::actor_system& system, const node_address& address, steady_clock::time_point deadline) -> caf::actor {
   caf::actor gateway;
   caf::scoped_actor self(system);
-  self->request(system.middleman().actor_handle(), settings.timeout, caf::connect_atom::value, address.host, address.port)
+  self->request(system.middleman().actor_handle(), time_until(deadline), caf::connect_atom::value, address.host, address.port)
       .receive(
           [&](const caf::node_id&, const caf::strong_actor_ptr& found, const std::set<std::string>&) {
             gateway = caf::actor_cast<caf::actor>(found);
           },
           [](const caf::error&) {});
-  if (!gateway) return none;
+  return gateway;
+}
 
-  auto made = std::unique_ptr<client>(new client(std::move(own), system, std::move(gateway), settings));
+}  // namespace
+
+auto client::connect(const node_address& address, client_settings settings) -> result<std::unique_ptr<client>> {
+  return connect(nullptr, address, settings);
+}
+
+auto client::connect(caf::actor_system& system, const node_address& address, client_settings settings)
+    -> result<std::unique_ptr<client>> {
+  return connect(&system, address, settings);
+}
+
+auto client::connect(caf::actor_system* system, const node_address& address, client_settings settings)
+    -> result<std::unique_ptr<client>> {
+  const auto deadline = steady_clock::now() + settings.timeout;
+  if (auto probed = probe_tcp(address.host, address.port, settings.timeout); !probed)
+    return no_node(address, probed.failure().message);
+  std::unique_ptr<own_system> own;
+  if (system == nullptr) {
+    own = std::make_unique<own_system>();
+    system = &own->system;
+  }
+  auto gateway = find_gateway(*system, address, deadline);
+  if (!gateway) return no_node(address, "what listens there is no maestro node, or it is busy");
+  auto made = std::unique_ptr<client>(new client(std::move(own), *system, std::move(gateway), settings));
+  if (auto greeted = made->greet(address, deadline); !greeted) return greeted.failure();
+  return made;
+}
+
+auto client::greet(const node_address& address, steady_clock::time_point deadline) -> result<void> {
   auto answered = std::make_shared<std::promise<hello_reply>>();
   auto greeting = std::make_shared<outgoing_hello>();
-  greeting->deadline = std::chrono::steady_clock::now() + settings.timeout;
+  greeting->deadline = deadline;
   greeting->done = [answered](hello_reply reply) { answered->set_value(std::move(reply)); };
-  caf::anon_send(made->requester_, std::move(greeting));
-  made->greeting_ = answered->get_future().get();
-  const auto received = static_cast<std::int64_t>(made->clock_.physical_milliseconds());
-  if (made->greeting_.version == 0) return none;
-  if (made->greeting_.version != protocol_version)
+  caf::anon_send(requester_, std::move(greeting));
+  greeting_ = answered->get_future().get();
+  const auto received = static_cast<std::int64_t>(clock_.physical_milliseconds());
+  if (greeting_.version == 0) return no_node(address, "it did not return our greeting in time");
+  if (greeting_.version != protocol_version)
     return error{errc::protocol_mismatch, "the node at " + address.text() + " speaks protocol version " +
-                                              std::to_string(made->greeting_.version) + ", this program speaks " +
+                                              std::to_string(greeting_.version) + ", this program speaks " +
                                               std::to_string(protocol_version)};
   // The lowest that the node's clock can be ahead: an expiry said in its time is then never later than we mean it.
-  made->node_ahead_ = static_cast<std::int64_t>(made->greeting_.milliseconds) - received;
-  return made;
+  node_ahead_ = static_cast<std::int64_t>(greeting_.milliseconds) - received;
+  return {};
 }
 
 client::client(caf::actor_system& system, caf::actor gateway, client_settings settings)

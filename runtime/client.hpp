@@ -68,8 +68,8 @@ struct query_options {
 /// `timed_out` for questions and `in_doubt` for commands that went unanswered: ask again with the same command id.
 class client {
  public:
-  /// Connects to the node at `address`, with an actor system of the client's own. Errors: `node_unavailable`,
-  /// `protocol_mismatch`.
+  /// Connects to the node at `address` within `settings.timeout`, with an actor system of the client's own. Errors:
+  /// `node_unavailable`, `protocol_mismatch`.
   [[nodiscard]] static auto connect(const node_address& address, client_settings settings = {})
       -> result<std::unique_ptr<client>>;
   /// The same within `system`, which outlives the client and has CAF's middleman and maestro's message types.
@@ -203,9 +203,10 @@ class client {
 
   struct own_system;
   client(std::unique_ptr<own_system> own, caf::actor_system& system, caf::actor gateway, client_settings settings);
-  [[nodiscard]] static auto connect(std::unique_ptr<own_system> own, caf::actor_system& system,
-                                    const node_address& address, client_settings settings)
+  // Null: a system of the client's own.
+  [[nodiscard]] static auto connect(caf::actor_system* system, const node_address& address, client_settings settings)
       -> result<std::unique_ptr<client>>;
+  [[nodiscard]] auto greet(const node_address& address, std::chrono::steady_clock::time_point deadline) -> result<void>;
 
   std::unique_ptr<own_system> own_;
   client_settings settings_;
