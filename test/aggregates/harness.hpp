@@ -61,6 +61,10 @@ class owner {
   }
   ~owner() {
     caf::scoped_actor self(system_);
+    for (auto& actor : aggregates_) {  // They read the environment until they end.
+      caf::anon_send_exit(actor, caf::exit_reason::user_shutdown);
+      self->wait_for(actor);
+    }
     for (auto* list : {&environment_.writers, &environment_.readers})
       for (auto& actor : *list) {
         caf::anon_send(actor, store_stop{});
@@ -69,7 +73,8 @@ class owner {
   }
 
   auto start(const definition& type, const aggregate_id& id) -> caf::actor {
-    return caf::actor_cast<caf::actor>(system_.spawn<aggregate_actor>(&environment_, &type, id));
+    return aggregates_.emplace_back(
+        caf::actor_cast<caf::actor>(system_.spawn<aggregate_actor>(&environment_, &type, id)));
   }
   auto clock() -> hybrid_clock& { return clock_; }
 
@@ -109,6 +114,7 @@ class owner {
   caf::actor_system& system_;
   hybrid_clock clock_;
   aggregate_environment environment_;
+  std::vector<caf::actor> aggregates_;
 };
 
 /// An actor system and a store with the counter's tables.

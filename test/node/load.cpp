@@ -7,18 +7,19 @@
 
 namespace maestro::test {
 
-void load::send_until(client& node, std::chrono::steady_clock::time_point end) {
+void load::send(client& node, std::size_t answers) {
+  const auto goal = answered_ + answers;
+  const auto may_send = [&] { return answered_ < goal && free_.try_acquire_for(patience); };
   std::vector<sent_command*> doubtful;
   for (auto& command : commands_)
     if (command.known == verdict::in_doubt) doubtful.push_back(&command);
   for (auto* command : doubtful) {
-    if (!free_.try_acquire_until(end)) return;
-    command->was_in_doubt = true;
-    send(node, *command, true);
+    if (!may_send()) return;
+    send_one(node, *command, true);
   }
-  while (free_.try_acquire_until(end)) {
+  while (may_send()) {
     commands_.push_back(make_command());
-    send(node, commands_.back(), false);
+    send_one(node, commands_.back(), false);
   }
 }
 
@@ -59,7 +60,7 @@ auto load::make_command() -> sent_command {
   return made;
 }
 
-void load::send(client& node, sent_command& command, bool again) {
+void load::send_one(client& node, sent_command& command, bool again) {
   send_options options;
   if (again) options.command_id = command.command_id;
   node.send_async(command.aggregate_type, command.aggregate_id, command.name, command.payload, std::move(options),
@@ -73,6 +74,7 @@ void load::send(client& node, sent_command& command, bool again) {
                                kind == error_kind::rejected || (kind == error_kind::retryable && !again)) {
                       command.known = verdict::refused;
                     }
+                    ++answered_;
                     free_.release();
                   });
 }

@@ -3,7 +3,8 @@
 
 #include <maestro/runtime/client.hpp>
 
-#include <chrono>
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <random>
@@ -28,7 +29,6 @@ struct sent_command {
   verdict known = verdict::in_doubt;
   sequence_number first = 0;
   sequence_number last = 0;
-  bool was_in_doubt = false;
 };
 
 class load {
@@ -39,12 +39,12 @@ class load {
 
   explicit load(std::uint64_t seed) : random_(seed) {}
 
-  /// Sends to `node` until `end`: first what is in doubt, under its old id, then ever new commands.
-  void send_until(client& node, std::chrono::steady_clock::time_point end);
+  /// Sends to `node` until `answers` have come: first what is in doubt, under its old id, then ever new commands.
+  void send(client& node, std::size_t answers);
   /// Waits until every command has its answer, which the client also gives when the node is gone. False if one has none.
   [[nodiscard]] auto settle() -> bool;
 
-  /// Everything ever sent; to be read between `settle` and `send_until` only.
+  /// Everything ever sent; to be read between `settle` and `send` only.
   [[nodiscard]] auto commands() const -> const std::deque<sent_command>& { return commands_; }
   [[nodiscard]] auto pick(std::int64_t low, std::int64_t high) -> std::int64_t {
     return std::uniform_int_distribution<std::int64_t>(low, high)(random_);
@@ -52,11 +52,12 @@ class load {
 
  private:
   auto make_command() -> sent_command;
-  void send(client& node, sent_command& command, bool again);
+  void send_one(client& node, sent_command& command, bool again);
 
   std::mt19937_64 random_;
   std::deque<sent_command> commands_;
   std::counting_semaphore<outstanding> free_{outstanding};
+  std::atomic<std::size_t> answered_{0};
 };
 
 }  // namespace maestro::test
