@@ -20,7 +20,7 @@ auto random_node() -> std::uint64_t {
 }
 
 hybrid_clock::hybrid_clock(std::chrono::milliseconds max_drift, std::chrono::milliseconds offset)
-    : node_(random_node()), max_drift_(max_drift), offset_(offset) {}
+    : node_(random_node()), ahead_node_(random_node()), max_drift_(max_drift), offset_(offset) {}
 
 auto hybrid_clock::physical_milliseconds() const -> std::uint64_t {
   auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
@@ -36,7 +36,7 @@ auto hybrid_clock::now_above(const timestamp& floor) -> timestamp {
   // A floor beyond the drift limit is met from a line of readings of its own: the clock does not run away with it.
   const bool ahead = above_floor > physical + (static_cast<std::uint64_t>(max_drift_.count()) << 16);
   const std::uint64_t reading = advance(ahead ? ahead_ : latest_, std::max(physical, above_floor));
-  return timestamp::make(reading >> 16, static_cast<std::uint16_t>(reading), node_);
+  return timestamp::make(reading >> 16, static_cast<std::uint16_t>(reading), ahead ? ahead_node_ : node_);
 }
 
 auto hybrid_clock::advance(std::atomic<std::uint64_t>& line, std::uint64_t lowest) -> std::uint64_t {

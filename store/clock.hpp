@@ -54,6 +54,7 @@ class hybrid_clock {
   // The same for readings above a floor that lies beyond the drift limit.
   std::atomic<std::uint64_t> ahead_{0};
   const std::uint64_t node_;
+  const std::uint64_t ahead_node_;  // Its own, since time catches up with them.
   const std::chrono::milliseconds max_drift_;
   const std::chrono::milliseconds offset_;
 };

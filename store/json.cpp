@@ -4,7 +4,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
+#include <set>
 #include <vector>
 
 namespace maestro {
@@ -121,7 +124,6 @@ class scanner {
 
   auto scan_number() -> bool {
     const std::size_t from = at_;
-    bool exact = true;
     if (text_[at_] == '-') ++at_;
     const std::size_t first = at_;
     if (!digits()) {
@@ -136,17 +138,21 @@ class scanner {
     if (!at_end() && (text_[at_] == 'e' || text_[at_] == 'E')) {
       ++at_;
       if (!at_end() && (text_[at_] == '+' || text_[at_] == '-')) ++at_;
+      const std::size_t exponent = at_;
       if (!digits()) return wrong("digits expected in the exponent");
-      exact = false;
+      if (!is_small(text_.substr(exponent, at_ - exponent))) return wrong("an exponent beyond the range of a double");
     }
-    if (!exact || at_ - from > 300) {
-      const std::string number{text_.substr(from, at_ - from)};
-      const double value = std::strtod(number.c_str(), nullptr);
-      if (value > 1.7976931348623157e308 || value < -1.7976931348623157e308 || at_ - from > 1000)
-        return wrong("a number beyond the range of a double");
-    }
+    if (at_ - from > 1000) return wrong("a number of more than 1000 characters");
+    const std::string number{text_.substr(from, at_ - from)};
+    if (std::isinf(std::strtod(number.c_str(), nullptr))) return wrong("a number beyond the range of a double");
     keep(from);
     return true;
+  }
+
+  // jsonb writes an exponent out in digits, also where the number is 0.
+  static auto is_small(std::string_view exponent) -> bool {
+    exponent.remove_prefix(std::min(exponent.find_first_not_of('0'), exponent.size()));
+    return exponent.size() < 3 || (exponent.size() == 3 && exponent <= "400");
   }
 
   auto scan_string() -> bool {
@@ -256,7 +262,17 @@ auto json_quote(std::string_view text) -> std::string {
 }
 
 auto json_canonical(std::string_view text) -> result<std::string> {
-  auto document = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  using event = nlohmann::json::parse_event_t;
+  std::vector<std::set<std::string>> names;  // Of the members seen so far, for each open object.
+  std::optional<std::string> twice;
+  const auto watch = [&](int, event what, nlohmann::json& value) {
+    if (what == event::object_start) names.emplace_back();
+    if (what == event::object_end) names.pop_back();
+    if (what == event::key && !names.back().insert(value.get<std::string>()).second && !twice) twice = value.get<std::string>();
+    return true;
+  };
+  auto document = nlohmann::json::parse(text, watch, /*allow_exceptions=*/false);
+  if (twice) return error{errc::malformed_payload, "the member \"" + *twice + "\" is there twice"};
   if (!document.is_object()) return error{errc::malformed_payload, "JSON is no object"};
   return document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

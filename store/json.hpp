@@ -20,7 +20,8 @@ struct json_limits {
 
 /// Checks `text` and returns it without the whitespace between its tokens; nothing else changes. The text must be one JSON
 /// object within `limits`: valid UTF-8, RFC 8259 grammar, no NUL character (jsonb refuses `\u0000`), no lone surrogate,
-/// and no number beyond the range of a double (NaN and Infinity are no JSON at all). Runs in one pass, in constant stack.
+/// and no number beyond the range of a double (NaN and Infinity are no JSON at all), of more than 1000 characters or with an
+/// exponent beyond 400 either way (jsonb would write it out). Runs in one pass, in constant stack.
 /// Errors: `malformed_payload`, saying what is wrong and at which byte.
 [[nodiscard]] auto json_compact(std::string_view text, json_limits limits = {}) -> result<std::string>;
 
@@ -30,8 +31,9 @@ struct json_limits {
 /// `text` as a JSON string, quotes included. Bytes that are not UTF-8 become U+FFFD.
 [[nodiscard]] auto json_quote(std::string_view text) -> std::string;
 
-/// The JSON object that `text` denotes with its members sorted by name at every level, without whitespace, and with each
-/// number in one spelling. Two payloads that mean the same have the same canonical form. `text` must have passed `json_check`.
+/// The JSON object that `text` denotes with its members sorted by name at every level and without whitespace. A number keeps
+/// its kind: `100` and `100.0` differ, `1e2` and `100.0` do not. `text` must have passed `json_check`. Errors:
+/// `malformed_payload` when an object has two members of one name.
 [[nodiscard]] auto json_canonical(std::string_view text) -> result<std::string>;
 
 /// Tells two uses of one command id apart: the first 16 bytes of SHA-256 over the command's name, one NUL byte, and the

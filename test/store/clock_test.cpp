@@ -49,6 +49,17 @@ BOOST_AUTO_TEST_CASE(a_reading_beyond_the_drift_limit_is_not_followed_but_still_
   BOOST_TEST((clock.now() < far));
 }
 
+BOOST_AUTO_TEST_CASE(readings_above_a_far_floor_are_no_other_readings) {
+  hybrid_clock clock(20ms);
+  const auto floor = timestamp::make(clock.physical_milliseconds() + 40, 0, 1);
+  const auto ahead = clock.now_above(floor);
+  // Time catches up with the floor: the same milliseconds and counters come again.
+  while (clock.physical_milliseconds() < floor.milliseconds()) {
+  }
+  for (int i = 0; i < 100; ++i) BOOST_TEST((clock.now_above(floor) != ahead));
+  BOOST_TEST(ahead.node() != clock.now().node());
+}
+
 BOOST_AUTO_TEST_CASE(a_restart_with_an_older_physical_clock_goes_on_above_what_it_reads) {
   hybrid_clock before;
   const auto newest = before.now();

@@ -33,6 +33,14 @@ BOOST_AUTO_TEST_CASE(what_jsonb_cannot_hold_is_refused) {
   BOOST_TEST(json_check("{\"a\":\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\"}").has_value());
 }
 
+// jsonb writes numbers out: a few bytes of exponent would come back as thousands of digits.
+BOOST_AUTO_TEST_CASE(an_exponent_beyond_any_double_is_refused_in_either_direction) {
+  for (const char* number : {"1e-401", "1E-16000", "0e-16000", "0e401", "1e+401", "1e-99999999999999999999"})
+    BOOST_TEST(!json_check("{\"a\":" + std::string(number) + "}").has_value(), "accepted: " << number);
+  for (const char* number : {"5e-324", "1.7976931348623157e308", "1e-400", "0e00000000000000001", "-0.0e-5"})
+    BOOST_TEST(json_check("{\"a\":" + std::string(number) + "}").has_value(), "refused: " << number);
+}
+
 BOOST_AUTO_TEST_CASE(size_and_depth_have_limits) {
   std::string deep = "{\"a\":" + std::string(63, '[') + std::string(63, ']') + "}";
   BOOST_TEST(json_check(deep).has_value());
@@ -60,6 +68,17 @@ BOOST_AUTO_TEST_CASE(the_canonical_form_does_not_depend_on_order_or_spacing) {
   BOOST_TEST((*one == *two));
   BOOST_TEST((*command_fingerprint("deposit", R"({"cents":6})") != *command_fingerprint("deposit", R"({"cents":5})")));
   BOOST_TEST((*command_fingerprint("withdraw", R"({"cents":5})") != *command_fingerprint("deposit", R"({"cents":5})")));
+}
+
+// One reader takes the first of them, another one the last.
+BOOST_AUTO_TEST_CASE(a_member_that_is_there_twice_has_no_fingerprint) {
+  for (const char* text : {R"({"cents":5,"cents":6})", R"({"a":{"b":1,"c":2,"b":1}})", R"({"a":[{},{"b":1,"b":2}]})"}) {
+    const auto refused = command_fingerprint("deposit", text);
+    BOOST_TEST_REQUIRE(!refused.has_value());
+    BOOST_TEST((refused.failure().code == errc::malformed_payload));
+    BOOST_TEST((refused.failure().message.find("twice") != std::string::npos));
+  }
+  BOOST_TEST(command_fingerprint("deposit", R"({"a":{"b":1},"b":[{"a":1},{"a":2}]})").has_value());
 }
 
 BOOST_AUTO_TEST_CASE(quoting_makes_any_bytes_a_json_string) {
