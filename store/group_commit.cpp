@@ -25,8 +25,11 @@ struct progress {
   std::size_t committed = 0;
   std::size_t end = 0;
   std::size_t doubtful = 0;  // Units before this one may have been written by an attempt whose outcome is not known.
-  bool parked = false;       // Meets a lock: left aside until the others are through.
+  std::size_t parked = SIZE_MAX;  // Units from this one on are left aside, behind a lock, until the others are through.
   error failure;             // Of the unit at `end`, when that is not the number of units.
+
+  // The transaction that was in doubt is over, and what is still open was not in it.
+  void settled() { doubtful = 0; }
 
   [[nodiscard]] auto open() const -> bool { return committed < end; }
 
@@ -42,7 +45,7 @@ struct pending_unit {
   std::size_t index = 0;
 
   [[nodiscard]] auto get() const -> const commit_unit& { return of->request->units[index]; }
-  [[nodiscard]] auto wanted() const -> bool { return !of->parked && index >= of->committed && index < of->end; }
+  [[nodiscard]] auto wanted() const -> bool { return index >= of->committed && index < std::min(of->end, of->parked); }
 };
 using batch = std::vector<pending_unit>;
 
@@ -89,9 +92,9 @@ class committer {
   auto run() -> std::vector<commit_outcome> {
     for (int round = 0;; ++round) {
       for (auto& slice : slices()) commit(std::move(slice));
-      const bool parked = std::any_of(in_order_.begin(), in_order_.end(), [](auto* request) { return request->parked; });
+      const bool parked = std::any_of(in_order_.begin(), in_order_.end(), [](auto* request) { return request->parked < request->end; });
       if (!parked || given_up_ || round == settings_.max_retries) break;
-      for (auto* request : in_order_) request->parked = false;
+      for (auto* request : in_order_) request->parked = SIZE_MAX;
       pause(round);
     }
     return outcomes();
@@ -139,17 +142,24 @@ class committer {
     int fruitless = 0;
     while (keep_wanted(units)) {
       const auto writes = as_write_units(units);
+      if (is_overdue(units)) {
+        (void)look(units, writes);
+        continue;
+      }
       write_outcome outcome = writer_.write(writes);
       switch (outcome.status) {
         case write_status::committed:
           answered();
           for (auto& [index, failure] : outcome.refused) refuse(units.at(index), std::move(failure));
-          for (const auto& unit : units)
+          for (const auto& unit : units) {
+            unit.of->settled();
             if (unit.index < unit.of->end) unit.of->committed = unit.index + 1;
+          }
           return;
 
         case write_status::failed:
           answered();
+          for (const auto& unit : units) unit.of->settled();
           if (units.size() == 1) outcome.culprit = 0;
           if (outcome.culprit) refuse(units.at(*outcome.culprit), std::move(outcome.failure));
           if (!outcome.culprit || ++failures == max_failures_before_halving) return commit_halves(std::move(units));
@@ -169,8 +179,9 @@ class committer {
                                                    outcome.failure.message};
           lost_since_.reset();
           // Locks on single rows leave something to commit in between; a lock on everything does not.
+          if (units.size() == 1) outcome.culprit = 0;
           if (++stalled_ > max_stalled_) given_up_ = true;
-          else if (units.size() == 1) units.front().of->parked = true;
+          else if (outcome.culprit) units[*outcome.culprit].of->parked = units[*outcome.culprit].index;
           else return commit_halves(std::move(units));
           break;
 
@@ -205,6 +216,15 @@ class committer {
     return !units.empty();
   }
 
+  // Whether a unit's time is over that may have been written already: then the log decides, and nothing is sent.
+  [[nodiscard]] auto is_overdue(const batch& units) const -> bool {
+    const std::uint64_t now = wall_clock_();
+    return std::any_of(units.begin(), units.end(), [now](const auto& unit) {
+      const std::uint64_t expires_at = unit.get().expires_at;
+      return expires_at != 0 && now > expires_at && unit.index < unit.of->doubtful;
+    });
+  }
+
   void refuse(const pending_unit& unit, error why) {
     if (!why) why = {errc::internal_error, "the store refused the events without a reason"};
     unit.of->cut(unit.index, std::move(why));
@@ -230,8 +250,7 @@ class committer {
         changed = true;
         continue;
       }
-      // The transaction that was in doubt is over, and this was not in it, nor what builds on this.
-      of->doubtful = 0;
+      of->settled();
       const bool fits = !status.timestamp_taken && status.newest == writes[i].predecessor &&
                         status.newest_sequence == units[i].get().events.front().sequence - 1;
       if (fits) continue;

@@ -38,7 +38,7 @@ struct refusal {
 struct write_outcome {
   write_status status = write_status::committed;
   error failure;                       ///< What to answer, for `failed`, `contention` and `unavailable`.
-  std::optional<std::size_t> culprit;  ///< The index of the unit that failed, where the adapter can tell.
+  std::optional<std::size_t> culprit;  ///< The index of the unit that failed or met the lock, where the adapter can tell.
   /// With `committed`: units that were refused, each with the later ones of its request, and left out. All others are durable.
   std::vector<refusal> refused = {};
 };

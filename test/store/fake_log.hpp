@@ -36,7 +36,11 @@ class fake_log : public batch_writer {
     if (now == fault::unavailable) return {write_status::unavailable, {errc::store_unavailable, "it is down"}, {}};
     if (now == fault::lost_before_commit) return {write_status::in_doubt, {errc::store_unavailable, "it is gone"}, {}};
     if (now == fault::reasonless_conflict) return {write_status::conflict, {}, {}};
-    if (std::any_of(units.begin(), units.end(), locked)) return {write_status::contention, {errc::none, "a lock"}, {}};
+    if (const auto at = std::find_if(units.begin(), units.end(), locked); at != units.end()) {
+      write_outcome outcome{write_status::contention, {errc::none, "a lock"}, {}};
+      if (names_culprit) outcome.culprit = static_cast<std::size_t>(at - units.begin());
+      return outcome;
+    }
 
     auto copy = events;
     std::vector<refusal> refused;

@@ -229,23 +229,26 @@ BOOST_AUTO_TEST_CASE(a_conflict_that_the_log_does_not_explain_ends_in_retry) {
 }
 
 BOOST_AUTO_TEST_CASE(a_lock_costs_only_who_meets_it_and_only_while_it_is_held) {
-  const auto requests = make.requests(64);
-  const auto before = make.request(2);
-  int held = 9;
-  log.locked = [&](const write_unit& unit) { return is(unit, requests[3]) && held-- > 0; };
-  std::vector<const commit_request*> all{&before};
-  for (const auto& request : requests) all.push_back(&request);
-  for (const auto& outcome : commit(all)) BOOST_TEST(!outcome.failure, to_string(outcome.failure));
+  for (const bool named : {false, true}) {
+    log.names_culprit = named;
+    const auto requests = make.requests(64);
+    const auto before = make.request(2);
+    int held = named ? settings.max_retries : 9;
+    log.locked = [&](const write_unit& unit) { return is(unit, requests[3]) && held-- > 0; };
+    std::vector<const commit_request*> all{&before};
+    for (const auto& request : requests) all.push_back(&request);
+    for (const auto& outcome : commit(all)) BOOST_TEST(!outcome.failure, to_string(outcome.failure));
 
-  const auto stuck = make.request(3);
-  const auto free = make.requests(20);
-  log.locked = [&](const write_unit& unit) { return is(unit, stuck, 1); };
-  all = {&stuck};
-  for (const auto& request : free) all.push_back(&request);
-  const auto outcomes = commit(all);
-  BOOST_TEST(outcomes[0].committed == 1U);
-  BOOST_TEST((outcomes[0].failure.code == errc::store_unavailable));
-  for (std::size_t i = 1; i < outcomes.size(); ++i) BOOST_TEST(outcomes[i].committed == 1U);
+    const auto stuck = make.request(3);
+    const auto free = make.requests(20);
+    log.locked = [&](const write_unit& unit) { return is(unit, stuck, 1); };
+    all = {&stuck};
+    for (const auto& request : free) all.push_back(&request);
+    const auto outcomes = commit(all);
+    BOOST_TEST(outcomes[0].committed == 1U);
+    BOOST_TEST((outcomes[0].failure.code == errc::store_unavailable));
+    for (std::size_t i = 1; i < outcomes.size(); ++i) BOOST_TEST(outcomes[i].committed == 1U);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_lock_on_everything_is_given_up_after_few_attempts) {
@@ -315,10 +318,47 @@ BOOST_AUTO_TEST_CASE(expiry_is_checked_before_every_attempt_but_not_while_in_dou
   log.locked = [&](const write_unit&) { return now += 20, ++attempts == 1; };
   BOOST_TEST((commit(late).failure.code == errc::timed_out));
 
+  // What may be there is looked for, whatever the time.
+  log.locked = [](const write_unit&) { return false; };
   auto doubtful = make.request();
+  BOOST_TEST(commit(doubtful).committed == 1U);
   doubtful.units[0].expires_at = now - 1;
   doubtful.in_doubt = true;
   BOOST_TEST(commit(doubtful).committed == 1U);
+  BOOST_TEST(stored(doubtful) == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(a_doubt_does_not_let_expired_units_through) {
+  // Neither the unit that was lost nor the one that was never sent may be written when their time is over.
+  auto lost = make.request(2);
+  lost.in_doubt = true;
+  for (auto& unit : lost.units) unit.expires_at = now - 1;
+  BOOST_TEST((commit(lost).failure.code == errc::timed_out));
+  BOOST_TEST(stored(lost) == 0U);
+
+  // The first one is written in time, and with that nothing of the second is in doubt.
+  auto half = make.request(2);
+  half.in_doubt = true;
+  half.units[0].expires_at = now + 10;
+  half.units[1].expires_at = now + 10;
+  settings.max_batch_events = 1;
+  log.locked = [&](const write_unit&) { return now += 20, false; };
+  const auto outcome = commit(half);
+  BOOST_TEST(outcome.committed == 1U);
+  BOOST_TEST((outcome.failure.code == errc::timed_out));
+  BOOST_TEST(stored(half) == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(a_unit_that_is_named_as_meeting_a_lock_is_put_aside_alone) {
+  std::vector<commit_request> requests;
+  for (int i = 0; i < 64; ++i) requests.push_back(make.request());
+  std::vector<const commit_request*> batch;
+  for (const auto& request : requests) batch.push_back(&request);
+  int met = 0;
+  log.locked = [&](const write_unit& unit) { return is(unit, requests[40], 0) && met < 2 && ++met > 0; };
+  const auto outcomes = group_commit(log, batch, settings, [this] { return now; });
+  for (const auto& outcome : outcomes) BOOST_TEST(outcome.committed == 1U);
+  BOOST_TEST(log.attempts.size() == 4U);  // All, all but the one, and that one alone until it is let through.
 }
 
 // Whatever happens: what is reported committed is there once, in order; what is reported otherwise is not there, unless it
