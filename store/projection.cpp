@@ -8,14 +8,14 @@
 namespace maestro {
 
 void check_projection_statement(std::string_view sql) {
-  sql.remove_prefix(std::min(sql.find_first_not_of(" \t\r\n;"), sql.size()));
+  sql.remove_prefix(std::min(sql.find_first_not_of(" \t\r\n"), sql.size()));
   const auto end = std::find_if(sql.begin(), sql.end(), [](unsigned char c) { return std::isalpha(c) == 0; });
   std::string word(sql.begin(), end);
   std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  constexpr std::array<std::string_view, 8> forbidden = {"begin",    "start", "commit",    "end",
-                                                         "rollback", "abort", "savepoint", "release"};
-  if (std::find(forbidden.begin(), forbidden.end(), word) != forbidden.end())
-    throw std::runtime_error("a projection cannot begin or end transactions: " + word);
+  constexpr std::array<std::string_view, 7> allowed = {"select", "insert", "update", "delete", "merge", "with", "values"};
+  if (std::find(allowed.begin(), allowed.end(), word) == allowed.end())
+    throw std::runtime_error("a projection's statement begins with SELECT, INSERT, UPDATE, DELETE, MERGE, WITH or VALUES, not with \"" +
+                             std::string(sql.substr(0, 20)) + "\"");
 }
 
 void check_parameters(std::span<const sql_value> parameters) {

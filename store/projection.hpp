@@ -70,7 +70,7 @@ using sql_row = std::vector<sql_value>;
 
 /// The transaction that a commit runs in, as a projection sees it. Valid only during the call it is handed to, on that
 /// thread. Statements use `$1`, `$2` ... for parameters in both dialects; on PostgreSQL each parameter gets its type from
-/// where it stands. Failures are thrown, and reject the command whose event is being projected, naming the constraint.
+/// where it stands. A statement is one query or change of rows (`check_projection_statement`). Failures are thrown, and reject the command whose event is being projected, naming the constraint.
 class transaction {
  public:
   virtual ~transaction() = default;
@@ -101,9 +101,9 @@ class transaction {
   }
 };
 
-/// What both adapters refuse before they send anything, by throwing `std::runtime_error`: statements that begin or end a
-/// transaction, which belongs to the store; text with the character NUL and numbers that are none, which only one of the
-/// databases would refuse by itself.
+/// What both adapters refuse before they send anything, by throwing `std::runtime_error`: statements that do not begin with
+/// SELECT, INSERT, UPDATE, DELETE, MERGE, WITH or VALUES, since the transaction and the session belong to the store; text with
+/// the character NUL and numbers that are none, which only one of the databases would refuse by itself.
 void check_projection_statement(std::string_view sql);
 void check_parameters(std::span<const sql_value> parameters);
 

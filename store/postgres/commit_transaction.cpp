@@ -30,6 +30,7 @@ commit_transaction::~commit_transaction() {
 }
 
 void commit_transaction::insert(const insert_parameters& events) {
+  inserted_ = 0;
   sent(PQsendQueryPrepared(connection_.raw(), sql::insert_events.name, events.count, events.values(), events.lengths(),
                            events.formats(), 0),
        {stage::events, 0, {}});
@@ -139,6 +140,8 @@ void commit_transaction::drop_part() {
 }
 
 void commit_transaction::commit() {
+  // Alone on its way: while something before it is unanswered, a lost connection would be blamed on that.
+  settle();
   send_command(sql::commit, stage::commit);
   settle();
   committed_ = true;

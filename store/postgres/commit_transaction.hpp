@@ -68,7 +68,6 @@ class commit_transaction final : public transaction {
   void sent(int accepted, expected next);
   void read_answer();
   void fail(failure problem, const expected& at);
-  [[nodiscard]] auto rows_of(const PGresult* answer) const -> std::vector<sql_row>;
   void roll_back() noexcept;
 
   connection& connection_;

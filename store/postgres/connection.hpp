@@ -35,7 +35,7 @@ class connection {
   /// Spoils it when `problem` is one that only a new connection is rid of: a statement that is not prepared any more, or
   /// whose plan is of another time.
   void note(const failure& problem) noexcept {
-    if (problem.sqlstate() == "26000" || problem.sqlstate() == "0A000") spoil();
+    if (problem.sqlstate() == "26000" || problem.plan_outdated()) spoil();
   }
   /// The server process at the other end.
   [[nodiscard]] auto peer() const -> const backend& { return peer_; }
@@ -46,7 +46,8 @@ class connection {
   template <class... Parameters>
   auto run(pqxx::transaction_base& transaction, const sql::named& statement, const Parameters&... parameters)
       -> pqxx::result {
-    if (prepared_.insert(statement.name).second) pqxx_->prepare(statement.name, statement.text);
+    if (!prepared_.contains(statement.name)) pqxx_->prepare(statement.name, statement.text);
+    prepared_.insert(statement.name);
     return run_prepared(transaction, statement.name, parameters...);
   }
 

@@ -61,8 +61,10 @@ auto failure_from(PGconn* connection, const PGresult* answer) -> failure {
     if (message.empty() && connection != nullptr) message = one_line(PQerrorMessage(connection));
     return {"", "", message.empty() ? "the server gave no answer" : message, lost};
   }
+  // SQLSTATE 0A000 says only that something is not supported; the server's function tells what.
   return {field(answer, PG_DIAG_SQLSTATE), field(answer, PG_DIAG_CONSTRAINT_NAME),
-          one_line(field(answer, PG_DIAG_MESSAGE_PRIMARY)), lost};
+          one_line(field(answer, PG_DIAG_MESSAGE_PRIMARY)), lost,
+          field(answer, PG_DIAG_SOURCE_FUNCTION) == "RevalidateCachedQuery"};
 }
 
 auto failure_in_flight(PGconn* connection) -> failure {
@@ -100,6 +102,12 @@ auto outcome_of(const failure& problem, stage stage) -> write_outcome {
   if (problem.connection_lost())
     return {stage == stage::commit ? write_status::in_doubt : write_status::unavailable,
             error_of(problem, errc::store_unavailable), {}};
+  if (problem.plan_outdated()) return {write_status::unavailable, error_of(problem, errc::store_unavailable), {}};
+  // A lock that is not free ends a statement sooner (lock_timeout): this one is slow by itself, and would be again at once.
+  if (sqlstate == "57014" && stage == stage::projection)
+    return {write_status::failed,
+            {errc::store_unavailable, "a projection took longer than store.statement-timeout; nothing was written: " + explained(problem)},
+            {}};
   if (is_contention(sqlstate)) return {write_status::contention, {errc::store_unavailable, explained(problem)}, {}};
 
   // What is checked at COMMIT is what projections left behind: the events were checked by their insert.

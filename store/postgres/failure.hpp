@@ -12,20 +12,25 @@ namespace maestro::postgres {
 /// A refused statement, or a lost connection. Thrown within the adapter, and to projections.
 class failure : public std::runtime_error {
  public:
-  failure(std::string sqlstate, std::string constraint, const std::string& message, bool connection_lost)
+  failure(std::string sqlstate, std::string constraint, const std::string& message, bool connection_lost,
+          bool plan_outdated = false)
       : std::runtime_error(message),
         sqlstate_(std::move(sqlstate)),
         constraint_(std::move(constraint)),
-        connection_lost_(connection_lost) {}
+        connection_lost_(connection_lost),
+        plan_outdated_(plan_outdated) {}
 
   [[nodiscard]] auto sqlstate() const noexcept -> const std::string& { return sqlstate_; }  ///< Empty when not the server's.
   [[nodiscard]] auto constraint() const noexcept -> const std::string& { return constraint_; }  ///< Empty when there is none.
   [[nodiscard]] auto connection_lost() const noexcept -> bool { return connection_lost_; }
+  /// A prepared statement's columns are not what they were: a table was changed. A new connection prepares it anew.
+  [[nodiscard]] auto plan_outdated() const noexcept -> bool { return plan_outdated_; }
 
  private:
   std::string sqlstate_;
   std::string constraint_;
   bool connection_lost_;
+  bool plan_outdated_;
 };
 
 /// The failure that `answer` reports; null stands for a connection that gave none.

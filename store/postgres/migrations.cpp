@@ -43,7 +43,10 @@ constexpr const char* create_log_and_snapshots = R"(
     ADD COLUMN IF NOT EXISTS aggregate_type   varchar(256),
     ADD COLUMN IF NOT EXISTS version          integer NOT NULL DEFAULT 0,
     ADD COLUMN IF NOT EXISTS version_sequence integer NOT NULL DEFAULT 0;
+)";
 
+// A step of its own: it reads the whole log, and must not do so under the lock that the new columns need.
+constexpr const char* index_aggregate_types = R"(
   CREATE INDEX IF NOT EXISTS aggregate_type_index ON event_log (aggregate_type, aggregate_id)
     WHERE sequence = 1 AND aggregate_type IS NOT NULL;
 )";
@@ -72,6 +75,7 @@ auto bookkeeping() -> const char* {
 auto migrations() -> std::span<const migration_step> {
   static const std::vector<migration_step> steps = {
       {std::string(store_component), 1, create_log_and_snapshots},
+      {std::string(store_component), 2, index_aggregate_types},
   };
   return steps;
 }

@@ -283,6 +283,8 @@ void postgres_store::end_doubtful_backend() {
       throw failure("57P01", "", "the server process of a commit in doubt does not end", false);
     std::this_thread::sleep_for(std::chrono::milliseconds{5});
   }
+  // Its commit may have been waiting for a standby when it was ended, and can be seen now all the same.
+  transaction.exec(sql::wait_for_standbys);
   doubtful_.reset();
 }
 

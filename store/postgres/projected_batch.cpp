@@ -63,22 +63,25 @@ class batch {
     chosen.reserve(part.size());
     for (const auto index : part) chosen.push_back(units_[index]);
     const insert_parameters events(chosen);
+    std::optional<write_outcome> refused;
     try {
       transaction_.insert(events);
       for (const auto index : part)
-        if (auto thrown = project(index)) return thrown;
+        if ((refused = project(index))) break;
       transaction_.settle();
     } catch (const failure& problem) {
-      auto outcome = outcome_of(problem, transaction_.failed_at());
-      if (outcome.status == write_status::failed) outcome.culprit = transaction_.culprit();
-      return outcome;
+      refused = outcome_of(problem, transaction_.failed_at());
+      refused->culprit = transaction_.culprit();
     }
+    // A projection that fails beside events that do not fit has seen a state that is not the log's.
+    const bool by_projection = refused && refused->status == write_status::failed && transaction_.failed_at() != stage::events;
+    if (refused && !by_projection) return refused;
     if (transaction_.inserted() != events.rows()) return write_outcome{write_status::conflict, {}, {}};
-    return std::nullopt;
+    return refused;
   }
 
-  // The outcome when the projection itself throws; what PostgreSQL refused goes through, also when the projection threw
-  // something else on account of it: the statement may have been an earlier unit's.
+  // The outcome when the projection itself throws. What PostgreSQL refuses of all that was sent before goes through instead,
+  // also when the projection threw on account of it.
   auto project(std::size_t index) -> std::optional<write_outcome> {
     const commit_unit& unit = *units_[index].unit;
     if (unit.projector == nullptr) return std::nullopt;
@@ -92,10 +95,10 @@ class batch {
     } catch (const failure&) {
       throw;
     } catch (const std::exception& problem) {
-      transaction_.check();
+      transaction_.settle();
       return failed(problem.what());
     } catch (...) {
-      transaction_.check();
+      transaction_.settle();
       return failed("an exception of unknown type");
     }
   }

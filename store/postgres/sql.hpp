@@ -127,6 +127,9 @@ inline constexpr named terminate_backend{"maestro_terminate_backend", R"(
   WHERE pid = $1::integer AND extract(epoch FROM backend_start)::text = $2::text
 )"};
 
+// A commit of its own with something to write: where commits wait for standbys, it waits until they have all before it.
+inline constexpr const char* wait_for_standbys = "SELECT pg_logical_emit_message(true, 'maestro', '')";
+
 inline constexpr const char* has_tables = R"(
   SELECT to_regclass('maestro_migrations') IS NOT NULL AND to_regclass('maestro_schema') IS NOT NULL
 )";

@@ -52,7 +52,9 @@ auto outcome_of(const sql_error& problem, stage stage) -> write_outcome {
 
   if (stage == stage::events && (code == SQLITE_CONSTRAINT_UNIQUE || code == SQLITE_CONSTRAINT_PRIMARYKEY))
     return {write_status::conflict, {}, {}};
-  if (stage == stage::projection)
+  // What is checked at COMMIT is what projections left behind.
+  const bool deferred = stage == stage::commit && (code & 0xFF) == SQLITE_CONSTRAINT;
+  if (stage == stage::projection || deferred)
     return {write_status::failed, {errc::projection_failed, std::string("projection failed: ") + problem.what()}, {}};
   if (stage == stage::events) return {write_status::failed, failure_of(problem, errc::invalid_event), {}};
   return {write_status::failed, failure_of(problem, errc::internal_error), {}};

@@ -5,6 +5,7 @@
 #include <maestro/store/sqlite/sqlite_store.hpp>
 
 #include <filesystem>
+#include <fstream>
 #include <system_error>
 #include <utility>
 
@@ -111,6 +112,7 @@ auto open(const std::string& uri, const store_settings& settings) -> result<std:
   auto from = std::make_shared<source>();
   from->settings = settings;
   if (file != in_memory) {
+    std::ofstream(file, std::ios::app);  // A link that leads nowhere yet would have two names.
     from->file = canonical(file);
     auto lock = file_lock::take(from->file + ".lock");
     if (!lock) return lock.failure();

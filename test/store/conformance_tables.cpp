@@ -210,6 +210,35 @@ BOOST_DATA_TEST_CASE(projections_agree_with_the_log_however_many_fail, data::mak
   }
 }
 
+// A projection runs before the database has said what it thinks of the events. Where they do not fit, that is the answer:
+// the projection saw a state that is not the log's.
+BOOST_DATA_TEST_CASE(events_that_do_not_fit_are_the_answer_whatever_the_projection_says, data::make(stores_under_test()), store) {
+  const auto failing = [](transaction&, const event&) { throw std::runtime_error("no such luck"); };
+  const auto wrong = [](transaction& tx, const event&) { tx.execute("INSERT INTO nowhere VALUES (1)"); };
+  for (const auto& projection : std::vector<function_projector::function>{failing, wrong}) {
+    workbench bench(store, {}, handles());
+    const auto first = bench.request();
+    bench.committed(first);
+    const auto taken = with_projection(bench.request(first.aggregate_id), projection);
+    BOOST_TEST((bench.commit(taken).failure.code == errc::retry_command), to_string(bench.commit(taken).failure));
+  }
+  for (const auto& projection : std::vector<function_projector::function>{failing, wrong}) {
+    workbench bench(store, {}, handles());
+    const auto other = bench.request();
+    const auto orphan =
+        with_projection(bench.request(bench.fresh_id(), 1, 1, 3, other.units[0].events[0].timestamp), projection);
+    const auto good = with_projection(bench.request(), [](transaction& tx, const event& event) {
+      if (tx.query("SELECT 1 FROM event_log WHERE timestamp = $1", event.timestamp).empty())
+        throw std::runtime_error("its event is not there");
+      project_handle(tx, event);
+    });
+    const auto outcomes = bench.commit({&orphan, &good});
+    BOOST_TEST((outcomes[0].failure.code == errc::retry_command), to_string(outcomes[0].failure));
+    BOOST_TEST(outcomes[1].committed == 1U, to_string(outcomes[1].failure));
+    BOOST_TEST(bench.count("handles") == 1);
+  }
+}
+
 BOOST_DATA_TEST_CASE(two_of_one_batch_that_want_the_same_handle_do_not_both_get_it, data::make(stores_under_test()), store) {
   workbench bench(store, {}, handles());
   const auto one = with_handle(bench.request(), "bob");
@@ -274,15 +303,46 @@ BOOST_DATA_TEST_CASE(wrong_statements_and_parameters_reject_their_command, data:
       [](transaction& tx, const event&) { tx.execute("COMMIT"); },
       [](transaction& tx, const event&) { tx.execute("  rollback;"); },
       [](transaction& tx, const event&) { tx.execute("SAVEPOINT here"); },
+      [](transaction& tx, const event&) { tx.execute("/* x */ COMMIT"); },
+      [](transaction& tx, const event&) { tx.execute("-- x\nCOMMIT"); },
+      [](transaction& tx, const event&) { tx.execute("\fCOMMIT"); },
+      [](transaction& tx, const event&) { tx.execute("SET synchronous_commit = off"); },
+      [](transaction& tx, const event&) { tx.execute("PRAGMA synchronous = off"); },
   };
+  std::int64_t mates = 0;
   for (std::size_t i = 0; i < wrong.size(); ++i) {
-    const auto request = with_projection(bench.request(), wrong[i]);
-    const auto outcome = bench.commit(request);
+    const auto request = with_projection(bench.request(), [&](transaction& tx, const event& event) {
+      wrong[i](tx, event);
+      tx.execute("INSERT INTO nowhere VALUES (1)");
+    });
+    const auto mate = with_handle(bench.request(), "mate " + std::to_string(i));
+    const auto outcomes = bench.commit({&mate, &request});
+    BOOST_TEST(outcomes[0].committed == 1U);
+    BOOST_TEST(bench.count("handles") == ++mates);
+    const auto& outcome = outcomes[1];
     BOOST_TEST((outcome.failure.code == errc::projection_failed), i << ": " << to_string(outcome.failure));
     BOOST_TEST(outcome.failure.message.starts_with("projection failed: "));
   }
-  BOOST_TEST(bench.count("event_log") == 0);
+  BOOST_TEST(bench.count("event_log") == mates);
   bench.committed(with_handle(bench.request(), "still working"));
+}
+
+BOOST_DATA_TEST_CASE(a_reference_that_is_checked_at_commit_rejects_its_command_alone, data::make(stores_under_test()), store) {
+  const std::vector<migration> families = {
+      {"families", 1, "CREATE TABLE families (name text PRIMARY KEY, parent text REFERENCES families DEFERRABLE INITIALLY DEFERRED)",
+       "CREATE TABLE families (name TEXT PRIMARY KEY, parent TEXT REFERENCES families DEFERRABLE INITIALLY DEFERRED) STRICT"}};
+  workbench bench(store, {}, families);
+  const auto child_of = [&](const std::string& name, const std::string& parent) {
+    return with_projection(bench.request(), [=](transaction& tx, const event&) {
+      tx.execute("INSERT INTO families VALUES ($1, $2)", name, parent);
+    });
+  };
+  const auto own = child_of("adam", "adam");
+  const auto orphan = child_of("oliver", "nobody");
+  const auto outcomes = bench.commit({&own, &orphan});
+  BOOST_TEST(outcomes[0].committed == 1U);
+  BOOST_TEST((outcomes[1].failure.code == errc::projection_failed), to_string(outcomes[1].failure));
+  BOOST_TEST(bench.count("families") == 1);
 }
 
 BOOST_DATA_TEST_CASE(values_of_every_type_come_back, data::make(stores_under_test()), store) {
@@ -357,7 +417,9 @@ BOOST_DATA_TEST_CASE(tables_are_missing_until_migrate_and_migrate_is_safe_to_run
   BOOST_TEST((missing.failure().code == errc::store_unavailable));
   BOOST_TEST((missing.failure().message.find("maestro migrate") != std::string::npos));
 
-  BOOST_TEST(value_of(opened->migrate({})) == std::vector<std::string>{"maestro 1"}, boost::test_tools::per_element());
+  const auto applied = value_of(opened->migrate({}));
+  BOOST_TEST_REQUIRE(!applied.empty());
+  for (std::size_t i = 0; i < applied.size(); ++i) BOOST_TEST(applied[i] == "maestro " + std::to_string(i + 1));
   succeed(opened->check({}));
   BOOST_TEST(value_of(opened->migrate({})).empty());
   missing = opened->check(handles());

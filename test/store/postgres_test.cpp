@@ -4,6 +4,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <atomic>
+#include <stdexcept>
 #include <thread>
 
 using namespace maestro;
@@ -103,7 +105,7 @@ BOOST_AUTO_TEST_CASE(migrations_that_run_at_the_same_time_are_applied_once) {
     BOOST_TEST(problems[i].empty(), problems[i]);
     total += applied[i];
   }
-  BOOST_TEST(total == 2U);
+  BOOST_TEST(total == 3U);  // Two of the store, one of the counters.
 }
 
 BOOST_AUTO_TEST_CASE(a_role_that_may_not_create_tables_can_use_those_that_are_there) {
@@ -259,6 +261,103 @@ BOOST_AUTO_TEST_CASE(a_commit_in_doubt_while_the_server_stays_away_says_so_and_i
   const auto outcome = writer->commit_all(batch).at(0);
   BOOST_TEST(outcome.committed == 2U);
   BOOST_TEST(bench.sequences(request.aggregate_id) == numbers(1, 2));
+}
+
+// The last part of a careful batch lost all it had: taking it back must not share a message, and a fate, with COMMIT.
+BOOST_AUTO_TEST_CASE(a_commit_after_a_part_that_was_taken_back_is_in_doubt_when_its_answer_is_lost) {
+  workbench bench(postgres, {}, counters);
+  store_settings impatient;
+  impatient.reconnect_limit = std::chrono::milliseconds{20};
+  auto proxy = std::make_unique<faulty_proxy>(server_port());
+  auto writer = value_of(open_database(place_of(bench).uri_through(proxy->port()), impatient))->open_writer();
+  const auto failing = [](transaction&, const event&) { throw std::runtime_error("no such luck"); };
+  const auto first = with_projection(bench.request(), failing);
+  BOOST_TEST((writer->commit_all(std::vector{&first}).at(0).failure.code == errc::projection_failed));
+
+  std::vector<commit_request> requests;
+  for (int i = 0; i < 17; ++i)
+    requests.push_back(with_projection(bench.request(), i == 16 ? function_projector::function(failing) : count_up));
+  std::vector<const commit_request*> batch;
+  for (const auto& request : requests) batch.push_back(&request);
+  const auto database = bench.query("SELECT current_database()").at(0).at(0).as<std::string>();
+  run_on_server("ALTER DATABASE " + database + " ALLOW_CONNECTIONS false");
+  proxy->lose_answer_to("COMMIT");
+  const auto outcomes = writer->commit_all(batch);
+  run_on_server("ALTER DATABASE " + database + " ALLOW_CONNECTIONS true");
+  for (std::size_t i = 0; i < 16; ++i)
+    BOOST_TEST((outcomes[i].failure.code == errc::in_doubt), i << ": " << to_string(outcomes[i].failure));
+}
+
+// A server that waits for a standby has committed for itself only: what it shows may be lost with it.
+BOOST_AUTO_TEST_CASE(a_doubt_is_settled_only_when_the_standbys_have_the_commit) {
+  workbench bench(postgres);
+  const auto waiting = [](const std::string& which) {
+    const auto sql = "SELECT count(*), min(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%" + which + "%'";
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (std::chrono::steady_clock::now() < deadline) {
+      const auto row = run_on_server(sql).at(0);
+      if (row[0].as<std::int64_t>() > 0) return row[1].as<std::int64_t>();
+    }
+    return std::int64_t{0};
+  };
+  const struct standbys {
+    standbys() { set("'nobody'"); }
+    ~standbys() { set("''"); }
+    static void set(const std::string& names) {
+      run_on_server("ALTER SYSTEM SET synchronous_standby_names = " + names);
+      run_on_server("SELECT pg_reload_conf()");
+    }
+  } none;
+  // The server takes a moment to follow its new setting: until then commits go through.
+  std::atomic<bool> waits{false};
+  std::atomic<bool> answered{false};
+  commit_outcome outcome;
+  std::thread committing([&] {
+    while (!waits) outcome = bench.commit(bench.request());
+    answered = true;
+  });
+  const auto process = waiting("INSERT INTO event_log");
+  BOOST_TEST(process != 0);
+  waits = true;
+  run_on_server("SELECT pg_terminate_backend(" + std::to_string(process) + ")");
+  const bool still_waits = waiting("pg_logical_emit_message") != 0;
+  BOOST_TEST(still_waits);
+  BOOST_TEST(!answered);
+  standbys::set("''");
+  committing.join();
+  BOOST_TEST(outcome.committed == 1U, to_string(outcome.failure));
+}
+
+BOOST_AUTO_TEST_CASE(a_statement_that_takes_too_long_is_put_off_at_once_and_costs_nobody_else) {
+  store_settings settings;
+  settings.statement_timeout = std::chrono::milliseconds{200};
+  workbench bench(postgres, settings, counters);
+  std::vector<commit_request> requests;
+  for (int i = 0; i < 64; ++i)
+    requests.push_back(with_projection(bench.request(), [i](transaction& tx, const event& event) {
+      if (i == 40) tx.execute("SELECT pg_sleep(60)");
+      count_up(tx, event);
+    }));
+  std::vector<const commit_request*> batch;
+  for (const auto& request : requests) batch.push_back(&request);
+  const auto outcomes = bench.commit(batch);
+  for (std::size_t i = 0; i < 64; ++i) {
+    if (i == 40) BOOST_TEST((outcomes[i].failure.code == errc::store_unavailable), to_string(outcomes[i].failure));
+    else BOOST_TEST(outcomes[i].committed == 1U, to_string(outcomes[i].failure));
+  }
+  BOOST_TEST((outcomes[40].failure.message.find("statement timeout") != std::string::npos), outcomes[40].failure.message);
+  BOOST_TEST(bench.count("counters") == 63);
+}
+
+BOOST_AUTO_TEST_CASE(a_table_that_changes_under_a_prepared_statement_rejects_nobody) {
+  workbench bench(postgres, {}, counters);
+  const auto look = [](transaction& tx, const event& event) {
+    (void)tx.query("SELECT * FROM counters");
+    count_up(tx, event);
+  };
+  bench.committed(with_projection(bench.request(), look));
+  bench.query("ALTER TABLE counters ADD COLUMN note text");
+  bench.committed(with_projection(bench.request(), look));
 }
 
 BOOST_AUTO_TEST_CASE(a_constraint_that_is_checked_at_commit_rejects_its_command_alone) {

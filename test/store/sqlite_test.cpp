@@ -47,6 +47,15 @@ auto maestro::test::stores_under_test() -> std::vector<store_under_test> {
 
 BOOST_AUTO_TEST_SUITE(sqlite_adapter)
 
+BOOST_AUTO_TEST_CASE(a_link_and_the_file_it_will_lead_to_are_one_store) {
+  temporary_folder folder;
+  std::filesystem::create_symlink(folder.path("target.db"), folder.path("link.db"));
+  const auto by_link = value_of(open_database("sqlite:" + folder.path("link.db")));
+  const auto by_name = open_database("sqlite:" + folder.path("target.db"));
+  BOOST_TEST_REQUIRE(!by_name.has_value());
+  BOOST_TEST((by_name.failure().code == errc::store_in_use));
+}
+
 BOOST_AUTO_TEST_CASE(a_file_is_as_durable_as_it_can_be) {
   workbench bench(file_store);
   BOOST_TEST(bench.query("PRAGMA journal_mode").at(0).at(0).as<std::string>() == "wal");
