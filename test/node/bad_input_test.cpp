@@ -172,7 +172,7 @@ BOOST_AUTO_TEST_CASE(a_command_id_that_named_another_command_is_rejected) {
 
 BOOST_AUTO_TEST_CASE(a_command_without_an_answer_in_time_is_in_doubt) {
   refuses(in_doubt, "--command-id", "send",
-          {"batch", "name:slow", "--timeout", "300", "add_slowly", R"({"milliseconds":1500})"});
+          {"batch", "name:slow", "--timeout", "1500", "add_slowly", R"({"milliseconds":3000})"});
 }
 
 BOOST_AUTO_TEST_SUITE_END()

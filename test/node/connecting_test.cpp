@@ -1,8 +1,6 @@
 // Clients that try to connect to what does not answer, or give up too early: each is told so in time, and ends.
 #include "node_process.hpp"
 
-#include "../store/test_store.hpp"
-
 #include <boost/test/unit_test.hpp>
 
 #include <arpa/inet.h>
@@ -87,8 +85,7 @@ BOOST_AUTO_TEST_CASE(an_address_where_nobody_answers_is_given_up_in_time) {
 }
 
 BOOST_AUTO_TEST_CASE(a_node_that_is_frozen_is_given_up_in_time) {
-  const test_store store;
-  node_process node(store.uri());
+  node_process node("sqlite::memory:");
   node.child().send_signal(SIGSTOP);
   check_no_node(node.address(), std::chrono::milliseconds(200));
   node.child().send_signal(SIGCONT);
@@ -96,11 +93,10 @@ BOOST_AUTO_TEST_CASE(a_node_that_is_frozen_is_given_up_in_time) {
 }
 
 BOOST_AUTO_TEST_CASE(a_client_that_gives_up_while_it_connects_ends) {
-  const test_store store;
-  node_process node(store.uri());
+  node_process node("sqlite::memory:");
   // Together they meet each moment of a connection that is being made.
   const one_core crowded;
-  for (int i = 0; i < 200; ++i) {
+  for (int i = 0; i < 60; ++i) {
     const std::vector<std::string> get{MAESTRO_COMMAND, "get", "account", "name:alice", "--node", node.address().text(),
                                        "--timeout=" + std::to_string(1 + i % 4)};
     const auto status = run(get).status;
@@ -113,8 +109,7 @@ BOOST_AUTO_TEST_CASE(a_name_that_is_none_and_a_port_that_is_closed_are_told_apar
   check_no_node({"no-such-host.invalid", 4242}, patience);
   int port = 0;
   {
-    const test_store store;
-    node_process node(store.uri());
+    node_process node("sqlite::memory:");
     port = node.address().port;
     BOOST_TEST(node.end() == 0);
   }
