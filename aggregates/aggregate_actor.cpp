@@ -40,11 +40,17 @@ void aggregate_actor::guarded(Body&& body) {
     body();
     rest();
   } catch (const std::exception& problem) {
-    environment_->log->error("{}: ended by a fault in the runtime: {}", described(), problem.what());
-    work_.reset();
-    if (environment_->registry) caf::anon_send(environment_->registry, aggregate_retired{type_, id_, true});
-    quit();
+    end_by_fault(problem.what());
+  } catch (...) {
+    end_by_fault("an exception of unknown type");
   }
+}
+
+void aggregate_actor::end_by_fault(std::string_view what) {
+  environment_->log->error("{}: ended by a fault in the runtime: {}", described(), what);
+  work_.reset();
+  if (environment_->registry) caf::anon_send(environment_->registry, aggregate_retired{type_, id_, true});
+  quit();
 }
 
 // Lets go of the pipeline when there is nothing left to do.
@@ -67,6 +73,10 @@ auto aggregate_actor::described() const -> std::string {
 
 auto aggregate_actor::expired(const command_job& job) const -> bool {
   return job.expires_at != 0 && environment_->clock->physical_milliseconds() > job.expires_at;
+}
+
+auto aggregate_actor::now() const -> std::chrono::system_clock::time_point {
+  return std::chrono::system_clock::time_point(std::chrono::milliseconds(environment_->clock->physical_milliseconds()));
 }
 
 auto aggregate_actor::reader() const -> const caf::actor& {
@@ -124,6 +134,10 @@ void aggregate_actor::fail_everything(const error& failure) {
     }
   for (auto& query : std::exchange(w.queries, {})) query->answer({failure, 0, {}});
   w.hold = false;
+  if (committed_.state) return;
+  // What has gathered was built on a state that is gone, and was not sent.
+  for (auto& each : std::exchange(w.gathered, {})) refuse(each.origin, failure);
+  w.tentative.reset();
 }
 
 }  // namespace maestro

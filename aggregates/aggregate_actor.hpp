@@ -21,6 +21,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace maestro {
@@ -75,6 +76,7 @@ class aggregate_actor : public caf::event_based_actor {
     command_job_ptr job;
     decoded_command command;
     maestro::fingerprint print{};
+    std::chrono::system_clock::time_point time;  ///< When this node took the attempt up: what `eval` is told.
     int conflicts = 0;
     bool look_up = false;                 ///< The log must be searched for it before it is evaluated.
     std::vector<command_job_ptr> twins;   ///< Later attempts at the same command, answered with it.
@@ -123,6 +125,7 @@ class aggregate_actor : public caf::event_based_actor {
   auto work() -> pipeline&;
   template <class Body>
   void guarded(Body&& body);
+  void end_by_fault(std::string_view what);
   void rest();
   void retire();
   void start_hydration();
@@ -134,6 +137,7 @@ class aggregate_actor : public caf::event_based_actor {
   [[nodiscard]] auto writer() const -> const caf::actor&;
   [[nodiscard]] auto described() const -> std::string;
   [[nodiscard]] auto expired(const command_job& job) const -> bool;
+  [[nodiscard]] auto now() const -> std::chrono::system_clock::time_point;
 
   // aggregate_commands.cpp
   void take(command_job_ptr job);

@@ -47,7 +47,7 @@ void aggregate_actor::take(command_job_ptr job) {
 
   if (!job->first_send && join_twin(job, *print)) return;
   const bool look_up = !job->first_send;
-  w.waiting.push_back({std::move(job), std::move(*decoded), *print, 0, look_up, {}});
+  w.waiting.push_back({std::move(job), std::move(*decoded), *print, now(), 0, look_up, {}});
   pump();
 }
 
@@ -125,8 +125,7 @@ auto aggregate_actor::evaluate_on(const hydrated& basis, pending& command) -> re
   maestro::context with;
   with.aggregate_id = id_;
   with.sequence = basis.sequence;
-  with.time = std::chrono::system_clock::time_point(
-      std::chrono::milliseconds(environment_->clock->physical_milliseconds()));
+  with.time = command.time;
   with.command_id = job.command_id;
   with.metadata = job.metadata;
   auto emitted = type_->eval(basis.state, command.command, with);
@@ -216,7 +215,6 @@ void aggregate_actor::send_commit() {
     if (each.emitted) job->request.units.push_back(std::move(each.unit));
   w.in_flight = std::exchange(w.gathered, {});
   w.commit = job;
-  job->reply_to = caf::actor_cast<caf::actor>(this);
   send(writer(), std::move(job));
 }
 
@@ -348,6 +346,7 @@ void aggregate_actor::refuse(pending& command, const error& failure) {
   command.job->answer({failure, 0, 0, false, {}, {}});
   command.job = std::move(command.twins.front());
   command.twins.erase(command.twins.begin());
+  command.time = now();
   command.look_up = true;
   work().waiting.push_front(std::move(command));
 }
@@ -356,7 +355,7 @@ void aggregate_actor::refuse(pending& command, const error& failure) {
 void aggregate_actor::answer(pending& command, const command_answer& answer) {
   for (auto& twin : command.twins) {
     if (!answer.failure && twin->returns == return_mode::state && answer.state.empty()) {
-      work().waiting.push_back({std::move(twin), command.command, command.print, 0, true, {}});
+      work().waiting.push_back({std::move(twin), command.command, command.print, now(), 0, true, {}});
       continue;
     }
     command_answer again = answer;

@@ -77,7 +77,8 @@ void aggregate_actor::serve(waiter& who) {
     return;
   }
   pending& command = who.unconfirmed->origin;
-  if (who.unconfirmed->basis.sequence == committed_.sequence && !command.look_up)
+  const auto& basis = who.unconfirmed->basis;
+  if (basis.sequence == committed_.sequence && basis.newest == committed_.newest && !command.look_up)
     return conclude(*who.unconfirmed, {});
   if (++command.conflicts > environment_->settings.max_retries) return refuse(command, too_many_conflicts());
   work().waiting.push_front(std::move(command));

@@ -60,8 +60,7 @@ class aggregate_actor::lookup_task final : public task {
     if (!rows || rows->empty() || job_->returns != return_mode::state) return;
     auto then = hydrate(with, *type_, job_->aggregate_id, rows->back().sequence, page_events_);
     auto text = then ? type_->encode_state(then->state) : result<std::string>(then.failure());
-    if (text) state_after = std::move(*text);
-    else rows = text.failure();
+    if (text) state_after = std::move(*text);  // Otherwise the command is accepted all the same, and stays so.
   }
   void deliver(aggregate_actor& to) override { to.lookup_done(*this); }
   [[nodiscard]] auto job() const -> const command_job_ptr& { return job_; }

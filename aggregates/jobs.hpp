@@ -25,7 +25,7 @@ struct command_answer {
   sequence_number last = 0;
   bool repeated = false;        ///< The command had been accepted before, under the same id.
   std::vector<event> events;    ///< With `return_mode::events`.
-  std::string state;            ///< With `return_mode::state`: the state after the command, as JSON.
+  std::string state;  ///< With `return_mode::state`: the state after the command, as JSON; empty when it cannot be shown.
 };
 
 /// One attempt at a command, on its way through a node.

@@ -91,7 +91,7 @@ auto send(const arguments& given) -> int {
                      member("first", std::to_string(got.answer.first)) + "," +
                      member("last", std::to_string(got.answer.last));
   if (got.answer.repeated) line += ",\"repeated\":true";
-  if (given.returns == return_mode::state) line += "," + member("state", got.answer.state);
+  if (given.returns == return_mode::state) line += "," + member("state", got.answer.state.empty() ? "null" : got.answer.state);
   if (given.returns == return_mode::events) {
     line += ",\"events\":[";
     for (std::size_t i = 0; i < got.answer.events.size(); ++i) line += (i > 0 ? "," : "") + event_line(got.answer.events[i]);

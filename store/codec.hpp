@@ -69,6 +69,8 @@ template <serializable T>
       return json_compact(text, limits);
     } catch (const std::exception& problem) {
       return detail::encode_failure(problem.what());
+    } catch (...) {
+      return detail::encode_failure("serialize threw something that is no std::exception");
     }
   }
 }
@@ -89,6 +91,8 @@ template <serializable T>
     return value;
   } catch (const std::exception& problem) {
     return detail::decode_failure(problem.what());
+  } catch (...) {
+    return detail::decode_failure("serialize threw something that is no std::exception");
   }
 }
 

@@ -12,17 +12,18 @@
 
 namespace maestro {
 
-/// A commit request on its way through the store actor. `reply_to` gets the same pointer back with `outcome` filled in; it
+/// A commit request on its way through the store actor. Its sender gets the same pointer back with `outcome` filled in; it
 /// may only be touched by whoever holds it last.
 struct commit_job {
   commit_request request;
   commit_outcome outcome;
+  /// Set by the store actor on receipt. Not by the sender, who keeps the job: should the message be dropped, it would keep itself.
   caf::actor reply_to;
 };
 using commit_job_ptr = std::shared_ptr<commit_job>;
 
-/// Any other work on a store connection: hydration, a lookup, a snapshot. `run` is called once on a store thread and must
-/// not throw; then `reply_to`, unless empty, gets the same pointer back.
+/// Any other work on a store connection: hydration, a lookup, a snapshot. `run` is called once on a store thread; then, also
+/// when it throws, `reply_to`, unless empty, gets the same pointer back.
 class store_task {
  public:
   virtual ~store_task() = default;

@@ -17,7 +17,11 @@ void hand_back(const commit_job_ptr& job) {
 }
 
 void run_task(const store_task_ptr& task, store& connection) {
-  task->run(connection);
+  try {
+    task->run(connection);
+  } catch (...) {
+    // It goes back as it came, which says that it did not run.
+  }
   caf::actor to = std::move(task->reply_to);
   task->reply_to = nullptr;
   if (to) caf::anon_send(to, task);
@@ -30,7 +34,10 @@ store_writer::store_writer(caf::actor_config& config, std::unique_ptr<store> con
 
 auto store_writer::make_behavior() -> caf::behavior {
   return {
-      [this](commit_job_ptr& job) { gather(std::move(job)); },
+      [this](commit_job_ptr& job) {
+        job->reply_to = caf::actor_cast<caf::actor>(current_sender());
+        gather(std::move(job));
+      },
       [this](store_task_ptr& task) {
         tasks_.push_back(std::move(task));
         request_flush();

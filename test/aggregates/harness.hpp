@@ -50,13 +50,14 @@ class waiting_query final : public query_job {
 class owner {
  public:
   /// `alone`: the only one, which a store that others can open does not count on.
-  owner(caf::actor_system& system, database& from, aggregate_settings settings = {}, bool alone = false)
+  owner(caf::actor_system& system, database& from, aggregate_settings settings = {}, bool alone = false,
+        std::unique_ptr<maestro::store> writer = nullptr)
       : system_(system), clock_() {
     environment_.clock = &clock_;
     environment_.single_owner = alone && from.single_owner();
     environment_.settings = settings;
     environment_.log = std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::null_sink_mt>());
-    environment_.writers.push_back(spawn_store_writer(system, from.open_writer()));
+    environment_.writers.push_back(spawn_store_writer(system, writer ? std::move(writer) : from.open_writer()));
     environment_.readers.push_back(spawn_store_reader(system, from.open_reader()));
   }
   ~owner() {

@@ -2,8 +2,13 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <chrono>
+#include <functional>
+#include <map>
+#include <mutex>
 #include <numeric>
 #include <set>
+#include <thread>
 
 using namespace test;
 
@@ -17,9 +22,142 @@ auto replayed(stage& on) -> counter_state {
 
 auto log_of(stage& on) -> std::vector<event> { return on.store->open_reader()->get_events(on.id).value(); }
 
+// An aggregate that notes when it was evaluated, and whose state can become something that has no JSON.
+struct note {};
+struct spoil {};
+struct noted {
+  double ratio = 0;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(ratio));
+  }
+};
+struct diary_state {
+  double ratio = 1;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(ratio));
+  }
+};
+class diary : public maestro::aggregate<diary, diary_state> {
+ public:
+  static constexpr std::string_view type = "diary";
+  using commands = maestro::commands<note, spoil>;
+  using events = maestro::events<noted>;
+  static auto eval(const diary_state&, const note&, const context& with) -> noted {
+    const std::lock_guard lock(mutex);
+    times[with.command_id].push_back(with.time);
+    std::this_thread::sleep_for(std::chrono::milliseconds(3));
+    return {1};
+  }
+  static auto eval(const diary_state&, const spoil&) -> noted { return {0}; }
+  static void apply(diary_state& state, const noted& event) { state.ratio = 1 / event.ratio; }
+
+  static inline std::mutex mutex;
+  static inline std::map<command_id, std::vector<std::chrono::system_clock::time_point>> times;
+};
+
+// A store that lets something happen between a commit and its answer.
+class hooked_store final : public maestro::store {
+ public:
+  hooked_store(std::unique_ptr<maestro::store> inner, std::function<void(const commit_request&)> after)
+      : inner_(std::move(inner)), after_(std::move(after)) {}
+  auto commit_all(std::span<const commit_request* const> requests) -> std::vector<commit_outcome> override {
+    auto outcomes = inner_->commit_all(requests);
+    for (const auto* request : requests) after_(*request);
+    return outcomes;
+  }
+  auto commit_snapshot(const snapshot& snapshot) -> result<void> override { return inner_->commit_snapshot(snapshot); }
+  auto get_events(const aggregate_id& id, event_range range) -> result<std::vector<event>> override {
+    return inner_->get_events(id, range);
+  }
+  auto get_snapshot(const aggregate_id& id, sequence_number after, sequence_number up_to)
+      -> result<std::optional<snapshot>> override {
+    return inner_->get_snapshot(id, after, up_to);
+  }
+  auto get_heads(std::span<const aggregate_id> ids) -> result<std::vector<aggregate_head>> override {
+    return inner_->get_heads(ids);
+  }
+  auto list_aggregates(std::string_view type, const aggregate_id& after, std::size_t limit)
+      -> result<std::vector<aggregate_head>> override {
+    return inner_->list_aggregates(type, after, limit);
+  }
+  auto find_command(const aggregate_id& id, const command_id& command, const timestamp& not_before)
+      -> result<std::vector<event>> override {
+    return inner_->find_command(id, command, not_before);
+  }
+  auto newest_timestamp() -> result<timestamp> override { return inner_->newest_timestamp(); }
+  auto query(std::string_view sql, std::span<const sql_value> parameters) -> result<std::vector<sql_row>> override {
+    return inner_->query(sql, parameters);
+  }
+
+ private:
+  std::unique_ptr<maestro::store> inner_;
+  std::function<void(const commit_request&)> after_;
+};
+
 }  // namespace
 
 BOOST_FIXTURE_TEST_SUITE(lifecycle, stage)
+
+// A refresh brings our own commit and, behind it, an event that nobody here knows, before the commit's answer comes.
+BOOST_AUTO_TEST_CASE(what_has_gathered_is_answered_when_the_state_is_lost) {
+  std::promise<void> committed;
+  std::promise<void> go_on;
+  auto hook = [&, first = true](const commit_request& request) mutable {
+    if (!std::exchange(first, false)) return;
+    const auto& last = request.units.back().events.back();
+    auto unknown = std::vector<event>(1);
+    unknown[0] = {clock.now_above(last.timestamp), id, last.sequence + 1, "counter", "vanished", "{}", std::nullopt, "", nullptr};
+    BOOST_TEST(store->open_writer()->commit_events(unknown, last.timestamp).has_value());
+    committed.set_value();
+    go_on.get_future().wait();
+  };
+  owner one(system, *store, {}, false, std::make_unique<hooked_store>(store->open_writer(), std::move(hook)));
+  const auto actor = one.start(*type, id);
+  auto first = one.send(actor, id, add{1});
+  committed.get_future().wait();
+  auto gathered = one.send(actor, id, add{2});
+  BOOST_TEST((one.ask(actor, id, query_kind::fetch).failure.code == errc::cannot_hydrate));
+  go_on.set_value();
+  BOOST_TEST(!first.get().failure);
+  BOOST_TEST((gathered.get().failure.code == errc::cannot_hydrate));
+}
+
+BOOST_AUTO_TEST_CASE(a_command_is_told_one_time_however_often_it_is_evaluated) {
+  const auto diaries = define<diary>();
+  owner one(system, *store);
+  owner two(system, *store);
+  const auto here = one.start(*diaries, id);
+  const auto there = two.start(*diaries, id);
+  std::vector<std::future<command_answer>> answers;
+  for (int i = 0; i < 20; ++i) {
+    answers.push_back(one.send(here, id, note{}));
+    answers.push_back(two.send(there, id, note{}));
+  }
+  for (auto& answer : answers) BOOST_TEST(!answer.get().failure);
+  std::size_t again = 0;
+  for (const auto& [command, times] : diary::times) {
+    again += times.size() - 1;
+    for (const auto& time : times) BOOST_TEST((time == times.front()));
+  }
+  BOOST_TEST(again > 0U);
+}
+
+BOOST_AUTO_TEST_CASE(a_command_stays_accepted_when_its_state_cannot_be_shown) {
+  const auto diaries = define<diary>();
+  owner one(system, *store);
+  const auto actor = one.start(*diaries, id);
+  const auto name = clock.fresh<command_id>();
+  for (const bool repeated : {false, true}) {
+    const auto got = one.send(actor, id, spoil{}, name, return_mode::state).get();
+    BOOST_TEST(!got.failure, to_string(got.failure));
+    BOOST_TEST(got.last == 1);
+    BOOST_TEST(got.state == "");
+    BOOST_TEST(got.repeated == repeated);
+  }
+  BOOST_TEST((one.ask(actor, id, query_kind::get).failure.code == errc::internal_error));
+}
 
 BOOST_AUTO_TEST_CASE(a_command_with_several_events_leaves_the_same_state_alive_and_replayed) {
   owner one(system, *store, {}, true);
