@@ -128,8 +128,10 @@ auto client::greet(const node_address& address, steady_clock::time_point deadlin
   return {};
 }
 
-client::client(caf::actor_system& system, caf::actor gateway, client_settings settings)
-    : client(nullptr, system, std::move(gateway), settings) {}
+client::client(caf::actor_system& system, caf::actor gateway, client_settings settings, std::chrono::milliseconds node_ahead)
+    : client(nullptr, system, std::move(gateway), settings) {
+  node_ahead_ = node_ahead.count();
+}
 
 client::client(std::unique_ptr<own_system> own, caf::actor_system& system, caf::actor gateway, client_settings settings)
     : own_(std::move(own)),

@@ -75,8 +75,8 @@ class client {
   /// The same within `system`, which outlives the client and has CAF's middleman and maestro's message types.
   [[nodiscard]] static auto connect(caf::actor_system& system, const node_address& address, client_settings settings = {})
       -> result<std::unique_ptr<client>>;
-  /// A client of the node whose gateway is `gateway`, in the same process.
-  client(caf::actor_system& system, caf::actor gateway, client_settings settings);
+  /// A client of the node whose gateway is `gateway`, in the same process; the node's clock is `node_ahead` of the system's.
+  client(caf::actor_system& system, caf::actor gateway, client_settings settings, std::chrono::milliseconds node_ahead = {});
   ~client();
   client(const client&) = delete;
   auto operator=(const client&) -> client& = delete;
@@ -96,7 +96,7 @@ class client {
   auto send_json(std::string_view aggregate_type, const aggregate_id& id, std::string_view command, std::string payload,
                  send_options options = {}) -> receipt;
 
-  /// Sends without waiting; `done` is called once, on a thread of the actor system, and must not block.
+  /// Sends without waiting; `done` is called once, on a thread of the actor system, and must not block. What it throws is lost.
   void send_async(std::string_view aggregate_type, const aggregate_id& id, std::string_view command, std::string payload,
                   send_options options, std::function<void(receipt)> done);
   template <class Aggregate, class Command>

@@ -14,7 +14,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
+#include <functional>
+#include <future>
 #include <iostream>
 #include <utility>
 
@@ -56,9 +59,12 @@ struct node::parts {
         configuration(with.caf) {}
   ~parts() {
     if (!system) return;
-    // Aggregates read the environment until they end.
+    // Aggregates read the environment until they end. A detached actor's thread ends when the last handle to it goes, and the
+    // system's end waits for the threads.
     system->await_all_actors_done();
     environment.registry = nullptr;
+    environment.writers.clear();
+    environment.readers.clear();
     system.reset();
   }
 
@@ -78,10 +84,13 @@ struct node::parts {
   std::unique_ptr<caf::actor_system> system;
   caf::actor gateway;
   node_address address;
-  bool stopped = false;
+  std::function<void()> on_failure;
+  std::atomic<bool> stopping{false};
 };
 
 auto node::parts::open_store(const std::vector<definition_ptr>& registered) -> result<void> {
+  // The store judges expiry by the node's clock.
+  settings.store.clock_offset = settings.clock_offset;
   auto opened = open_database(settings.store_uri, settings.store);
   if (!opened) return opened.failure();
   database = std::move(*opened);
@@ -118,6 +127,9 @@ void node::parts::start_actors(std::vector<definition_ptr> registered) {
       &environment, types, &flight,
       registry_settings{name, settings.max_live_aggregates, settings.idle_timeout}));
   environment.registry = gateway;
+  gateway->attach_functor([this] {
+    if (!stopping && on_failure) on_failure();
+  });
 }
 
 auto node::parts::listen() -> result<void> {
@@ -131,27 +143,27 @@ auto node::parts::listen() -> result<void> {
 
 void node::parts::end_actors() {
   if (!system) return;
-  // The gateway goes first, so that nothing new arrives; then the store's actors finish what they hold.
-  caf::anon_send_exit(gateway, caf::exit_reason::user_shutdown);
-  (void)system->middleman().unpublish(gateway, address.port);
+  // The store's actors finish what they hold. The gateway goes last: until then it tells callers that the node is stopping.
   caf::scoped_actor self(*system);
-  self->wait_for(std::exchange(gateway, nullptr));
   for (auto* list : {&environment.writers, &environment.readers})
     for (auto& actor : *list) {
       caf::anon_send(actor, store_stop{});
       self->wait_for(actor);
     }
-  // A detached actor's thread ends when the last handle to it goes; the system's end waits for the threads.
-  environment.writers.clear();
-  environment.readers.clear();
+  (void)system->middleman().unpublish(gateway, address.port);
+  caf::anon_send(gateway, stop_registry{});
+  self->wait_for(std::exchange(gateway, nullptr));
 }
 
-auto node::start(const node_settings& settings, std::vector<definition_ptr> types) -> result<std::unique_ptr<node>> {
+auto node::start(const node_settings& settings, std::vector<definition_ptr> types, std::function<void()> on_failure)
+    -> result<std::unique_ptr<node>> {
   if (auto checked = check_settings(settings); !checked) return checked.failure();
   auto made = std::make_unique<parts>(settings);
+  made->on_failure = std::move(on_failure);
   if (auto opened = made->open_store(types); !opened) return opened.failure();
   made->start_actors(std::move(types));
   if (auto listening = made->listen(); !listening) {
+    made->stopping = true;
     made->end_actors();
     return listening.failure();
   }
@@ -164,8 +176,11 @@ node::~node() { stop(); }
 
 auto node::stop() -> std::size_t {
   auto& p = *parts_;
-  if (std::exchange(p.stopped, true)) return 0;
-  caf::anon_send(p.gateway, start_draining{});
+  if (p.stopping.exchange(true)) return 0;
+  const auto draining = std::make_shared<std::promise<void>>();
+  caf::anon_send(p.gateway, start_draining{draining});
+  // From its answer on, what came before is counted, and nothing comes after. A gateway that was ended gives none.
+  (void)draining->get_future().wait_for(p.settings.drain_timeout);
   (void)p.flight.wait_until_none(p.settings.drain_timeout);
   const std::size_t unanswered = p.flight.count();
   if (unanswered > 0)
@@ -181,7 +196,8 @@ auto node::name() const -> const std::string& { return parts_->name; }
 auto node::open_reader() -> std::unique_ptr<store> { return parts_->database->open_reader(); }
 
 auto node::local_client() -> std::unique_ptr<client> {
-  return std::make_unique<client>(*parts_->system, parts_->gateway, client_settings{parts_->settings.client_timeout});
+  return std::make_unique<client>(*parts_->system, parts_->gateway, client_settings{parts_->settings.client_timeout},
+                                  parts_->settings.clock_offset);
 }
 
 auto exit_status(const error& failure) -> int {
@@ -237,7 +253,14 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types) -> int {
     std::cout << std::flush;
     return 0;
   }
-  auto started = node::start(arguments->settings, std::move(types));
+  // A reader of our output that goes away is no reason to end.
+  (void)::signal(SIGPIPE, SIG_IGN);
+  std::atomic<bool> failed{false};
+  auto started = node::start(arguments->settings, std::move(types), [&failed] {
+    log().critical("the gateway was ended by a peer: this node can serve nobody any more");
+    failed = true;
+    ::kill(::getpid(), SIGTERM);
+  });
   if (!started) return report(program, started.failure());
   const auto& running = *started;
   std::cout << "ready " << running->address().text() << " store " << running->store_name() << " members "
@@ -247,7 +270,7 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types) -> int {
   sigwait(&signals, &signal);
   log().info("node {}: stopping on {}", running->name(), signal == SIGTERM ? "SIGTERM" : "SIGINT");
   running->stop();
-  return 0;
+  return failed ? 1 : 0;
 }
 
 auto migrate_store(const std::string& uri, const std::vector<definition_ptr>& types, const store_settings& settings)

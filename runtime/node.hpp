@@ -7,19 +7,22 @@
 #include <maestro/runtime/settings.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace maestro {
 
-/// Any thread may call any member but the destructor.
+/// Any thread may call any member but `stop` and the destructor, which are for the owner, when nobody else uses the node.
 class node {
  public:
   /// Opens the store, migrates it unless switched off, and serves `types` on the settings' host and port. Returns when clients
   /// can connect. Errors: as `open_database` and `database::check`, and `address_in_use`.
-  [[nodiscard]] static auto start(const node_settings& settings, std::vector<definition_ptr> types)
-      -> result<std::unique_ptr<node>>;
+  /// `on_failure` is called at most once, on a thread of the runtime, when the node cannot serve any more: whoever is
+  /// connected can end its gateway (CAF's protocol), which is why it listens on loopback.
+  [[nodiscard]] static auto start(const node_settings& settings, std::vector<definition_ptr> types,
+                                  std::function<void()> on_failure = {}) -> result<std::unique_ptr<node>>;
 
   /// Stops, if `stop` was not called.
   ~node();

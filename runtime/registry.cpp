@@ -1,5 +1,7 @@
 #include <maestro/runtime/registry.hpp>
 
+#include <maestro/runtime/strangers.hpp>
+
 #include <caf/actor_system.hpp>
 #include <caf/send.hpp>
 
@@ -187,6 +189,7 @@ registry::registry(caf::actor_config& config, const aggregate_environment* envir
 }
 
 auto registry::make_behavior() -> caf::behavior {
+  ignore_strangers(*this);
   sweep();
   return {
       [this](command_request& request) { take(request); },
@@ -202,7 +205,11 @@ auto registry::make_behavior() -> caf::behavior {
       [this](const aggregate_retired& notice) { retired(notice); },
       [this](const aggregate_empty& notice) { release_empty(notice); },
       [this](sweep_idle) { sweep(); },
-      [this](start_draining) { draining_ = true; },
+      [this](const start_draining& order) {
+        draining_ = true;
+        order.done->set_value();
+      },
+      [this](stop_registry) { quit(); },
   };
 }
 
@@ -283,7 +290,7 @@ auto registry::route(registered_type& type, const aggregate_id& id) -> live_aggr
   if (is_new) {
     entry.actor = caf::actor_cast<caf::actor>(
         home_system().spawn<aggregate_actor>(environment_, type.definition.get(), id));
-    if (++live_count_ > settings_.max_live_aggregates) make_room();
+    if (++live_count_ > settings_.max_live_aggregates) make_room(entry);
   }
   return entry;
 }
@@ -333,12 +340,12 @@ void registry::sweep() {
 
 // Asks the least recently used twentieth to end. Aggregates with work decline, so the bound is exceeded by at most what is
 // in flight.
-void registry::make_room() {
+void registry::make_room(const live_aggregate& newest) {
   std::vector<std::uint32_t> ages;
   for (const auto& type : types_)
     for (const auto& [id, entry] : type.live)
-      if (!entry.retiring) ages.push_back(entry.last_used);
-  const std::size_t goal = settings_.max_live_aggregates - settings_.max_live_aggregates / 20;
+      if (!entry.retiring && &entry != &newest) ages.push_back(entry.last_used);
+  const std::size_t goal = settings_.max_live_aggregates - settings_.max_live_aggregates / 20 - 1;
   if (ages.size() <= goal) return;
   std::size_t excess = ages.size() - goal;
   const auto nth = ages.begin() + static_cast<std::ptrdiff_t>(excess - 1);
@@ -347,7 +354,7 @@ void registry::make_room() {
   for (auto& type : types_)
     for (auto& [id, entry] : type.live) {
       if (excess == 0) return;
-      if (entry.retiring || entry.last_used > oldest) continue;
+      if (entry.retiring || &entry == &newest || entry.last_used > oldest) continue;
       ask_to_retire(entry);
       --excess;
     }

@@ -12,6 +12,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -47,8 +48,12 @@ struct registry_settings {
   std::chrono::milliseconds idle_timeout{std::chrono::minutes{5}};
 };
 
-/// To the registry: take no new work. Requests are answered `shutting_down` from then on.
-struct start_draining {};
+/// To the registry: take no new work. Requests are answered `shutting_down` from then on; those before it are counted.
+struct start_draining {
+  std::shared_ptr<std::promise<void>> done;
+};
+/// To the registry: end. The aggregates with work end when it is done.
+struct stop_registry {};
 /// The registry's note to itself: look for idle aggregates.
 struct sweep_idle {};
 
@@ -90,7 +95,7 @@ class registry : public caf::event_based_actor {
   void release_empty(const aggregate_empty& notice);
   void ask_to_retire(live_aggregate& entry);
   void sweep();
-  void make_room();
+  void make_room(const live_aggregate& newest);
   [[nodiscard]] auto now() const -> std::uint32_t;
   template <class Job>
   void hand_over(registered_type& type, std::shared_ptr<Job> job);
@@ -107,4 +112,5 @@ class registry : public caf::event_based_actor {
 }  // namespace maestro
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::start_draining)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::stop_registry)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::sweep_idle)

@@ -1,5 +1,7 @@
 #include <maestro/runtime/requester.hpp>
 
+#include <maestro/runtime/strangers.hpp>
+
 #include <caf/send.hpp>
 
 #include <utility>
@@ -17,12 +19,22 @@ const error no_answer_command{errc::in_doubt, "no answer within the timeout; ask
 const error no_answer_query{errc::timed_out, "no answer within the timeout"};
 const error not_sent{errc::node_unavailable, "the connection to the node is lost; nothing was sent"};
 
+// What a caller's function throws is not for us, and must not cost the other callers their answers.
+template <class Reply>
+void tell(const std::function<void(Reply)>& done, Reply reply) {
+  try {
+    done(std::move(reply));
+  } catch (...) {
+  }
+}
+
 }  // namespace
 
 requester::requester(caf::actor_config& config, caf::actor gateway)
     : caf::event_based_actor(config), gateway_(std::move(gateway)) {}
 
 auto requester::make_behavior() -> caf::behavior {
+  ignore_strangers(*this);
   monitor(gateway_);
   set_down_handler([this](const caf::down_msg&) {
     gateway_ = nullptr;
@@ -61,7 +73,7 @@ void requester::finish(Reply& reply, Pointer waiting::*slot) {
   if (found == waiting_.end() || !(found->second.*slot)) return;  // Its caller has been answered by the deadline.
   const auto answer = std::move((found->second.*slot)->done);
   waiting_.erase(found);
-  answer(std::move(reply));
+  tell(answer, std::move(reply));
 }
 
 void requester::fail(waiting& who, const error& for_command, const error& for_query) {
@@ -70,9 +82,9 @@ void requester::fail(waiting& who, const error& for_command, const error& for_qu
     reply.message = failure.message;
     return reply;
   };
-  if (who.command) who.command->done(fill(command_reply{}, for_command));
-  if (who.query) who.query->done(fill(query_reply{}, for_query));
-  if (who.greeting) who.greeting->done({0, 0, 0, {}, {}});
+  if (who.command) tell(who.command->done, fill(command_reply{}, for_command));
+  if (who.query) tell(who.query->done, fill(query_reply{}, for_query));
+  if (who.greeting) tell(who.greeting->done, hello_reply{0, 0, 0, {}, {}});
 }
 
 void requester::fail_everybody(const error& for_command, const error& for_query) {

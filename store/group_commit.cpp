@@ -299,7 +299,7 @@ class committer {
 
   batch_writer& writer_;
   const store_settings& settings_;
-  const std::function<std::uint64_t()>& wall_clock_;
+  const std::function<std::uint64_t()> wall_clock_;
   std::vector<progress> requests_;
   std::vector<progress*> in_order_;  // By aggregate id, so that two writers lock in the same order.
   int max_stalled_ = 0;
@@ -314,12 +314,12 @@ class committer {
 
 auto group_commit(batch_writer& writer, std::span<const commit_request* const> requests, const store_settings& settings,
                   const std::function<std::uint64_t()>& wall_clock) -> std::vector<commit_outcome> {
-  return committer(writer, requests, settings, wall_clock).run();
-}
-
-auto system_milliseconds() -> std::uint64_t {
-  using namespace std::chrono;
-  return static_cast<std::uint64_t>(duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count());
+  if (wall_clock) return committer(writer, requests, settings, wall_clock).run();
+  return committer(writer, requests, settings, [&settings] {
+           using namespace std::chrono;
+           return static_cast<std::uint64_t>(
+               (duration_cast<milliseconds>(system_clock::now().time_since_epoch()) + settings.clock_offset).count());
+         }).run();
 }
 
 }  // namespace maestro

@@ -69,12 +69,10 @@ class batch_writer {
 };
 
 /// Commits `requests` through `writer` and answers each, as `store::commit_all` promises. `wall_clock` gives milliseconds
-/// since the Unix epoch, for expiry. Blocks; called on the store's thread.
+/// since the Unix epoch, for expiry; none: the system's clock, shifted by `settings.clock_offset`. Blocks; called on the
+/// store's thread.
 [[nodiscard]] auto group_commit(batch_writer& writer, std::span<const commit_request* const> requests,
-                                const store_settings& settings, const std::function<std::uint64_t()>& wall_clock)
+                                const store_settings& settings, const std::function<std::uint64_t()>& wall_clock = {})
     -> std::vector<commit_outcome>;
-
-/// Milliseconds since the Unix epoch.
-[[nodiscard]] auto system_milliseconds() -> std::uint64_t;
 
 }  // namespace maestro

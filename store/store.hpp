@@ -127,6 +127,7 @@ struct store_settings {
   std::chrono::milliseconds statement_timeout{10'000};  ///< How long one statement may run.
   std::chrono::milliseconds connect_timeout{5'000};     ///< How long one attempt to connect may take.
   std::chrono::milliseconds reconnect_limit{3'000};     ///< How long a commit tries to get a lost connection back.
+  std::chrono::milliseconds clock_offset{0};  ///< Shifts the time by which units expire; for tests of skewed clocks.
 };
 
 /// A store by its URI: where connections come from. Any thread may call any member.

@@ -90,7 +90,7 @@ auto parameter(const id16<Tag>& id) -> std::string {
 // --- commits -----------------------------------------------------------------------------------------------------------
 
 auto postgres_store::commit_all(std::span<const commit_request* const> requests) -> std::vector<commit_outcome> {
-  auto outcomes = group_commit(*this, requests, source_->settings, system_milliseconds);
+  auto outcomes = group_commit(*this, requests, source_->settings);
   for (auto& outcome : outcomes)
     if (outcome.failure.code == errc::store_unavailable) outcome.failure = named(std::move(outcome.failure));
   return outcomes;

@@ -153,7 +153,7 @@ auto sqlite_store::use(Work work, errc otherwise) -> result<std::invoke_result_t
 }
 
 auto sqlite_store::commit_all(std::span<const commit_request* const> requests) -> std::vector<commit_outcome> {
-  return group_commit(*this, requests, source_->settings, system_milliseconds);
+  return group_commit(*this, requests, source_->settings);
 }
 
 auto sqlite_store::write(std::span<const write_unit> units) -> write_outcome {

@@ -8,6 +8,12 @@
 #include <maestro/store/store.hpp>
 
 #include <boost/test/unit_test.hpp>
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/event_based_actor.hpp>
+#include <caf/io/middleman.hpp>
+#include <caf/scoped_actor.hpp>
+#include <caf/send.hpp>
 
 #include <algorithm>
 #include <fstream>
@@ -66,6 +72,35 @@ struct serving_node {
 
   const test_store store;
   node_process node{store.uri()};
+};
+
+// Whoever can connect, with CAF's own means and not by our client.
+class peer {
+ public:
+  explicit peer(const node_address& node) {
+    auto found = system_.middleman().remote_actor(node.host, node.port);
+    BOOST_TEST_REQUIRE(static_cast<bool>(found));
+    gateway_ = *found;
+  }
+  [[nodiscard]] auto system() -> caf::actor_system& { return system_; }
+  [[nodiscard]] auto gateway() const -> const caf::actor& { return gateway_; }
+  /// Returns when the gateway has taken all that was sent to it.
+  void finish() {
+    caf::scoped_actor self(system_);
+    self->send(gateway_, hello{});
+    self->receive([](const hello_reply&) {}, caf::after(patience) >> [] { BOOST_ERROR("the gateway does not answer"); });
+  }
+
+ private:
+  struct configuration : caf::actor_system_config {
+    configuration() {
+      load<caf::io::middleman>();
+      add_message_types<caf::id_block::maestro>();
+    }
+  };
+  configuration configuration_;
+  caf::actor_system system_{configuration_};
+  caf::actor gateway_;
 };
 
 void check_node_fails(const std::vector<std::string>& command, int status, std::string_view word) {
@@ -175,9 +210,43 @@ BOOST_AUTO_TEST_CASE(a_command_without_an_answer_in_time_is_in_doubt) {
           {"batch", "name:slow", "--timeout", "1500", "add_slowly", R"({"milliseconds":3000})"});
 }
 
+BOOST_AUTO_TEST_CASE(a_peer_that_says_what_no_client_says_ends_nothing) {
+  const auto client = node.connect();
+  {
+    peer stranger(node.address());
+    caf::anon_send(stranger.gateway(), std::string("something else"));
+    caf::anon_send(stranger.gateway(), caf::make_error(caf::sec::runtime_error));
+    caf::anon_send_exit(stranger.gateway(), caf::exit_reason::user_shutdown);
+    auto linked = stranger.system().spawn([gateway = stranger.gateway()](caf::event_based_actor* self) {
+      self->link_to(gateway);
+      self->become([self](int) { self->quit(caf::exit_reason::user_shutdown); });
+    });
+    caf::anon_send(linked, 1);
+    stranger.finish();
+  }
+  const auto alice = derive_aggregate_id("account", "alice");
+  for (int i = 0; i < 2; ++i) {
+    const auto got = client->send_json("account", alice, "withdraw", R"({"cents":1})");
+    BOOST_TEST((got.answer.failure.code == errc::rejected), to_string(got.answer.failure));
+  }
+  BOOST_TEST(std::count(node.child().out().begin(), node.child().out().end(), '\n') == 1, node.child().out());
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(bad_circumstances)
+
+// The one thing that CAF lets nobody refuse. Where peers are not trusted they must not get this far.
+BOOST_AUTO_TEST_CASE(a_node_whose_gateway_is_killed_ends_and_says_why) {
+  const test_store store;
+  node_process node(store.uri());
+  {
+    peer stranger(node.address());
+    caf::anon_send_exit(stranger.gateway(), caf::exit_reason::kill);
+    BOOST_TEST((node.child().wait() == broken));
+  }
+  BOOST_TEST((node.child().errors().find("ended by a peer") != std::string::npos), node.child().errors());
+}
 
 BOOST_AUTO_TEST_CASE(a_history_that_cannot_be_read_breaks_its_aggregate_only) {
   const test_store store;

@@ -14,6 +14,9 @@
 #include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
 
+#include <maestro/runtime/node.hpp>
+
+#include <atomic>
 #include <chrono>
 #include <future>
 #include <memory>
@@ -127,6 +130,72 @@ BOOST_DATA_TEST_CASE(a_node_that_is_told_to_stop_answers_what_is_under_way, boos
   start();
   BOOST_TEST(line("get", {"batch", "name:drained"})["state"]["items"] == commands);
   stop();
+}
+
+BOOST_AUTO_TEST_CASE(a_node_that_runs_out_of_time_to_stop_ends_all_the_same_and_answers_everybody) {
+  start({"--node.drain-timeout=20ms"});
+  const auto id = batch_id::named("hurried");
+  std::atomic<int> answered{0};
+  constexpr int commands = 9000;
+  {
+    const auto client = node->connect();
+    BOOST_TEST(!client->send(id, ::test::add{1}).answer.failure);
+    for (int i = 0; i < commands; ++i)
+      client->send_async(id, i == 0 ? ::test::add{100} : ::test::add{1}, {}, [&answered](const receipt&) { ++answered; });
+    stop();
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    while (answered < commands) BOOST_TEST_REQUIRE((std::chrono::steady_clock::now() < deadline));
+  }
+  start();
+  stop();
+}
+
+BOOST_AUTO_TEST_CASE(a_node_that_is_stopping_says_so_to_who_comes_late) {
+  start();
+  const auto client = node->connect();
+  auto slow = std::make_shared<std::promise<receipt>>();
+  auto last = slow->get_future();
+  client->send_async(batch_id::named("slow"), ::test::add_slowly{1500}, {}, [slow](receipt got) { slow->set_value(std::move(got)); });
+  BOOST_TEST(client->ask(query_verb::list, "batch", {}).code == 0);
+  node->child().send_signal(SIGTERM);
+  error refused;
+  while (!refused) refused = client->send(batch_id::named("late"), ::test::add{1}).answer.failure;
+  BOOST_TEST((refused.code == errc::shutting_down), to_string(refused));
+  BOOST_TEST(!last.get().answer.failure);
+  BOOST_TEST((node->child().wait() == 0));
+}
+
+// Skewed clocks are for tests; what is due is due by the node's own, wherever it is judged.
+BOOST_DATA_TEST_CASE(a_node_whose_clock_is_wrong_serves, boost::unit_test::data::make({-20'000, 20'000}), milliseconds) {
+  node_settings settings;
+  settings.port = 0;
+  settings.store_uri = uri;
+  settings.clock_offset = std::chrono::milliseconds(milliseconds);
+  const auto started = node::start(settings, {define<::test::batch>()});
+  BOOST_TEST_REQUIRE(started.has_value());
+  const auto here = (*started)->local_client();
+  const auto there = client::connect((*started)->address());
+  BOOST_TEST_REQUIRE(there.has_value());
+  for (auto* client : {here.get(), there->get()}) {
+    const auto got = client->send(batch_id::named("skewed"), ::test::add{1});
+    BOOST_TEST(!got.answer.failure, to_string(got.answer.failure));
+    send_options hasty;
+    hasty.timeout = std::chrono::milliseconds(200);
+    const auto late = client->send(batch_id::named("skewed"), ::test::add_slowly{400}, hasty);
+    BOOST_TEST((late.answer.failure.kind() == error_kind::in_doubt || late.answer.failure.code == errc::timed_out));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(an_aggregate_stays_for_the_command_that_woke_it) {
+  start({"--node.max-live-aggregates=1", "--log.level=debug"});
+  constexpr int rounds = 10;
+  for (int round = 0; round < rounds; ++round)
+    for (const auto* name : {"name:a", "name:b", "name:c", "name:d"}) line("send", {"batch", name, "add", R"({"items":1})"});
+  BOOST_TEST(node->end() == 0);
+  const auto log = node->child().errors();
+  int hydrations = 0;
+  for (auto at = log.find("hydrated"); at != std::string::npos; at = log.find("hydrated", at + 1)) ++hydrations;
+  BOOST_TEST(hydrations == 4 * rounds);
 }
 
 BOOST_AUTO_TEST_CASE(an_idle_aggregate_leaves_memory_and_comes_back_as_it_was) {
