@@ -77,15 +77,20 @@ struct context {
   std::string_view metadata;                   ///< The caller's JSON object; empty for none.
 };
 
-/// One step of a projection's schema, in the SQL of both stores. Steps are applied once, in order; append, never edit.
+/// SQL that the two stores spell differently, by name: two texts side by side would look like two steps.
+struct per_store {
+  std::string sqlite;
+  std::string postgres;
+};
+
+/// One step of a projection's schema: SQL that both stores understand, or `maestro::per_store{.sqlite = ..., .postgres = ...}`.
+/// Steps are applied once, in order; append, never edit.
 struct schema_step {
   std::string sqlite;
   std::string postgres;
-  /// SQL that both understand.
   schema_step(std::string both) : sqlite(both), postgres(std::move(both)) {}
   schema_step(const char* both) : schema_step(std::string(both)) {}
-  schema_step(std::string for_sqlite, std::string for_postgres)
-      : sqlite(std::move(for_sqlite)), postgres(std::move(for_postgres)) {}
+  schema_step(per_store each) : sqlite(std::move(each.sqlite)), postgres(std::move(each.postgres)) {}
 };
 
 /// An aggregate id that knows its type, so that `client.send(id, deposit{5})` needs no more words.

@@ -28,16 +28,6 @@ template <template <class...> class List, class First, class... Rest>
 inline constexpr bool names_differ<List<First, Rest...>> =
     ((registered_name<First>() != registered_name<Rest>()) && ...) && names_differ<List<Rest...>>;
 
-template <class List>
-inline constexpr bool all_serializable = false;
-template <template <class...> class List, class... Ts>
-inline constexpr bool all_serializable<List<Ts...>> = (serializable<Ts> && ...);
-
-template <class List>
-inline constexpr bool event_names_fit = false;
-template <template <class...> class List, class... Ts>
-inline constexpr bool event_names_fit<List<Ts...>> = ((registered_name<Ts>().size() <= 256) && ...);
-
 template <class Projection, class Event>
 concept projects_with_row = requires(transaction& tx, const Event& value, const maestro::event& row) {
   Projection::project(tx, value, row);
@@ -47,47 +37,110 @@ concept projects_plainly = requires(transaction& tx, const Event& value) { Proje
 template <class Projection, class Event>
 concept projects = projects_with_row<Projection, Event> || projects_plainly<Projection, Event>;
 
-template <class Projection, class List>
-inline constexpr bool projects_any = false;
-template <class Projection, template <class...> class List, class... Ts>
-inline constexpr bool projects_any<Projection, List<Ts...>> = (projects<Projection, Ts> || ...);
-
-template <class Aggregate, class List>
-struct evaluates_all : std::false_type {};
-template <class Aggregate, class... Cs>
-struct evaluates_all<Aggregate, commands<Cs...>>
-    : std::bool_constant<((evaluates_with_context<Aggregate, typename Aggregate::state, Cs> ||
-                           evaluates_plainly<Aggregate, typename Aggregate::state, Cs>)&&...)> {};
+// --- checks ---------------------------------------------------------------------------------------------------------------
+// One struct for each thing that an author declares, so that the compiler's message names it: "In instantiation of 'struct
+// command_check<account, withdraw>'".
 
 template <class Aggregate, class Command>
-using eval_result = decltype(call_eval<Aggregate>(std::declval<const typename Aggregate::state&>(),
-                                                  std::declval<const Command&>(), std::declval<const context&>()));
+inline constexpr bool evaluates = evaluates_with_context<Aggregate, typename Aggregate::state, Command> ||
+                                  evaluates_plainly<Aggregate, typename Aggregate::state, Command>;
 
-template <class Aggregate, class List>
-struct emits_listed : std::false_type {};
-template <class Aggregate, class... Cs>
-struct emits_listed<Aggregate, commands<Cs...>>
-    : std::conjunction<emits_only<eval_result<Aggregate, Cs>, typename Aggregate::events>...> {};
+template <class Aggregate, class Command>
+constexpr auto emits_listed() -> bool {
+  if constexpr (evaluates<Aggregate, Command>) {
+    using answer = decltype(call_eval<Aggregate>(std::declval<const typename Aggregate::state&>(),
+                                                 std::declval<const Command&>(), std::declval<const context&>()));
+    return emits_only<answer, typename Aggregate::events>::value;
+  } else {
+    return true;  // What is wrong was said already.
+  }
+}
 
-template <class Aggregate, class List>
-struct applies_all : std::false_type {};
-template <class Aggregate, class... Es>
-struct applies_all<Aggregate, events<Es...>>
-    : std::bool_constant<(applies<Aggregate, typename Aggregate::state, Es> && ...)> {};
+template <class Aggregate, class Command>
+struct command_check {
+  static_assert(serializable<Command>,
+                "maestro: a command needs a default constructor, a copy constructor and a serialize member");
+  static_assert(evaluates<Aggregate, Command>,
+                "maestro: a listed command needs `static auto eval(const State&, const Command&)`, public, with or without a "
+                "third parameter `const maestro::context&`");
+  static_assert(emits_listed<Aggregate, Command>(),
+                "maestro: this command's eval returns something other than the aggregate's listed `events` (one, or several in "
+                "an optional, vector, variant, tuple or maestro::emits), maestro::nothing, or a maestro::result of those");
+  static constexpr bool done = true;
+};
+
+template <class Aggregate, class Event>
+struct event_check {
+  static_assert(serializable<Event>,
+                "maestro: an event needs a default constructor, a copy constructor and a serialize member");
+  static_assert(applies<Aggregate, typename Aggregate::state, Event>,
+                "maestro: a listed event needs `static void apply(State&, const Event&)`, public");
+  static_assert(registered_name<Event>().size() <= 256, "maestro: an event's registered name has at most 256 characters");
+  static constexpr bool done = true;
+};
 
 template <class Aggregate, class Call>
 concept answers = requires(const typename Aggregate::state& state, const Call& query) { Aggregate::call(state, query); };
 
-template <class Aggregate, class List>
-struct answers_all : std::false_type {};
-template <class Aggregate, class... Qs>
-struct answers_all<Aggregate, calls<Qs...>> : std::bool_constant<(answers<Aggregate, Qs> && ...)> {};
+template <class Aggregate, class Call>
+struct call_check {
+  static_assert(serializable<Call>, "maestro: a call needs a default constructor, a copy constructor and a serialize member");
+  static_assert(answers<Aggregate, Call>,
+                "maestro: a listed call needs `static auto call(const State&, const Call&)`, public");
+  static constexpr bool done = true;
+};
 
-template <class Aggregate, class List>
-inline constexpr bool projections_serve = false;
+// A `project` that takes its event, or the row, by a reference that is not const would never be called.
+template <class Projection, class Event>
+inline constexpr bool projects_only_mutable =
+    !projects<Projection, Event> &&
+    (requires(transaction& tx, Event& value, maestro::event& row) { Projection::project(tx, value, row); } ||
+     requires(transaction& tx, Event& value) { Projection::project(tx, value); });
+
+template <class Projection, class List>
+struct projection_check;
+template <class Projection, class... Events>
+struct projection_check<Projection, events<Events...>> {
+  static_assert((!projects_only_mutable<Projection, Events> && ...),
+                "maestro: a projection's project takes `const Event&`, and the row as `const maestro::event&`");
+  static_assert((projects<Projection, Events> || ...),
+                "maestro: a listed projection has no `static void project(maestro::transaction&, const Event&)` (or with a third "
+                "parameter `const maestro::event&`) for any of the aggregate's events");
+  static constexpr bool done = true;
+};
+
+template <class Aggregate, class... Cs>
+constexpr auto check_all(commands<Cs...>) -> bool {
+  return (command_check<Aggregate, Cs>::done && ...);
+}
+template <class Aggregate, class... Es>
+constexpr auto check_all(events<Es...>) -> bool {
+  return (event_check<Aggregate, Es>::done && ...);
+}
+template <class Aggregate, class... Qs>
+constexpr auto check_all(calls<Qs...>) -> bool {
+  return (call_check<Aggregate, Qs>::done && ...);
+}
 template <class Aggregate, class... Ps>
-inline constexpr bool projections_serve<Aggregate, projections<Ps...>> =
-    (projects_any<Ps, typename Aggregate::events> && ...);
+constexpr auto check_all(projections<Ps...>) -> bool {
+  return (projection_check<Ps, typename Aggregate::events>::done && ...);
+}
+
+template <class Aggregate>
+struct aggregate_check {
+  using state = typename Aggregate::state;
+  static_assert(std::is_base_of_v<aggregate<Aggregate, state>, Aggregate>,
+                "maestro: an aggregate derives publicly from maestro::aggregate<itself, its state>");
+  static_assert(std::string_view(Aggregate::type).size() > 0 && std::string_view(Aggregate::type).size() <= 256,
+                "maestro: an aggregate's `type` has 1 to 256 characters");
+  static_assert(serializable<state>,
+                "maestro: the state needs a default constructor, a copy constructor and a serialize member");
+  static_assert(names_differ<typename Aggregate::commands>, "maestro: two commands are registered under one name");
+  static_assert(names_differ<typename Aggregate::events>, "maestro: two events are registered under one name");
+  static constexpr bool done =
+      check_all<Aggregate>(typename Aggregate::events{}) && check_all<Aggregate>(typename Aggregate::commands{}) &&
+      check_all<Aggregate>(typename Aggregate::calls{}) && check_all<Aggregate>(typename Aggregate::projections{});
+};
 
 /// Encodes and collects whatever form `eval` answered in. Stops at the first event that cannot be stored.
 class event_collector {
@@ -200,31 +253,6 @@ class bound_definition final : public definition {
   using projection_list = typename Aggregate::projections;
   using snapshot_type = std::remove_cvref_t<decltype(Aggregate::prepare_snapshot(std::declval<const state_type&>()))>;
 
-  static_assert(std::is_base_of_v<aggregate<Aggregate, state_type>, Aggregate>,
-                "maestro: an aggregate derives publicly from maestro::aggregate<itself, its state>");
-  static_assert(std::string_view(Aggregate::type).size() > 0 && std::string_view(Aggregate::type).size() <= 256,
-                "maestro: an aggregate's `type` has 1 to 256 characters");
-  static_assert(serializable<state_type>,
-                "maestro: the state needs a default constructor, a copy constructor and a serialize member");
-  static_assert(all_serializable<command_list>,
-                "maestro: every command needs a default constructor, a copy constructor and a serialize member");
-  static_assert(all_serializable<event_list>,
-                "maestro: every event needs a default constructor, a copy constructor and a serialize member");
-  static_assert(names_differ<command_list>, "maestro: two commands are registered under one name");
-  static_assert(names_differ<event_list>, "maestro: two events are registered under one name");
-  static_assert(event_names_fit<event_list>, "maestro: an event's registered name has at most 256 characters");
-  static_assert(evaluates_all<Aggregate, command_list>::value,
-                "maestro: every listed command needs `static auto eval(const State&, const Command&)`, public, with or "
-                "without a third parameter `const maestro::context&`");
-  static_assert(emits_listed<Aggregate, command_list>::value,
-                "maestro: an eval returns something that is not in the aggregate's `events` list");
-  static_assert(applies_all<Aggregate, event_list>::value,
-                "maestro: every listed event needs `static void apply(State&, const Event&)`, public");
-  static_assert(answers_all<Aggregate, call_list>::value,
-                "maestro: every listed call needs `static auto call(const State&, const Call&)`, public");
-  static_assert(projections_serve<Aggregate, projection_list>,
-                "maestro: a listed projection has no `static void project(maestro::transaction&, const Event&)` (or with a "
-                "third parameter `const maestro::event&`) for any of the aggregate's events");
   static_assert(serializable<snapshot_type>, "maestro: what prepare_snapshot returns must be serializable");
 
  public:
@@ -376,6 +404,7 @@ class bound_definition final : public definition {
 /// The definition of `Aggregate`, for registration with a node.
 template <class Aggregate>
 [[nodiscard]] auto define() -> definition_ptr {
+  static_assert(detail::aggregate_check<Aggregate>::done);
   return std::make_shared<detail::bound_definition<Aggregate>>();
 }
 

@@ -36,7 +36,7 @@ template <class T>
     return T::registered_name;
   } else {
     static_assert(detail::unqualified_name<T>().find_first_of("<>(){} ") == std::string_view::npos,
-                  "maestro: a template or a local type has no name of its own to persist: give it a registered_name");
+                  "maestro: an instance of a template has no name of its own to persist: give it a registered_name");
     return detail::unqualified_name<T>();
   }
 }

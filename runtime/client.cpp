@@ -96,15 +96,15 @@ auto client::connect(caf::actor_system& system, const node_address& address, cli
 auto client::connect(caf::actor_system* system, const node_address& address, client_settings settings)
     -> result<std::unique_ptr<client>> {
   const auto deadline = steady_clock::now() + settings.timeout;
-  if (auto probed = probe_tcp(address.host, address.port, settings.timeout); !probed)
-    return no_node(address, probed.failure().message);
+  auto host = probe_tcp(address.host, address.port, settings.timeout);
+  if (!host) return no_node(address, host.failure().message);
   std::unique_ptr<own_system> own;
   if (system == nullptr) {
     own = std::make_unique<own_system>();
     system = &own->system;
   }
-  auto gateway = find_gateway(*system, address, deadline);
-  if (!gateway) return no_node(address, "what listens there is no maestro node, or it is busy");
+  auto gateway = find_gateway(*system, {*host, address.port}, deadline);
+  if (!gateway) return no_node(address, "what listens there is no maestro node, it is busy, or the timeout is too short");
   auto made = std::unique_ptr<client>(new client(std::move(own), *system, std::move(gateway), settings));
   if (auto greeted = made->greet(address, deadline); !greeted) return greeted.failure();
   return made;
@@ -140,6 +140,8 @@ client::client(std::unique_ptr<own_system> own, caf::actor_system& system, caf::
 
 client::~client() {
   caf::anon_send(requester_, requester_stop{});
+  // Everybody has an answer when we are gone, and nothing is on its way into a system that ends.
+  if (own_) caf::scoped_actor(own_->system)->wait_for(requester_);
   requester_ = nullptr;
 }
 

@@ -77,6 +77,7 @@ class client {
       -> result<std::unique_ptr<client>>;
   /// A client of the node whose gateway is `gateway`, in the same process; the node's clock is `node_ahead` of the system's.
   client(caf::actor_system& system, caf::actor gateway, client_settings settings, std::chrono::milliseconds node_ahead = {});
+  /// Answers whoever still waits, as when the node is lost. Not to be called by a function that was handed to the client.
   ~client();
   client(const client&) = delete;
   auto operator=(const client&) -> client& = delete;

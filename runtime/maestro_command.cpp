@@ -233,8 +233,12 @@ int main(int argc, char** argv) {
   sending->add_option("--command-id", given.command_id, "Name the command; repeating it has no second effect")->type_name("HEX");
   sending->add_option("--expect-sequence", given.expect_sequence, "Refuse unless the aggregate is there")->check(sequences);
   sending->add_option("--return", given.returns, "Show more of what happened: events or state")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, return_mode>{{"events", return_mode::events}, {"state", return_mode::state}}));
+      ->type_name("events|state")
+      ->transform([](const std::string& word) {
+        if (word == "events") return std::to_string(static_cast<int>(return_mode::events));
+        if (word == "state") return std::to_string(static_cast<int>(return_mode::state));
+        throw CLI::ValidationError("must be events or state, not " + word);
+      });
 
   auto* getting = of_aggregate(verb("get", "Show the committed state", get));
   getting->add_flag("--fetch", given.fetch, "Ask the store first");
@@ -245,11 +249,11 @@ int main(int argc, char** argv) {
 
   auto* listing = of_node(verb("list", "List the aggregates of a type", list));
   listing->add_option("--after", given.after_id, "Only ids above this one")->type_name("ID");
-  listing->add_option("--limit", given.limit, "At most so many");
+  listing->add_option("--limit", given.limit, "At most so many")->check(CLI::Range(1, max_sequence()));
 
   auto* showing = of_aggregate(verb("events", "Show the events", history));
   showing->add_option("--after", given.after, "Only sequences above this one")->check(sequences);
-  showing->add_option("--limit", given.limit, "At most so many");
+  showing->add_option("--limit", given.limit, "At most so many")->check(CLI::Range(1, max_sequence()));
 
   of_aggregate(verb("snapshot", "Store a snapshot now", take_snapshot));
 
@@ -260,7 +264,12 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& problem) {
     if (problem.get_exit_code() == 0) return app.exit(problem);
-    return report({errc::invalid_argument, std::string(problem.what()) + "; see maestro --help"});
+    const auto verbs = app.get_subcommands();
+    const std::string where = verbs.empty() ? "maestro --help" : "maestro " + verbs.front()->get_name() + " --help";
+    std::string what = problem.what();
+    if (const std::string first = argc > 1 ? argv[1] : ""; first.starts_with('-')) what = "options come after the verb: " + first;
+    else if (verbs.empty() && !first.empty()) what = "there is no verb \"" + first + "\"";
+    return report({errc::invalid_argument, what + "; see " + where});
   }
   return status;
 }

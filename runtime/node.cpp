@@ -177,10 +177,11 @@ node::~node() { stop(); }
 auto node::stop() -> std::size_t {
   auto& p = *parts_;
   if (p.stopping.exchange(true)) return 0;
-  const auto draining = std::make_shared<std::promise<void>>();
-  caf::anon_send(p.gateway, start_draining{draining});
-  // From its answer on, what came before is counted, and nothing comes after. A gateway that was ended gives none.
-  (void)draining->get_future().wait_for(p.settings.drain_timeout);
+  auto draining = std::make_shared<std::promise<void>>();
+  const auto drains = draining->get_future();
+  // From the gateway's answer on, what came before is counted, and nothing comes after. One that was ended breaks the promise.
+  caf::anon_send(p.gateway, start_draining{std::move(draining)});
+  (void)drains.wait_for(p.settings.drain_timeout);
   (void)p.flight.wait_until_none(p.settings.drain_timeout);
   const std::size_t unanswered = p.flight.count();
   if (unanswered > 0)
@@ -257,7 +258,7 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types) -> int {
   (void)::signal(SIGPIPE, SIG_IGN);
   std::atomic<bool> failed{false};
   auto started = node::start(arguments->settings, std::move(types), [&failed] {
-    log().critical("the gateway was ended by a peer: this node can serve nobody any more");
+    log().critical("the gateway has ended, which only a peer can have done: this node can serve nobody any more");
     failed = true;
     ::kill(::getpid(), SIGTERM);
   });

@@ -17,7 +17,7 @@ auto make_ticket(flight_counter* flight) -> std::shared_ptr<void> {
   return {flight, [](flight_counter* counted) { counted->leave(); }};
 }
 
-const error dropped{errc::in_doubt, "the node gave the request up while it was stopping; ask again"};
+const error dropped{errc::in_doubt, "the node gave the request up, it is stopping or met a fault of its own (see its log); ask again"};
 
 // A command from a client, here or across the network.
 class client_command final : public command_job {

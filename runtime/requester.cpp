@@ -36,7 +36,8 @@ requester::requester(caf::actor_config& config, caf::actor gateway)
 auto requester::make_behavior() -> caf::behavior {
   ignore_strangers(*this);
   monitor(gateway_);
-  set_down_handler([this](const caf::down_msg&) {
+  set_down_handler([this](const caf::down_msg& down) {
+    if (down.source != gateway_) return;
     gateway_ = nullptr;
     fail_everybody(node_lost_command, node_lost_query);
   });

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <cstddef>
 #include <memory>
 #include <system_error>
 
@@ -50,9 +52,15 @@ auto connect_to(const addrinfo& candidate, steady_clock::time_point deadline) ->
   return ::getsockopt(probe.get(), SOL_SOCKET, SO_ERROR, &reason, &size) == 0 ? reason : errno;
 }
 
+auto numeric(const addrinfo& of) -> std::string {
+  std::array<char, NI_MAXHOST> host{};
+  ::getnameinfo(of.ai_addr, of.ai_addrlen, host.data(), host.size(), nullptr, 0, NI_NUMERICHOST);
+  return host.data();
+}
+
 }  // namespace
 
-auto probe_tcp(const std::string& host, std::uint16_t port, std::chrono::milliseconds timeout) -> result<void> {
+auto probe_tcp(const std::string& host, std::uint16_t port, std::chrono::milliseconds timeout) -> result<std::string> {
   const auto deadline = steady_clock::now() + timeout;
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
@@ -61,10 +69,13 @@ auto probe_tcp(const std::string& host, std::uint16_t port, std::chrono::millise
   if (const int failed = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found); failed != 0)
     return error{errc::node_unavailable, ::gai_strerror(failed)};
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> candidates(found, ::freeaddrinfo);
+  std::ptrdiff_t left = 0;
+  for (const auto* each = candidates.get(); each != nullptr; each = each->ai_next) ++left;
   int reason = ECONNREFUSED;
-  for (const auto* each = candidates.get(); each != nullptr; each = each->ai_next) {
-    reason = connect_to(*each, deadline);
-    if (reason == 0) return {};
+  for (const auto* each = candidates.get(); each != nullptr; each = each->ai_next, --left) {
+    const auto now = steady_clock::now();
+    reason = connect_to(*each, now + (deadline - now) / left);
+    if (reason == 0) return numeric(*each);
   }
   return error{errc::node_unavailable, std::system_category().message(reason)};
 }

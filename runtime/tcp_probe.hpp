@@ -10,8 +10,10 @@
 
 namespace maestro {
 
-/// Connects to `host` and `port` and hangs up. Errors: `node_unavailable`, with the system's reason. Takes no longer than
-/// `timeout`, apart from the resolver of names, which has timeouts of its own.
-[[nodiscard]] auto probe_tcp(const std::string& host, std::uint16_t port, std::chrono::milliseconds timeout) -> result<void>;
+/// Connects to `host` and `port`, hangs up, and returns the numeric address that answered: a name may have several, of which
+/// CAF tries the first. Errors: `node_unavailable`, with the system's reason. Takes no longer than `timeout`, shared among the
+/// addresses, apart from the resolver of names, which has timeouts of its own.
+[[nodiscard]] auto probe_tcp(const std::string& host, std::uint16_t port, std::chrono::milliseconds timeout)
+    -> result<std::string>;
 
 }  // namespace maestro

@@ -272,7 +272,7 @@ auto json_canonical(std::string_view text) -> result<std::string> {
     return true;
   };
   auto document = nlohmann::json::parse(text, watch, /*allow_exceptions=*/false);
-  if (twice) return error{errc::malformed_payload, "the member \"" + *twice + "\" is there twice"};
+  if (twice) return error{errc::malformed_payload, "the member " + json_quote(*twice) + " is there twice"};
   if (!document.is_object()) return error{errc::malformed_payload, "JSON is no object"};
   return document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

@@ -26,9 +26,8 @@ auto plan_migrations(std::span<const migration_step> own, std::span<const migrat
 }
 
 auto missing_migration(const migration_step& step, const std::string& store_name) -> error {
-  const std::string how = step.component == store_component
-                              ? "run `maestro migrate --store " + store_name + "`"
-                              : "it is a projection's: run the node's program with --migrate and the same settings";
+  std::string how = "run the node's program with --migrate and the same settings";
+  if (step.component == store_component) how += " (or, for the store's own tables alone, `maestro migrate --store " + store_name + "`)";
   return {errc::store_unavailable, "store " + store_name + " lacks tables, migration " + step.name() + ": " + how};
 }
 

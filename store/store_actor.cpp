@@ -20,7 +20,7 @@ void run_task(const store_task_ptr& task, store& connection) {
   try {
     task->run(connection);
   } catch (...) {
-    // It goes back as it came, which says that it did not run.
+    // It goes back as it came, and says of itself that it did not run.
   }
   caf::actor to = std::move(task->reply_to);
   task->reply_to = nullptr;

@@ -48,8 +48,9 @@ void account::apply(account_state& state, const withdrawn& event) { state.balanc
 void account::apply(account_state& state, const closed&) { state.open = false; }
 
 auto balances::schema() -> std::vector<maestro::schema_step> {
-  return {{"create table balances (account blob primary key, owner text not null, cents integer not null) strict",
-           "create table balances (account bytea primary key, owner text not null, cents bigint not null)"}};
+  return {maestro::per_store{
+      .sqlite = "create table balances (account blob primary key, owner text not null, cents integer not null) strict",
+      .postgres = "create table balances (account bytea primary key, owner text not null, cents bigint not null)"}};
 }
 
 void balances::project(maestro::transaction& tx, const opened& event, const maestro::event& row) {
@@ -69,10 +70,9 @@ void balances::project(maestro::transaction& tx, const closed&, const maestro::e
 }
 
 auto handles::schema() -> std::vector<maestro::schema_step> {
-  return {{"create table handles (handle text not null, account blob primary key) strict;"
-           "create unique index handles_handle_index on handles (handle)",
-           "create table handles (handle text not null, account bytea primary key);"
-           "create unique index handles_handle_index on handles (handle)"}};
+  return {maestro::per_store{.sqlite = "create table handles (handle text not null, account blob primary key) strict",
+                             .postgres = "create table handles (handle text not null, account bytea primary key)"},
+          "create unique index handles_handle_index on handles (handle)"};
 }
 
 void handles::project(maestro::transaction& tx, const opened& event, const maestro::event& row) {

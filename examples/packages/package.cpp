@@ -70,8 +70,8 @@ void take_away(maestro::transaction& tx, const std::string& name) {
 }  // namespace
 
 auto installed_packages::schema() -> std::vector<maestro::schema_step> {
-  return {{"create table installed_packages (name text primary key, version text not null) strict",
-           "create table installed_packages (name text primary key, version text not null)"}};
+  return {maestro::per_store{.sqlite = "create table installed_packages (name text primary key, version text not null) strict",
+           .postgres = "create table installed_packages (name text primary key, version text not null)"}};
 }
 
 void installed_packages::project(maestro::transaction& tx, const installed& event, const maestro::event&) {

@@ -107,7 +107,8 @@ class postgres_database final : public database {
         const failure problem = failure_in_flight(with ? with->raw() : nullptr);
         const auto status = outcome_of(problem, stage::commit).status;
         const bool passing = with && (status == write_status::contention || status == write_status::in_doubt);
-        if (!passing || attempt == source_->settings.max_retries) return said(problem, "migration " + what + " failed: ");
+        if (!passing || attempt == source_->settings.max_retries)
+          return said(problem, with ? "migration " + what + " failed: " : "");
       }
       std::this_thread::sleep_for(std::chrono::milliseconds{std::min(50 << std::min(attempt, 5), 1000)});
     }

@@ -260,7 +260,10 @@ auto postgres_store::use(Work work, errc otherwise) -> result<std::invoke_result
       }
     } catch (...) {
       const failure problem = failure_in_flight(connection_ ? connection_->raw() : nullptr);
-      if (problem.connection_lost() && is_old && !again) continue;
+      // Statements that are not prepared any more, or for a table that was changed: a new connection prepares them anew.
+      const bool outdated = problem.sqlstate() == "26000" || problem.sqlstate() == "0A000";
+      if (outdated && connection_) connection_->spoil();
+      if ((problem.connection_lost() || outdated) && is_old && !again) continue;
       return named(error_of(problem, otherwise));
     }
   }

@@ -4,6 +4,7 @@
 #include <maestro/store/sqlite/sql.hpp>
 #include <maestro/store/sqlite/sqlite_store.hpp>
 
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <system_error>
@@ -101,6 +102,16 @@ auto canonical(const std::string& file) -> std::string {
   return path.empty() ? file : path.string();
 }
 
+// A link that leads nowhere yet would have two names. A file that is there is left alone: to close it would give up the locks
+// that this process may hold on it.
+auto make_file(const std::string& file) -> result<void> {
+  std::error_code ignored;
+  if (std::filesystem::exists(file, ignored)) return {};
+  errno = 0;
+  if (std::ofstream(file, std::ios::app)) return {};
+  return error{errc::store_unavailable, "cannot open " + file + ": " + std::generic_category().message(errno)};
+}
+
 }  // namespace
 
 auto open(const std::string& uri, const store_settings& settings) -> result<std::shared_ptr<database>> {
@@ -112,7 +123,7 @@ auto open(const std::string& uri, const store_settings& settings) -> result<std:
   auto from = std::make_shared<source>();
   from->settings = settings;
   if (file != in_memory) {
-    std::ofstream(file, std::ios::app);  // A link that leads nowhere yet would have two names.
+    if (auto made = make_file(file); !made) return made.failure();
     from->file = canonical(file);
     auto lock = file_lock::take(from->file + ".lock");
     if (!lock) return lock.failure();

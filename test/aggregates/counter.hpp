@@ -83,9 +83,9 @@ struct average_reply {
 
 struct labels {
   static auto schema() -> std::vector<maestro::schema_step> {
-    return {{"create table labels (label text not null, counter blob not null) strict;"
+    return {maestro::per_store{.sqlite = "create table labels (label text not null, counter blob not null) strict;"
              "create unique index labels_label_index on labels (label)",
-             "create table labels (label text not null, counter bytea not null);"
+             .postgres = "create table labels (label text not null, counter bytea not null);"
              "create unique index labels_label_index on labels (label)"}};
   }
   static void project(maestro::transaction& tx, const claimed& event, const maestro::event& row) {

@@ -69,8 +69,8 @@ struct states_counted {
 /// Each batch's items, counted and summed one by one.
 struct batch_totals {
   static auto schema() -> std::vector<maestro::schema_step> {
-    return {{"create table batch_totals (batch blob primary key, items integer not null, total integer not null) strict",
-             "create table batch_totals (batch bytea primary key, items bigint not null, total bigint not null)"}};
+    return {maestro::per_store{.sqlite = "create table batch_totals (batch blob primary key, items integer not null, total integer not null) strict",
+                               .postgres = "create table batch_totals (batch bytea primary key, items bigint not null, total bigint not null)"}};
   }
   static void project(maestro::transaction& tx, const added& event, const maestro::event& row) {
     tx.execute(
