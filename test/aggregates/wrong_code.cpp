@@ -1,0 +1,66 @@
+// An aggregate, right as it stands, and wrong in one way for each macro: wrong_code_test compiles them and reads what the
+// compiler says.
+#include <maestro/aggregates/bind.hpp>
+
+#include <string_view>
+
+template <class Derived>
+struct with_number {
+  int number = 0;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(number));
+  }
+};
+
+struct raise : with_number<raise> {};
+struct lower : with_number<lower> {};
+struct raised : with_number<raised> {};
+struct lowered : with_number<lowered> {};
+struct level : with_number<level> {};
+
+#ifdef COMMAND_WITHOUT_SERIALIZE
+struct reset {
+  int to = 0;
+};
+#else
+struct reset {};
+#endif
+
+struct levels {
+#ifdef PROJECT_TAKES_A_MUTABLE_EVENT
+  static void project(maestro::transaction&, raised&) {}
+#elif defined(PROJECT_FOR_NO_EVENT)
+  static void project(maestro::transaction&, const level&) {}
+#else
+  static void project(maestro::transaction&, const raised&) {}
+#endif
+};
+
+class gauge : public maestro::aggregate<gauge, level> {
+ public:
+  static constexpr std::string_view type = "gauge";
+  using commands = maestro::commands<raise, lower, reset>;
+#ifdef EVENT_NOT_LISTED
+  using events = maestro::events<raised>;
+#else
+  using events = maestro::events<raised, lowered>;
+#endif
+  using projections = maestro::projections<levels>;
+
+  static auto eval(const level&, const raise& command) -> raised { return {{command.number}}; }
+#ifndef EVAL_MISSING
+  static auto eval(const level&, const lower& command) -> maestro::result<lowered> { return lowered{{command.number}}; }
+#endif
+#ifdef EVAL_RETURNS_BOOL
+  static auto eval(const level&, const reset&) -> bool { return true; }
+#else
+  static auto eval(const level&, const reset&) { return maestro::nothing; }
+#endif
+  static void apply(level& state, const raised& event) { state.number += event.number; }
+#ifndef APPLY_MISSING
+  static void apply(level& state, const lowered& event) { state.number -= event.number; }
+#endif
+};
+
+auto defined() -> maestro::definition_ptr { return maestro::define<gauge>(); }
