@@ -88,7 +88,6 @@ auto aggregate_actor::writer() const -> const caf::actor& {
 }
 
 void aggregate_actor::start(std::shared_ptr<task> job, const caf::actor& where) {
-  job->reply_to = caf::actor_cast<caf::actor>(this);
   send(where, store_task_ptr(std::move(job)));
 }
 

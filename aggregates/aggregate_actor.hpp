@@ -26,7 +26,7 @@
 
 namespace maestro {
 
-/// Bounds of every aggregate; each has its name in the configuration file (runtime/settings.cpp).
+/// Bounds of every aggregate; each has its name in the configuration file (runtime/setting_table.cpp).
 struct aggregate_settings {
   std::size_t max_commands_in_flight = 10'000;  ///< Per aggregate; beyond: `overloaded`.
   std::size_t max_commands_ahead = 256;         ///< Evaluated while a commit is under way.

@@ -186,8 +186,7 @@ auto list(const arguments& given) -> int {
 auto migrate(const arguments& given) -> int {
   auto applied = migrate_store(given.store, {});
   if (!applied) return report(applied.failure());
-  for (const auto& step : *applied) std::cout << "{" << quoted("applied", step) << "}\n";
-  std::cout << std::flush;
+  std::cout << *applied << std::flush;
   return 0;
 }
 

@@ -250,8 +250,7 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types) -> int {
   if (arguments->migrate) {
     auto applied = migrate_store(arguments->settings.store_uri, types, arguments->settings.store);
     if (!applied) return report(program, applied.failure());
-    for (const auto& step : *applied) std::cout << "{\"applied\":" << json_quote(step) << "}\n";
-    std::cout << std::flush;
+    std::cout << *applied << std::flush;
     return 0;
   }
   // A reader of our output that goes away is no reason to end.
@@ -275,10 +274,14 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types) -> int {
 }
 
 auto migrate_store(const std::string& uri, const std::vector<definition_ptr>& types, const store_settings& settings)
-    -> result<std::vector<std::string>> {
+    -> result<std::string> {
   auto opened = open_database(uri, settings);
   if (!opened) return opened.failure();
-  return (*opened)->migrate(schemas(types));
+  auto applied = (*opened)->migrate(schemas(types));
+  if (!applied) return applied.failure();
+  std::string lines;
+  for (const auto& step : *applied) lines += "{\"applied\":" + json_quote(step) + "}\n";
+  return lines;
 }
 
 }  // namespace maestro

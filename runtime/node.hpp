@@ -64,8 +64,9 @@ template <class... Aggregates>
 /// doubt.
 [[nodiscard]] auto exit_status(const error& failure) -> int;
 
-/// Creates or upgrades the tables of the store at `uri` and of the projections of `types`. Returns what was applied.
+/// Creates or upgrades the tables of the store at `uri` and of the projections of `types`. Returns what was applied, a line
+/// `{"applied":"COMPONENT NUMBER"}` for each step.
 [[nodiscard]] auto migrate_store(const std::string& uri, const std::vector<definition_ptr>& types,
-                                 const store_settings& settings = {}) -> result<std::vector<std::string>>;
+                                 const store_settings& settings = {}) -> result<std::string>;
 
 }  // namespace maestro

@@ -86,6 +86,13 @@ struct query_reply {
   bool more = false;  ///< `events`, `list`: there are rows after these.
 };
 
+/// Makes `reply` one that says `failure`.
+template <class Reply>
+void set_failure(Reply& reply, error failure) {
+  reply.code = static_cast<std::uint16_t>(failure.code);
+  reply.message = std::move(failure.message);
+}
+
 template <class Inspector, class Tag>
 auto inspect(Inspector& f, id16<Tag>& id) -> typename Inspector::result_type {
   return f(caf::meta::type_name("id"), id.bytes);

@@ -40,8 +40,7 @@ class client_command final : public command_job {
   void answer(command_answer answer) override {
     command_reply reply;
     reply.request = request_;
-    reply.code = static_cast<std::uint16_t>(answer.failure.code);
-    reply.message = std::move(answer.failure.message);
+    set_failure(reply, std::move(answer.failure));
     reply.first = answer.first;
     reply.last = answer.last;
     reply.repeated = answer.repeated;
@@ -76,8 +75,7 @@ class client_query final : public query_job {
   void answer(query_answer answer) override {
     query_reply reply;
     reply.request = request_;
-    reply.code = static_cast<std::uint16_t>(answer.failure.code);
-    reply.message = std::move(answer.failure.message);
+    set_failure(reply, std::move(answer.failure));
     reply.sequence = answer.sequence;
     reply.state = std::move(answer.state);
     const caf::actor to = std::exchange(client_, nullptr);
@@ -136,8 +134,7 @@ class log_query final : public store_task {
     return {};
   }
   void send(error failure) {
-    reply_.code = static_cast<std::uint16_t>(failure.code);
-    reply_.message = std::move(failure.message);
+    set_failure(reply_, std::move(failure));
     const caf::actor to = std::exchange(client_, nullptr);
     caf::anon_send(to, std::move(reply_));
     ticket_.reset();
@@ -153,8 +150,7 @@ template <class Reply, class Request>
 void refuse(const caf::actor& client, const Request& request, error failure) {
   Reply reply;
   reply.request = request.request;
-  reply.code = static_cast<std::uint16_t>(failure.code);
-  reply.message = std::move(failure.message);
+  set_failure(reply, std::move(failure));
   caf::anon_send(client, std::move(reply));
 }
 
@@ -248,7 +244,7 @@ void registry::take(query_request& request) {
   if (verb == query_verb::events || verb == query_verb::list) {
     const auto& readers = environment_->readers;
     const auto& reader = readers[std::hash<maestro::aggregate_id>{}(request.aggregate_id) % readers.size()];
-    return send(reader, store_task_ptr(std::make_shared<log_query>(std::move(request), std::move(client), std::move(ticket))));
+    return caf::anon_send(reader, store_task_ptr(std::make_shared<log_query>(std::move(request), std::move(client), std::move(ticket))));
   }
   hand_over<query_job>(*type, std::make_shared<client_query>(request, std::move(client), std::move(ticket)));
 }

@@ -79,8 +79,7 @@ void requester::finish(Reply& reply, Pointer waiting::*slot) {
 
 void requester::fail(waiting& who, const error& for_command, const error& for_query) {
   const auto fill = [](auto reply, const error& failure) {
-    reply.code = static_cast<std::uint16_t>(failure.code);
-    reply.message = failure.message;
+    set_failure(reply, failure);
     return reply;
   };
   if (who.command) tell(who.command->done, fill(command_reply{}, for_command));

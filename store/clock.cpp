@@ -22,11 +22,12 @@ auto random_node() -> std::uint64_t {
 hybrid_clock::hybrid_clock(std::chrono::milliseconds max_drift, std::chrono::milliseconds offset)
     : node_(random_node()), ahead_node_(random_node()), max_drift_(max_drift), offset_(offset) {}
 
-auto hybrid_clock::physical_milliseconds() const -> std::uint64_t {
-  auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
-  return static_cast<std::uint64_t>(
-      (std::chrono::duration_cast<std::chrono::milliseconds>(since_epoch) + offset_).count());
+auto system_milliseconds(std::chrono::milliseconds offset) -> std::uint64_t {
+  const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>((std::chrono::duration_cast<std::chrono::milliseconds>(since_epoch) + offset).count());
 }
+
+auto hybrid_clock::physical_milliseconds() const -> std::uint64_t { return system_milliseconds(offset_); }
 
 auto hybrid_clock::now() -> timestamp { return now_above(timestamp{}); }
 

@@ -59,6 +59,9 @@ class hybrid_clock {
   const std::chrono::milliseconds offset_;
 };
 
+/// Milliseconds since the Unix epoch by the system's clock, shifted by `offset`.
+[[nodiscard]] auto system_milliseconds(std::chrono::milliseconds offset) -> std::uint64_t;
+
 /// 64 random bits from the operating system.
 [[nodiscard]] auto random_node() -> std::uint64_t;
 

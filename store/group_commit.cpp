@@ -1,5 +1,6 @@
 #include <maestro/store/group_commit.hpp>
 
+#include <maestro/store/clock.hpp>
 #include <maestro/store/event_check.hpp>
 
 #include <algorithm>
@@ -315,11 +316,8 @@ class committer {
 auto group_commit(batch_writer& writer, std::span<const commit_request* const> requests, const store_settings& settings,
                   const std::function<std::uint64_t()>& wall_clock) -> std::vector<commit_outcome> {
   if (wall_clock) return committer(writer, requests, settings, wall_clock).run();
-  return committer(writer, requests, settings, [&settings] {
-           using namespace std::chrono;
-           return static_cast<std::uint64_t>(
-               (duration_cast<milliseconds>(system_clock::now().time_since_epoch()) + settings.clock_offset).count());
-         }).run();
+  const auto node_time = [&settings] { return system_milliseconds(settings.clock_offset); };
+  return committer(writer, requests, settings, node_time).run();
 }
 
 }  // namespace maestro

@@ -17,18 +17,18 @@ namespace maestro {
 struct commit_job {
   commit_request request;
   commit_outcome outcome;
-  /// Set by the store actor on receipt. Not by the sender, who keeps the job: should the message be dropped, it would keep itself.
+  /// The sender, as the store actor sees it. Set by nobody else: a sender who keeps the job would keep itself alive.
   caf::actor reply_to;
 };
 using commit_job_ptr = std::shared_ptr<commit_job>;
 
 /// Any other work on a store connection: hydration, a lookup, a snapshot. `run` is called once on a store thread; then, also
-/// when it throws, `reply_to`, unless empty, gets the same pointer back.
+/// when it throws, the sender, unless anonymous, gets the same pointer back.
 class store_task {
  public:
   virtual ~store_task() = default;
   virtual void run(store& with) = 0;
-  caf::actor reply_to;
+  caf::actor reply_to;  ///< As in `commit_job`.
 };
 using store_task_ptr = std::shared_ptr<store_task>;
 

@@ -25,6 +25,13 @@ auto plan_migrations(std::span<const migration_step> own, std::span<const migrat
   return steps;
 }
 
+auto check_schema_minimum(std::int64_t minimum, std::span<const migration_step> known) -> result<void> {
+  const int newest = known.back().number;
+  if (minimum <= newest) return {};
+  return error{errc::schema_too_new, "the schema asks for a program that knows step " + std::to_string(minimum) +
+                                         ", this one knows " + std::to_string(newest)};
+}
+
 auto missing_migration(const migration_step& step, const std::string& store_name) -> error {
   std::string how = "run the node's program with --migrate and the same settings";
   if (step.component == store_component) how += " (or, for the store's own tables alone, `maestro migrate --store " + store_name + "`)";

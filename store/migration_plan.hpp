@@ -4,6 +4,7 @@
 #include <maestro/store/error.hpp>
 #include <maestro/store/projection.hpp>
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,6 +28,9 @@ struct migration_step {
 /// when its numbers are not 1, 2, 3 ... in that order, or when a step has no SQL for `dialect`.
 [[nodiscard]] auto plan_migrations(std::span<const migration_step> own, std::span<const migration> components,
                                    dialect dialect) -> result<std::vector<migration_step>>;
+
+/// Whether a program that knows the steps `known` may use a schema that asks for step `minimum`. Errors: `schema_too_new`.
+[[nodiscard]] auto check_schema_minimum(std::int64_t minimum, std::span<const migration_step> known) -> result<void>;
 
 /// What to say when `step` was not applied to the store called `store_name`.
 [[nodiscard]] auto missing_migration(const migration_step& step, const std::string& store_name) -> error;

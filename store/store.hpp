@@ -118,7 +118,7 @@ class store {
   [[nodiscard]] static constexpr auto max_sequence() noexcept -> sequence_number { return maestro::max_sequence(); }
 };
 
-/// Settings of a store; each has its name in the configuration file (runtime/settings.cpp).
+/// Settings of a store; each has its name in the configuration file (runtime/setting_table.cpp).
 struct store_settings {
   std::size_t max_batch_events = 1024;  ///< At most this many events go into one transaction.
   std::size_t max_batch_bytes = 8 * 1024 * 1024;  ///< At most about this many bytes of bodies go into one transaction.
@@ -127,7 +127,7 @@ struct store_settings {
   std::chrono::milliseconds statement_timeout{10'000};  ///< How long one statement may run.
   std::chrono::milliseconds connect_timeout{5'000};     ///< How long one attempt to connect may take.
   std::chrono::milliseconds reconnect_limit{3'000};     ///< How long a commit tries to get a lost connection back.
-  std::chrono::milliseconds clock_offset{0};  ///< Shifts the time by which units expire; for tests of skewed clocks.
+  std::chrono::milliseconds clock_offset{0};  ///< Shifts the time by which units expire; the node sets its own clock.offset.
 };
 
 /// A store by its URI: where connections come from. Any thread may call any member.

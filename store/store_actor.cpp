@@ -39,6 +39,7 @@ auto store_writer::make_behavior() -> caf::behavior {
         gather(std::move(job));
       },
       [this](store_task_ptr& task) {
+        task->reply_to = caf::actor_cast<caf::actor>(current_sender());
         tasks_.push_back(std::move(task));
         request_flush();
       },
@@ -106,7 +107,10 @@ store_reader::store_reader(caf::actor_config& config, std::unique_ptr<store> con
 
 auto store_reader::make_behavior() -> caf::behavior {
   return {
-      [this](store_task_ptr& task) { run_task(task, *connection_); },
+      [this](store_task_ptr& task) {
+        task->reply_to = caf::actor_cast<caf::actor>(current_sender());
+        run_task(task, *connection_);
+      },
       [this](store_stop) { quit(); },
   };
 }

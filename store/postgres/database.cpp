@@ -23,11 +23,7 @@ auto is_applied(connection& with, pqxx::transaction_base& transaction, const mig
 
 // The schema's stated minimum against what this program knows.
 auto check_minimum(pqxx::transaction_base& transaction) -> result<void> {
-  const int minimum = transaction.exec(sql::schema_minimum)[0][0].as<int>();
-  const int known = migrations().back().number;
-  if (minimum <= known) return {};
-  return error{errc::schema_too_new, "the schema asks for a program that knows step " + std::to_string(minimum) +
-                                         ", this one knows " + std::to_string(known)};
+  return check_schema_minimum(transaction.exec(sql::schema_minimum)[0][0].as<std::int64_t>(), migrations());
 }
 
 class postgres_database final : public database {

@@ -32,10 +32,7 @@ auto check_minimum(connection& with) -> result<void> {
   auto& row = with.prepare(sql::schema_minimum);
   const std::int64_t minimum = row.step() ? row.integer(0) : 1;
   row.reset();
-  const int known = migrations().back().number;
-  if (minimum <= known) return {};
-  return error{errc::schema_too_new, "the schema asks for a program that knows step " + std::to_string(minimum) +
-                                         ", this one knows " + std::to_string(known)};
+  return check_schema_minimum(minimum, migrations());
 }
 
 class sqlite_database final : public database {
