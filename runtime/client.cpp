@@ -1,5 +1,6 @@
 #include <maestro/runtime/client.hpp>
 
+#include <maestro/runtime/network_end.hpp>
 #include <maestro/runtime/requester.hpp>
 #include <maestro/runtime/settings.hpp>
 #include <maestro/runtime/tcp_probe.hpp>
@@ -19,13 +20,7 @@
 namespace maestro {
 
 struct client::own_system {
-  // CAF 0.17's shutdown loses what is on its way from the middleman's actor to its broker, and waits for ever for the actor
-  // that the lost message names. A question that both have answered was behind everything else.
-  ~own_system() {
-    caf::scoped_actor self(system);
-    self->request(system.middleman().actor_handle(), caf::infinite, caf::get_atom::value, caf::node_id{})
-        .receive([](const caf::node_id&, const std::string&, std::uint16_t) {}, [](const caf::error&) {});
-  }
+  ~own_system() { settle_network(system); }
   struct config : caf::actor_system_config {
     config() {
       configure_caf(*this, caf_settings{});

@@ -1,6 +1,7 @@
 #include <maestro/runtime/node.hpp>
 
 #include <maestro/runtime/logging.hpp>
+#include <maestro/runtime/network_end.hpp>
 #include <maestro/runtime/registry.hpp>
 #include <maestro/store/json.hpp>
 #include <maestro/store/store_actor.hpp>
@@ -65,6 +66,7 @@ struct node::parts {
     environment.registry = nullptr;
     environment.writers.clear();
     environment.readers.clear();
+    settle_network(*system);
     system.reset();
   }
 
