@@ -135,7 +135,7 @@ BOOST_DATA_TEST_CASE(a_node_that_is_told_to_stop_answers_what_is_under_way, boos
 BOOST_AUTO_TEST_CASE(a_node_that_runs_out_of_time_to_stop_ends_all_the_same_and_answers_everybody) {
   start({"--node.drain-timeout=20ms"});
   const auto id = batch_id::named("hurried");
-  constexpr std::ptrdiff_t commands = 1000;
+  constexpr std::ptrdiff_t commands = 9000;
   std::atomic<std::ptrdiff_t> waiting{commands};
   std::promise<void> last;
   {
