@@ -63,6 +63,8 @@ const setting rows[] = {
      "Connections that commit; an embedded store uses one.", 1, 64},
     {"maestro.store.readers", "N", [](settings_ref s) -> setting_target { return &s.store_readers; },
      "Connections that read.", 1, 64},
+    {"maestro.store.partitions", "N", [](settings_ref s) -> setting_target { return &s.store.partitions; },
+     "Partitions by aggregate that a PostgreSQL log is made with, once and for all; 0 for one table.", 0, 1'024},
     {"maestro.store.max-batch-commands", "N",
      [](settings_ref s) -> setting_target { return &s.store_actor.max_batch_commands; }, "Commands committed together.",
      1, 65'536},

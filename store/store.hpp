@@ -72,7 +72,7 @@ class store {
   /// it belongs to and the later units of the same request, nobody else. A unit that was already committed by an earlier
   /// call (same aggregate, sequences and timestamps) counts as committed and is not written again.
   /// Failures of a unit: `retry_command` (its sequence is taken, its predecessor is not the aggregate's newest event, or its
-  /// timestamp exists: evaluate again), `projection_failed`, `invalid_event` (not one aggregate's consecutive events, or a
+  /// timestamp exists, which a partitioned log tells within a partition only: evaluate again), `projection_failed`, `invalid_event` (not one aggregate's consecutive events, or a
   /// value that the database refuses), `timed_out` (expired before it was sent), `store_unavailable` (certainly not
   /// written), `in_doubt` (the connection was lost while committing and could not be restored: submit the same request again,
   /// marked `in_doubt`, before anything else for that aggregate).
@@ -122,6 +122,7 @@ class store {
 struct store_settings {
   std::size_t max_batch_events = 1024;  ///< At most this many events go into one transaction.
   std::size_t max_batch_bytes = 8 * 1024 * 1024;  ///< At most about this many bytes of bodies go into one transaction.
+  int partitions = 0;  ///< Of an event_log that has to be made (PostgreSQL); 0 = it is one table.
   int max_retries = 10;  ///< Repetitions of a transaction that the database itself gave up (deadlock, serialization).
   std::chrono::milliseconds lock_timeout{200};      ///< How long a statement waits for a lock.
   std::chrono::milliseconds statement_timeout{10'000};  ///< How long one statement may run.

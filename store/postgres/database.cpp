@@ -21,14 +21,19 @@ auto is_applied(connection& with, pqxx::transaction_base& transaction, const mig
   return with.run(transaction, sql::has_migration, step.component, step.number)[0][0].as<bool>();
 }
 
-// The schema's stated minimum against what this program knows.
-auto check_minimum(pqxx::transaction_base& transaction) -> result<void> {
-  return check_schema_minimum(transaction.exec(sql::schema_minimum)[0][0].as<std::int64_t>(), migrations());
+// A log is cut into partitions when it is made, and stays as it is.
+auto check_partitions(pqxx::transaction_base& transaction, int wanted) -> result<void> {
+  const auto found = transaction.exec(sql::count_partitions)[0][0].as<int>();
+  if (wanted == 0 || found == wanted) return {};
+  return error{errc::invalid_setting, "store.partitions is " + std::to_string(wanted) + ", but event_log " +
+                                          (found > 0 ? "has " + std::to_string(found) : "was made without any") +
+                                          ", which does not change; leave the setting out"};
 }
 
 class postgres_database final : public database {
  public:
-  explicit postgres_database(std::shared_ptr<const source> from) : source_(std::move(from)) {}
+  explicit postgres_database(std::shared_ptr<const source> from)
+      : source_(std::move(from)), own_steps_(migrations(source_->settings.partitions)) {}
 
   auto open_writer() -> std::unique_ptr<store> override { return std::make_unique<postgres_store>(source_); }
   auto open_reader() -> std::unique_ptr<store> override { return std::make_unique<postgres_store>(source_); }
@@ -37,7 +42,7 @@ class postgres_database final : public database {
   [[nodiscard]] auto display_name() const -> std::string override { return source_->display_name; }
 
   auto migrate(std::span<const migration> components) -> result<std::vector<std::string>> override {
-    auto steps = plan_migrations(migrations(), components, dialect::postgres);
+    auto steps = plan_migrations(own_steps_, components, dialect::postgres);
     if (!steps) return steps.failure();
     std::vector<std::string> applied;
     if (auto prepared = repeat("the table of migrations", [&](connection& with) { return keep_books(with); }); !prepared)
@@ -47,11 +52,13 @@ class postgres_database final : public database {
       if (!done) return done.failure();
       if (*done) applied.push_back(step.name());
     }
+    if (auto checked = repeat("the log's partitions", [&](connection& with) { return check_log(with); }); !checked)
+      return checked.failure();
     return applied;
   }
 
   auto check(std::span<const migration> components) -> result<void> override {
-    auto steps = plan_migrations(migrations(), components, dialect::postgres);
+    auto steps = plan_migrations(own_steps_, components, dialect::postgres);
     if (!steps) return steps.failure();
     std::optional<connection> with;
     try {
@@ -60,6 +67,7 @@ class postgres_database final : public database {
       const bool has_books = is_true(transaction, sql::has_tables);
       for (const auto& step : *steps)
         if (!has_books || !is_applied(*with, transaction, step)) return missing_migration(step, source_->display_name);
+      if (auto checked = check_partitions(transaction, source_->settings.partitions); !checked) return checked.failure();
       return check_minimum(transaction);
     } catch (...) {
       return said(failure_in_flight(with ? with->raw() : nullptr), {});
@@ -80,7 +88,7 @@ class postgres_database final : public database {
   }
 
   // Makes the tables that say what is applied, unless they are there: a role that may not create tables can still start.
-  static auto keep_books(connection& with) -> result<bool> {
+  auto keep_books(connection& with) const -> result<bool> {
     pqxx::work transaction(with.pqxx());
     if (!is_true(transaction, sql::has_tables)) {
       transaction.exec(sql::take_migration_lock);
@@ -89,6 +97,17 @@ class postgres_database final : public database {
     if (auto checked = check_minimum(transaction); !checked) return checked.failure();
     transaction.commit();
     return true;
+  }
+
+  auto check_log(connection& with) const -> result<bool> {
+    pqxx::nontransaction transaction(with.pqxx());
+    if (auto checked = check_partitions(transaction, source_->settings.partitions); !checked) return checked.failure();
+    return true;
+  }
+
+  // The schema's stated minimum against what this program knows.
+  auto check_minimum(pqxx::transaction_base& transaction) const -> result<void> {
+    return check_schema_minimum(transaction.exec(sql::schema_minimum)[0][0].as<std::int64_t>(), own_steps_);
   }
 
   // Runs `work`, and again after a lock that was not free in time, or a lost connection: it is safe to run twice.
@@ -120,6 +139,7 @@ class postgres_database final : public database {
   }
 
   const std::shared_ptr<const source> source_;
+  const std::vector<migration_step> own_steps_;
 };
 
 }  // namespace

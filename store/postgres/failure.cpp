@@ -41,7 +41,7 @@ auto is_contention(std::string_view sqlstate) -> bool {
 // The log's primary key and its sequence index, or a partition's.
 auto is_of_the_log(std::string_view constraint) -> bool {
   return constraint == "event_log_pkey" || constraint == "aggregate_sequence_index" || constraint.ends_with("_pkey") ||
-         constraint.ends_with("_aggregate_id_sequence_idx");
+         constraint.ends_with("_aggregate_id_sequence_idx") || constraint.ends_with("_timestamp_idx");
 }
 
 auto explained(const failure& problem) -> std::string {

@@ -6,10 +6,8 @@ namespace maestro::postgres {
 
 namespace {
 
-// The seed's own tables, as its Ecto migrations make them, where they are not there yet; then the columns that Maestro adds,
-// none of which touches the seed's rows. transaction_id gets its default in a second step: a new column with a volatile
-// default would rewrite the table.
-constexpr const char* create_log_and_snapshots = R"(
+// The seed's own tables, as its Ecto migrations make them, where they are not there yet.
+constexpr const char* create_log = R"(
   CREATE TABLE IF NOT EXISTS event_log (
     timestamp    bytea        NOT NULL PRIMARY KEY,
     aggregate_id bytea        NOT NULL,
@@ -20,7 +18,38 @@ constexpr const char* create_log_and_snapshots = R"(
     CONSTRAINT hlc_field_aggregate_id_size CHECK (length(aggregate_id) = 16),
     CONSTRAINT sequence                    CHECK (sequence > 0)
   );
+)";
 
+// The seed's partitioned log: an index over all partitions must hold the key they are cut by, so that timestamps are unique
+// within each partition only.
+constexpr const char* create_partitioned_log = R"(
+  DO $block$
+  BEGIN
+    IF to_regclass('event_log') IS NOT NULL THEN
+      RETURN;
+    END IF;
+    CREATE TABLE event_log (
+      timestamp    bytea        NOT NULL,
+      aggregate_id bytea        NOT NULL,
+      sequence     integer      NOT NULL,
+      type         varchar(256) NOT NULL,
+      body         jsonb        NOT NULL,
+      PRIMARY KEY (aggregate_id, timestamp),
+      CONSTRAINT hlc_field_timestamp_size    CHECK (length(timestamp) = 16),
+      CONSTRAINT hlc_field_aggregate_id_size CHECK (length(aggregate_id) = 16),
+      CONSTRAINT sequence                    CHECK (sequence > 0)
+    ) PARTITION BY HASH (aggregate_id);
+    FOR number IN 0 .. {partitions} - 1 LOOP
+      EXECUTE format('CREATE TABLE event_log_%s PARTITION OF event_log FOR VALUES WITH (MODULUS {partitions}, REMAINDER %s)',
+                     number, number);
+      EXECUTE format('CREATE UNIQUE INDEX event_log_%s_timestamp_idx ON event_log_%s (timestamp)', number, number);
+    END LOOP;
+  END $block$;
+)";
+
+// The rest of the first step: the columns that Maestro adds, none of which touches the seed's rows. transaction_id gets its
+// default in a second statement: a new column with a volatile default would rewrite the table.
+constexpr const char* complete_tables = R"(
   CREATE UNIQUE INDEX IF NOT EXISTS aggregate_sequence_index ON event_log (aggregate_id, sequence);
 
   CREATE TABLE IF NOT EXISTS snapshots (
@@ -51,6 +80,33 @@ constexpr const char* index_aggregate_types = R"(
     WHERE sequence = 1 AND aggregate_type IS NOT NULL;
 )";
 
+// Triggers, not rights: the owner of the tables is the one to whom accidents happen. The one on rows is inherited by
+// partitions, the one on TRUNCATE is not. A statement that changes no row is let through.
+constexpr const char* refuse_rewrites = R"(
+  CREATE FUNCTION maestro_refuse_rewrite() RETURNS trigger LANGUAGE plpgsql AS $function$
+  BEGIN
+    IF current_setting('maestro.allow_rewrite', true) = 'on' THEN
+      RETURN coalesce(NEW, OLD);
+    END IF;
+    RAISE EXCEPTION '% on % is refused: events are never changed or removed', TG_OP, TG_TABLE_NAME
+      USING ERRCODE = 'restrict_violation',
+            HINT = 'Where it has to be: SET LOCAL maestro.allow_rewrite = ''on'' first, in the same transaction.';
+  END $function$;
+
+  CREATE TRIGGER event_log_no_rewrite BEFORE UPDATE OR DELETE ON event_log
+    FOR EACH ROW EXECUTE FUNCTION maestro_refuse_rewrite();
+
+  DO $block$
+  DECLARE
+    part regclass;
+  BEGIN
+    FOR part IN SELECT 'event_log'::regclass UNION SELECT relid FROM pg_partition_tree('event_log') LOOP
+      EXECUTE format('CREATE TRIGGER event_log_no_truncate BEFORE TRUNCATE ON %s '
+                     'FOR EACH STATEMENT EXECUTE FUNCTION maestro_refuse_rewrite()', part);
+    END LOOP;
+  END $block$;
+)";
+
 }  // namespace
 
 auto bookkeeping() -> const char* {
@@ -72,12 +128,15 @@ auto bookkeeping() -> const char* {
   )";
 }
 
-auto migrations() -> std::span<const migration_step> {
-  static const std::vector<migration_step> steps = {
-      {std::string(store_component), 1, create_log_and_snapshots},
+auto migrations(int partitions) -> std::vector<migration_step> {
+  std::string log = partitions > 0 ? create_partitioned_log : create_log;
+  for (const std::string place = "{partitions}"; log.find(place) != log.npos;)
+    log.replace(log.find(place), place.size(), std::to_string(partitions));
+  return {
+      {std::string(store_component), 1, log + complete_tables},
       {std::string(store_component), 2, index_aggregate_types},
+      {std::string(store_component), 3, refuse_rewrites},
   };
-  return steps;
 }
 
 }  // namespace maestro::postgres

@@ -144,6 +144,11 @@ inline constexpr named record_migration{"maestro_record_migration", R"(
 
 inline constexpr const char* schema_minimum = "SELECT coalesce(max(minimum), 1) FROM maestro_schema";
 
+// None for a log that is one table.
+inline constexpr const char* count_partitions = R"(
+  SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass('event_log')
+)";
+
 // One migration at a time; the number is the bytes of "maestro". Whoever waits does so for as long as an index may take to
 // build, but a step itself must not queue behind a long reader, where everybody else would queue behind it.
 inline constexpr const char* take_migration_lock = R"(

@@ -43,6 +43,21 @@ constexpr const char* create_log_and_snapshots = R"(
   ) STRICT;
 )";
 
+// SQLite has no settings of a transaction: the way out is a row that is there while the change is made.
+constexpr const char* refuse_rewrites = R"(
+  CREATE TABLE maestro_allow_rewrite (
+    only_row INTEGER NOT NULL PRIMARY KEY DEFAULT 1 CHECK (only_row = 1)
+  ) STRICT;
+
+  CREATE TRIGGER event_log_no_update BEFORE UPDATE ON event_log
+    WHEN NOT EXISTS (SELECT 1 FROM maestro_allow_rewrite)
+    BEGIN SELECT RAISE(ABORT, 'UPDATE on event_log is refused: events are never changed or removed'); END;
+
+  CREATE TRIGGER event_log_no_delete BEFORE DELETE ON event_log
+    WHEN NOT EXISTS (SELECT 1 FROM maestro_allow_rewrite)
+    BEGIN SELECT RAISE(ABORT, 'DELETE on event_log is refused: events are never changed or removed'); END;
+)";
+
 }  // namespace
 
 auto bookkeeping() -> const char* {
@@ -68,6 +83,7 @@ auto bookkeeping() -> const char* {
 auto migrations() -> std::span<const migration_step> {
   static const std::vector<migration_step> steps = {
       {std::string(store_component), 1, create_log_and_snapshots},
+      {std::string(store_component), 2, refuse_rewrites},
   };
   return steps;
 }

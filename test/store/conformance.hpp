@@ -100,6 +100,14 @@ struct workbench : request_maker {
   std::unique_ptr<store> reader;
 };
 
+/// What lets the rest of a transaction change events, and what ends that.
+inline auto allow_rewrite(dialect dialect) -> std::string {
+  return dialect == dialect::postgres ? "SET LOCAL maestro.allow_rewrite = 'on'" : "INSERT INTO maestro_allow_rewrite VALUES (1)";
+}
+inline auto forbid_rewrite(dialect dialect) -> std::string {
+  return dialect == dialect::postgres ? "SET LOCAL maestro.allow_rewrite = 'off'" : "DELETE FROM maestro_allow_rewrite";
+}
+
 /// `{first, ..., last}`.
 inline auto numbers(sequence_number first, sequence_number last) -> std::vector<sequence_number> {
   std::vector<sequence_number> range;

@@ -49,6 +49,29 @@ constexpr const char* seed_schema = R"(
   INSERT INTO snapshots VALUES ('\x01a206ac419a00000000000005474ce0', 1, '{"value": 1}');
 )";
 
+// Its other migration: a log in partitions, here two.
+constexpr const char* seed_partitioned_schema = R"(
+  CREATE TABLE event_log (timestamp bytea NOT NULL, aggregate_id bytea NOT NULL, sequence integer NOT NULL,
+                          type varchar(256) NOT NULL, body jsonb NOT NULL, PRIMARY KEY (aggregate_id, timestamp))
+    PARTITION BY HASH (aggregate_id);
+  CREATE TABLE event_log_0 PARTITION OF event_log FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+  CREATE UNIQUE INDEX event_log_0_timestamp_idx ON event_log_0 (timestamp);
+  CREATE TABLE event_log_1 PARTITION OF event_log FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+  CREATE UNIQUE INDEX event_log_1_timestamp_idx ON event_log_1 (timestamp);
+  ALTER TABLE event_log ADD CONSTRAINT hlc_field_timestamp_size CHECK (length(timestamp) = 16);
+  ALTER TABLE event_log ADD CONSTRAINT hlc_field_aggregate_id_size CHECK (length(aggregate_id) = 16);
+  ALTER TABLE event_log ADD CONSTRAINT sequence CHECK (sequence > 0);
+  CREATE UNIQUE INDEX aggregate_sequence_index ON event_log (aggregate_id, sequence);
+  CREATE TABLE snapshots (aggregate_id bytea NOT NULL, sequence integer NOT NULL, body jsonb NOT NULL, PRIMARY KEY (aggregate_id));
+  ALTER TABLE snapshots ADD CONSTRAINT hlc_field_aggregate_id_size CHECK (length(aggregate_id) = 16);
+)";
+
+// Statement by statement.
+void run_script(store& with, std::string script) {
+  for (; script.find(';') != script.npos; script.erase(0, script.find(';') + 1))
+    value_of(with.query(script.substr(0, script.find(';')), {}));
+}
+
 }  // namespace
 
 auto maestro::test::stores_under_test() -> std::vector<store_under_test> {
@@ -62,8 +85,7 @@ BOOST_AUTO_TEST_CASE(a_database_that_the_seed_made_is_upgraded_in_place) {
   postgres_place where;
   auto opened = where.open({});
   auto writer = opened->open_writer();
-  for (std::string rest = seed_schema; rest.find(';') != rest.npos; rest.erase(0, rest.find(';') + 1))
-    value_of(writer->query(rest.substr(0, rest.find(';')), {}));
+  run_script(*writer, seed_schema);
   value_of(opened->migrate({}));
   succeed(opened->check({}));
 
@@ -105,7 +127,7 @@ BOOST_AUTO_TEST_CASE(migrations_that_run_at_the_same_time_are_applied_once) {
     BOOST_TEST(problems[i].empty(), problems[i]);
     total += applied[i];
   }
-  BOOST_TEST(total == 3U);  // Two of the store, one of the counters.
+  BOOST_TEST(total == 4U);  // Three of the store, one of the counters.
 }
 
 BOOST_AUTO_TEST_CASE(a_role_that_may_not_create_tables_can_use_those_that_are_there) {
@@ -411,20 +433,13 @@ BOOST_AUTO_TEST_CASE(a_statement_that_runs_too_long_is_given_up) {
   BOOST_TEST(outcomes[1].committed == 1U);
 }
 
-BOOST_AUTO_TEST_CASE(a_partitioned_log_answers_a_race_as_any_other) {
+BOOST_AUTO_TEST_CASE(a_log_that_the_seed_partitioned_is_upgraded_and_answers_a_race_as_any_other) {
   postgres_place where;
   auto opened = where.open({});
   auto writer = opened->open_writer();
-  // A log that is partitioned by aggregate can have no primary key on the timestamp alone.
+  run_script(*writer, seed_partitioned_schema);
   value_of(opened->migrate({}));
-  for (const char* sql : {"DROP TABLE event_log",
-                          "CREATE TABLE event_log (timestamp bytea NOT NULL, aggregate_id bytea NOT NULL, sequence integer NOT NULL, "
-                          "type varchar(256) NOT NULL, body jsonb NOT NULL, aggregate_type varchar(256), command_id bytea, "
-                          "metadata jsonb, transaction_id xid8 DEFAULT pg_current_xact_id()) PARTITION BY HASH (aggregate_id)",
-                          "CREATE TABLE event_log_0 PARTITION OF event_log FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
-                          "CREATE TABLE event_log_1 PARTITION OF event_log FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
-                          "CREATE UNIQUE INDEX aggregate_sequence_index ON event_log (aggregate_id, sequence)"})
-    value_of(writer->query(sql, {}));
+  succeed(opened->check({}));
   request_maker make;
   for (int i = 0; i < 4; ++i) {
     const auto first = make.request();
@@ -432,6 +447,40 @@ BOOST_AUTO_TEST_CASE(a_partitioned_log_answers_a_race_as_any_other) {
     const auto late = writer->commit_events(make.request(first.aggregate_id).units[0].events, {});
     BOOST_TEST_REQUIRE(!late);
     BOOST_TEST((late.failure().code == errc::retry_command), to_string(late.failure()));
+    // A timestamp that its partition knows already: stamped again, it fits.
+    auto twin = make.request(first.aggregate_id, 1, 1, 1, first.units[0].events[0].timestamp);
+    twin.units[0].events[0].timestamp = first.units[0].events[0].timestamp;
+    const auto same = writer->commit_events(twin.units[0].events, twin.predecessor);
+    BOOST_TEST_REQUIRE(!same);
+    BOOST_TEST((same.failure().code == errc::retry_command), to_string(same.failure()));
+  }
+  for (const char* sql : {"TRUNCATE event_log", "TRUNCATE event_log_1", "DELETE FROM event_log_0", "DELETE FROM event_log_1"})
+    BOOST_TEST(!writer->query(sql, {}), sql);
+}
+
+BOOST_AUTO_TEST_CASE(a_log_is_partitioned_when_it_is_made_or_never) {
+  store_settings three;
+  three.partitions = 3;
+  const auto partitions = [](store& with) {
+    return value_of(with.query("SELECT count(*) FROM pg_inherits WHERE inhparent = 'event_log'::regclass", {})).at(0).at(0).as<std::int64_t>();
+  };
+  postgres_place cut;
+  auto opened = cut.open(three);
+  value_of(opened->migrate({}));
+  succeed(opened->check({}));
+  BOOST_TEST(partitions(*opened->open_reader()) == 3);
+  succeed(cut.open({})->check({}));  // Who does not care takes it as it is.
+
+  postgres_place whole;
+  value_of(whole.open({})->migrate({}));
+  for (auto* place : {&cut, &whole}) {
+    store_settings five;
+    five.partitions = 5;
+    const auto other = place->open(five);
+    for (const auto& refused : {other->check({}).failure(), other->migrate({}).failure()}) {
+      BOOST_TEST((refused.code == errc::invalid_setting), to_string(refused));
+      BOOST_TEST((refused.message.find("store.partitions") != std::string::npos), refused.message);
+    }
   }
 }
 
