@@ -21,7 +21,7 @@ auto aggregate_actor::make_behavior() -> caf::behavior {
       [this](command_job_ptr& job) { guarded([&] { take(std::move(job)); }); },
       [this](query_job_ptr& query) { guarded([&] { take(std::move(query)); }); },
       [this](commit_job_ptr& finished) { guarded([&] { commit_done(finished); }); },
-      [this](store_task_ptr& finished) { guarded([&] { static_cast<task&>(*finished).deliver(*this); }); },
+      [this](store_task_ptr& finished) { guarded([&] { dynamic_cast<task&>(*finished).deliver(*this); }); },
       [this](resume_after_backoff) { guarded([&] { refresh_for({}); }); },
       [this](retire_aggregate) { retire(); },
   };
@@ -87,9 +87,7 @@ auto aggregate_actor::writer() const -> const caf::actor& {
   return environment_->writers[std::hash<aggregate_id>{}(id_) % environment_->writers.size()];
 }
 
-void aggregate_actor::start(std::shared_ptr<task> job, const caf::actor& where) {
-  send(where, store_task_ptr(std::move(job)));
-}
+void aggregate_actor::start(store_task_ptr job, const caf::actor& where) { send(where, std::move(job)); }
 
 void aggregate_actor::start_hydration() {
   auto& w = work();

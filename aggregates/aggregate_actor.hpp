@@ -115,6 +115,7 @@ class aggregate_actor : public caf::event_based_actor {
   };
 
   class task;
+  class plain_task;
   class hydrate_task;
   class refresh_task;
   class lookup_task;
@@ -132,7 +133,7 @@ class aggregate_actor : public caf::event_based_actor {
   void hydration_done(hydrate_task& finished);
   void lose_state(const error& why);
   void fail_everything(const error& failure);
-  void start(std::shared_ptr<task> job, const caf::actor& where);
+  void start(store_task_ptr job, const caf::actor& where);
   [[nodiscard]] auto reader() const -> const caf::actor&;
   [[nodiscard]] auto writer() const -> const caf::actor&;
   [[nodiscard]] auto described() const -> std::string;

@@ -10,29 +10,35 @@
 
 namespace maestro {
 
-class aggregate_actor::task : public store_task {
+class aggregate_actor::task {
  public:
+  virtual ~task() = default;
   virtual void deliver(aggregate_actor& to) = 0;
 };
 
+/// A task that needs the connection alone.
+class aggregate_actor::plain_task : public store_task, public task {};
+
 /// Reads the whole aggregate.
-class aggregate_actor::hydrate_task final : public task {
+class aggregate_actor::hydrate_task final : public history_task, public task {
  public:
-  hydrate_task(const definition* type, const aggregate_id& id, std::size_t page_events)
-      : type_(type), id_(id), page_events_(page_events) {}
-  void run(store& with) override { answer = hydrate(with, *type_, id_, max_sequence(), page_events_); }
+  hydrate_task(const definition* type, const aggregate_id& of, std::size_t page)
+      : history_task(of, page), type_(type) {}
+  void run(store& with) override {
+    if (!start) answer = hydrate(with, *type_, id, max_sequence(), page_events);
+    else if (*start) answer = hydrate(with, *type_, id, **start, page_events);
+    else answer = start->failure();
+  }
   void deliver(aggregate_actor& to) override { to.hydration_done(*this); }
 
   result<hydrated> answer = error{errc::internal_error, "hydration did not run"};
 
  private:
   const definition* type_;
-  aggregate_id id_;
-  std::size_t page_events_;
 };
 
 /// Reads what follows `base`, and the event at `base` itself, which must still be the one we know.
-class aggregate_actor::refresh_task final : public task {
+class aggregate_actor::refresh_task final : public plain_task {
  public:
   refresh_task(const aggregate_id& id, const hydrated& known, std::size_t page_events)
       : base(known.sequence), base_timestamp(known.newest), limit(page_events + 1), id_(id) {}
@@ -51,7 +57,7 @@ class aggregate_actor::refresh_task final : public task {
 };
 
 /// Searches the log for a command that may have been committed before.
-class aggregate_actor::lookup_task final : public task {
+class aggregate_actor::lookup_task final : public plain_task {
  public:
   lookup_task(const definition* type, const command_job_ptr& job, const timestamp& not_before, std::size_t page_events)
       : job_(job), type_(type), not_before_(not_before), page_events_(page_events) {}
@@ -76,7 +82,7 @@ class aggregate_actor::lookup_task final : public task {
 };
 
 /// Builds the state at a past sequence and answers with it.
-class aggregate_actor::replay_task final : public task {
+class aggregate_actor::replay_task final : public plain_task {
  public:
   replay_task(const definition* type, query_job_ptr query, std::size_t page_events)
       : query_(std::move(query)), type_(type), page_events_(page_events) {}
@@ -101,7 +107,7 @@ class aggregate_actor::replay_task final : public task {
 };
 
 /// Stores a snapshot and answers.
-class aggregate_actor::snapshot_task final : public task {
+class aggregate_actor::snapshot_task final : public plain_task {
  public:
   snapshot_task(query_job_ptr query, snapshot body) : query_(std::move(query)), snapshot_(std::move(body)) {}
   void run(store& with) override {

@@ -1,6 +1,7 @@
 #include <maestro/aggregates/hydrate.hpp>
 
-#include <algorithm>
+#include <span>
+#include <utility>
 
 namespace maestro {
 
@@ -16,25 +17,44 @@ auto wrong_type(const definition& type, const aggregate_id& id, std::string_view
               std::string(type.type()) + "\""};
 }
 
-// Starts `at` from the newest snapshot that this program can use, if there is one.
-auto start_from_snapshot(store& from, const definition& type, const aggregate_id& id, sequence_number up_to,
-                         hydrated& at) -> result<void> {
-  auto found = from.get_snapshot(id, 0, up_to);
-  if (!found) return found.failure();
-  if (!found->has_value()) return {};
-  const snapshot& stored = **found;
+// Starts `at` from `stored`, whose own event is `last`, if this program can use it. The events are the truth: a snapshot counts
+// only if its own event is there, which also tells the timestamp.
+auto start_from(const snapshot& stored, const event* last, const definition& type, hydrated& at) -> result<void> {
   if (!stored.aggregate_type.empty() && stored.aggregate_type != type.type())
-    return wrong_type(type, id, stored.aggregate_type);
+    return wrong_type(type, stored.aggregate_id, stored.aggregate_type);
   if (stored.version != type.snapshot_version() || stored.version_sequence != stored.sequence) return {};
-  // The events are the truth: a snapshot counts only if its own event is there, which also tells the timestamp.
-  auto last = from.get_events(id, {stored.sequence - 1, stored.sequence, 1});
-  if (!last) return last.failure();
-  if (last->empty()) return {};
+  if (last == nullptr || last->sequence != stored.sequence) return {};
   auto state = type.use_snapshot(stored.body);
   if (!state) return {};
   at.state = std::move(*state);
   at.sequence = at.snapshot_sequence = stored.sequence;
-  at.newest = last->front().timestamp;
+  at.newest = last->timestamp;
+  return {};
+}
+
+auto enter_all(hydrated& at, const definition& type, std::span<const event> rows) -> result<void> {
+  for (const event& row : rows)
+    if (auto entered = enter(at, type, row); !entered) return entered.failure();
+  at.events_read += rows.size();
+  return {};
+}
+
+auto start_from_nothing(const definition& type, hydrated& at) -> result<void> {
+  auto initial = type.initial_state();
+  if (!initial) return initial.failure();
+  at.state = std::move(*initial);
+  return {};
+}
+
+// The events after `at`, page by page.
+auto read_on(store& from, const definition& type, const aggregate_id& id, sequence_number up_to, std::size_t page_events,
+             hydrated& at) -> result<void> {
+  while (at.sequence < up_to) {
+    auto page = from.get_events(id, {at.sequence, up_to, page_events});
+    if (!page) return page.failure();
+    if (auto entered = enter_all(at, type, *page); !entered) return entered;
+    if (page->size() < page_events) break;
+  }
   return {};
 }
 
@@ -58,24 +78,48 @@ auto enter(hydrated& at, const definition& type, const event& row) -> result<voi
   return {};
 }
 
+namespace {
+
+auto hydrate_from(store& from, const definition& type, const aggregate_id& id, sequence_number up_to,
+                  std::size_t page_events, const aggregate_history& start) -> result<hydrated> {
+  hydrated at;
+  std::span<const event> rows = start.events;
+  bool complete = start.complete;
+  if (start.snapshot) {
+    if (auto started = start_from(*start.snapshot, rows.empty() ? nullptr : &rows.front(), type, at); !started)
+      return started.failure();
+    // The events that came with the snapshot begin with its own; without it they are of no use.
+    if (at.state) rows = rows.subspan(1);
+    else rows = {};
+    complete = complete && at.state != nullptr;
+  }
+  if (!at.state)
+    if (auto started = start_from_nothing(type, at); !started) return started.failure();
+  if (auto entered = enter_all(at, type, rows); !entered) return entered.failure();
+  if (!complete)
+    if (auto read = read_on(from, type, id, up_to, page_events, at); !read) return read.failure();
+  return at;
+}
+
+}  // namespace
+
 auto hydrate(store& from, const definition& type, const aggregate_id& id, sequence_number up_to,
              std::size_t page_events) -> result<hydrated> {
-  hydrated at;
-  if (auto started = start_from_snapshot(from, type, id, up_to, at); !started) return started.failure();
-  if (!at.state) {
-    auto initial = type.initial_state();
-    if (!initial) return initial.failure();
-    at.state = std::move(*initial);
+  auto kept = from.get_snapshot(id, 0, up_to);
+  if (!kept) return kept.failure();
+  aggregate_history start;
+  start.snapshot = std::move(*kept);
+  if (start.snapshot) {
+    auto last = from.get_events(id, {start.snapshot->sequence - 1, start.snapshot->sequence, 1});
+    if (!last) return last.failure();
+    start.events = std::move(*last);
   }
-  while (at.sequence < up_to) {
-    auto page = from.get_events(id, {at.sequence, up_to, page_events});
-    if (!page) return page.failure();
-    for (const event& row : *page)
-      if (auto entered = enter(at, type, row); !entered) return entered.failure();
-    at.events_read += page->size();
-    if (page->size() < page_events) break;
-  }
-  return at;
+  return hydrate_from(from, type, id, up_to, page_events, start);
+}
+
+auto hydrate(store& from, const definition& type, const aggregate_id& id, const aggregate_history& start,
+             std::size_t page_events) -> result<hydrated> {
+  return hydrate_from(from, type, id, max_sequence(), page_events, start);
 }
 
 }  // namespace maestro

@@ -25,6 +25,10 @@ struct hydrated {
 [[nodiscard]] auto hydrate(store& from, const definition& type, const aggregate_id& id,
                            sequence_number up_to = max_sequence(), std::size_t page_events = 1000) -> result<hydrated>;
 
+/// The same, up to the newest event, from what `store::get_histories` has read of `id` already.
+[[nodiscard]] auto hydrate(store& from, const definition& type, const aggregate_id& id,
+                           const aggregate_history& start, std::size_t page_events = 1000) -> result<hydrated>;
+
 /// Applies the stored `row` to `at`, which must be at the sequence just before. Errors: `wrong_aggregate_type`,
 /// `cannot_hydrate`; the state is unusable after one.
 [[nodiscard]] auto enter(hydrated& at, const definition& type, const event& row) -> result<void>;

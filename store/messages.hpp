@@ -8,7 +8,9 @@
 #include <caf/actor_cast.hpp>
 #include <caf/allowed_unsafe_message_type.hpp>
 
+#include <cstddef>
 #include <memory>
+#include <optional>
 
 namespace maestro {
 
@@ -31,6 +33,17 @@ class store_task {
   caf::actor reply_to;  ///< As in `commit_job`.
 };
 using store_task_ptr = std::shared_ptr<store_task>;
+
+/// A task that begins with an aggregate's history. A reader reads those of all that wait for it together, and gives each its own
+/// before `run`.
+class history_task : public store_task {
+ public:
+  history_task(const aggregate_id& of, std::size_t page) : id(of), page_events(page) {}
+  const aggregate_id id;
+  const std::size_t page_events;  ///< How many events it would read at a time, alone.
+  /// None when it could not be read together with others: `run` reads what it needs.
+  std::optional<result<aggregate_history>> start;
+};
 
 /// Tells the store's actors to finish what they hold and end; sent once, at the node's end.
 struct store_stop {};

@@ -61,6 +61,15 @@ struct event_range {
   std::size_t limit = 1000;                     ///< At most this many events, the first of the range.
 };
 
+/// Where a hydration begins: what `get_histories` reads of an aggregate.
+struct aggregate_history {
+  std::optional<maestro::snapshot> snapshot;
+  /// The first events from the snapshot's own on (where that is missing, the log is not the one it was taken from), or from
+  /// sequence 1 without one.
+  std::vector<event> events;
+  bool complete = false;  ///< There were no more events.
+};
+
 /// One connection to a store. Used by one thread at a time; connects when first needed, and again after a loss. No member
 /// throws. Any call can fail with `store_unavailable` (nothing was done; try again later) or `internal_error`.
 class store {
@@ -94,6 +103,11 @@ class store {
   [[nodiscard]] virtual auto get_snapshot(const aggregate_id& id, sequence_number after = 0,
                                           sequence_number up_to = maestro::max_sequence())
       -> result<std::optional<snapshot>> = 0;
+
+  /// The beginning of each of `ids`, in their order: its snapshot and at most `limit` events. All at once, so that aggregates
+  /// which hydrate at the same time share a round trip.
+  [[nodiscard]] virtual auto get_histories(std::span<const aggregate_id> ids, std::size_t limit)
+      -> result<std::vector<aggregate_history>> = 0;
 
   /// The newest event of each of `ids` that has any.
   [[nodiscard]] virtual auto get_heads(std::span<const aggregate_id> ids) -> result<std::vector<aggregate_head>> = 0;

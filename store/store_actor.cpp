@@ -2,7 +2,9 @@
 
 #include <caf/send.hpp>
 
+#include <algorithm>
 #include <exception>
+#include <span>
 #include <utility>
 
 namespace maestro {
@@ -25,6 +27,27 @@ void run_task(const store_task_ptr& task, store& connection) {
   caf::actor to = std::move(task->reply_to);
   task->reply_to = nullptr;
   if (to) caf::anon_send(to, task);
+}
+
+// So many tasks share a statement. What they read together is about a page, however many they are.
+constexpr std::size_t max_read_together = 64;
+
+void read_together(std::span<const store_task_ptr> tasks, store& connection) {
+  std::vector<history_task*> readers;
+  std::vector<aggregate_id> ids;
+  std::size_t page = SIZE_MAX;
+  for (const auto& task : tasks)
+    if (auto* reader = dynamic_cast<history_task*>(task.get())) {
+      readers.push_back(reader);
+      ids.push_back(reader->id);
+      page = std::min(page, reader->page_events);
+    }
+  if (readers.empty()) return;
+  auto histories = connection.get_histories(ids, std::max<std::size_t>(page / readers.size(), 1));
+  // A store that is away is away for each of them. Anything else may be the matter of one.
+  if (!histories && histories.failure().code != errc::store_unavailable) return;
+  for (std::size_t i = 0; i < readers.size(); ++i)
+    readers[i]->start = histories ? result<aggregate_history>(std::move((*histories)[i])) : histories.failure();
 }
 
 }  // namespace
@@ -109,10 +132,26 @@ auto store_reader::make_behavior() -> caf::behavior {
   return {
       [this](store_task_ptr& task) {
         task->reply_to = caf::actor_cast<caf::actor>(current_sender());
-        run_task(task, *connection_);
+        pending_.push_back(std::move(task));
+        // The flush goes to the end of the mailbox, as the writer's does.
+        if (!std::exchange(flush_sent_, true)) send(this, store_flush{});
       },
-      [this](store_stop) { quit(); },
+      [this](store_flush) { flush(); },
+      [this](store_stop) {
+        flush();
+        quit();
+      },
   };
+}
+
+void store_reader::flush() {
+  flush_sent_ = false;
+  const auto waiting = std::exchange(pending_, {});
+  for (std::size_t next = 0; next < waiting.size(); next += max_read_together) {
+    const auto some = std::span(waiting).subspan(next, std::min(max_read_together, waiting.size() - next));
+    read_together(some, *connection_);
+    for (const auto& task : some) run_task(task, *connection_);
+  }
 }
 
 auto spawn_store_writer(caf::actor_system& system, std::unique_ptr<store> connection, store_actor_settings settings)

@@ -44,14 +44,18 @@ class store_writer : public caf::event_based_actor {
   bool flush_sent_ = false;
 };
 
-/// Runs `store_task`s one after the other.
+/// Runs `store_task`s in the order they came; what waits with a `history_task` and is one too is read together with it.
 class store_reader : public caf::event_based_actor {
  public:
   store_reader(caf::actor_config& config, std::unique_ptr<store> connection);
   auto make_behavior() -> caf::behavior override;
 
  private:
+  void flush();
+
   const std::unique_ptr<store> connection_;
+  std::vector<store_task_ptr> pending_;
+  bool flush_sent_ = false;
 };
 
 /// Starts a writer on its own thread.

@@ -39,22 +39,51 @@ auto json_of(const pqxx::row& row, int column) -> std::string {
   return compact ? std::move(*compact) : std::string(text);
 }
 
-// The rows of sql::get_events and sql::find_command.
+// The first columns of sql::get_events, sql::get_histories and sql::find_command.
+auto event_from(const pqxx::row& row, const aggregate_id& id) -> event {
+  event read;
+  read.timestamp = id_of<timestamp>(row, 0);
+  read.aggregate_id = id;
+  read.sequence = sequence_of(row, 1);
+  read.type = text_of(row, 2);
+  read.body = json_of(row, 3);
+  read.aggregate_type = text_of(row, 4);
+  if (!row[5].is_null()) read.command_id = id_of<command_id>(row, 5);
+  if (!row[6].is_null()) read.metadata = json_of(row, 6);
+  return read;
+}
+
 auto events_from(const pqxx::result& rows, const aggregate_id& id) -> std::vector<event> {
   std::vector<event> events;
   events.reserve(static_cast<std::size_t>(rows.size()));
-  for (const auto& row : rows) {
-    event& read = events.emplace_back();
-    read.timestamp = id_of<timestamp>(row, 0);
-    read.aggregate_id = id;
-    read.sequence = sequence_of(row, 1);
-    read.type = text_of(row, 2);
-    read.body = json_of(row, 3);
-    read.aggregate_type = text_of(row, 4);
-    if (!row[5].is_null()) read.command_id = id_of<command_id>(row, 5);
-    if (!row[6].is_null()) read.metadata = json_of(row, 6);
-  }
+  for (const auto& row : rows) events.push_back(event_from(row, id));
   return events;
+}
+
+// Five columns of `row`, of which the first is at `column`: sequence, aggregate type, version, version_sequence, body.
+auto snapshot_from(const pqxx::row& row, int column, const aggregate_id& id) -> snapshot {
+  snapshot found;
+  found.aggregate_id = id;
+  found.sequence = sequence_of(row, column);
+  found.aggregate_type = text_of(row, column + 1);
+  found.version = row[static_cast<pqxx::row::size_type>(column + 2)].as<int>();
+  found.version_sequence = sequence_of(row, column + 3);
+  found.body = json_of(row, column + 4);
+  return found;
+}
+
+// The rows of sql::get_histories.
+auto histories_from(const pqxx::result& rows, std::span<const aggregate_id> ids, std::size_t limit)
+    -> std::vector<aggregate_history> {
+  std::vector<aggregate_history> histories(ids.size());
+  for (const auto& row : rows) {
+    const auto index = row[7].as<std::size_t>() - 1;
+    auto& of = histories.at(index);
+    if (!row[8].is_null() && !of.snapshot) of.snapshot = snapshot_from(row, 8, ids[index]);
+    if (!row[1].is_null()) of.events.push_back(event_from(row, ids[index]));
+  }
+  for (auto& history : histories) history.complete = history.events.size() < limit;
+  return histories;
 }
 
 auto heads_from(const pqxx::result& rows) -> std::vector<aggregate_head> {
@@ -79,6 +108,10 @@ class text_array {
  private:
   std::string text_ = "{";
 };
+
+auto as_limit(std::size_t limit) -> std::int64_t {
+  return static_cast<std::int64_t>(std::min<std::size_t>(limit, std::numeric_limits<std::int64_t>::max()));
+}
 
 template <class Tag>
 auto parameter(const id16<Tag>& id) -> std::string {
@@ -171,10 +204,10 @@ auto postgres_store::commit_snapshot(const snapshot& snapshot) -> result<void> {
 }
 
 auto postgres_store::get_events(const aggregate_id& id, event_range range) -> result<std::vector<event>> {
-  const auto limit = static_cast<std::int64_t>(std::min<std::size_t>(range.limit, std::numeric_limits<std::int64_t>::max()));
   return use([&](connection& with) {
     pqxx::nontransaction transaction(with.pqxx());
-    return events_from(with.run(transaction, sql::get_events, parameter(id), range.after, range.up_to, limit), id);
+    return events_from(
+        with.run(transaction, sql::get_events, parameter(id), range.after, range.up_to, as_limit(range.limit)), id);
   });
 }
 
@@ -184,15 +217,17 @@ auto postgres_store::get_snapshot(const aggregate_id& id, sequence_number after,
     pqxx::nontransaction transaction(with.pqxx());
     const auto rows = with.run(transaction, sql::get_snapshot, parameter(id), after, up_to);
     if (rows.empty()) return std::nullopt;
-    const auto row = rows[0];
-    snapshot found;
-    found.aggregate_id = id;
-    found.sequence = sequence_of(row, 0);
-    found.body = json_of(row, 1);
-    found.aggregate_type = text_of(row, 2);
-    found.version = row[3].as<int>();
-    found.version_sequence = sequence_of(row, 4);
-    return found;
+    return snapshot_from(rows[0], 0, id);
+  });
+}
+
+auto postgres_store::get_histories(std::span<const aggregate_id> ids, std::size_t limit)
+    -> result<std::vector<aggregate_history>> {
+  text_array wanted;
+  for (const auto& id : ids) wanted.add(id);
+  return use([&](connection& with) {
+    pqxx::nontransaction transaction(with.pqxx());
+    return histories_from(with.run(transaction, sql::get_histories, wanted.text(), as_limit(limit)), ids, limit);
   });
 }
 
@@ -210,7 +245,7 @@ auto postgres_store::list_aggregates(std::string_view type, const aggregate_id& 
   return use([&](connection& with) {
     pqxx::nontransaction transaction(with.pqxx());
     return heads_from(with.run(transaction, sql::list_aggregates, std::string(type), parameter(after),
-                               static_cast<std::int64_t>(limit)));
+                               as_limit(limit)));
   });
 }
 

@@ -28,6 +28,8 @@ class postgres_store final : public store, private batch_writer {
   auto get_events(const aggregate_id& id, event_range range) -> result<std::vector<event>> override;
   auto get_snapshot(const aggregate_id& id, sequence_number after, sequence_number up_to)
       -> result<std::optional<snapshot>> override;
+  auto get_histories(std::span<const aggregate_id> ids, std::size_t limit)
+      -> result<std::vector<aggregate_history>> override;
   auto get_heads(std::span<const aggregate_id> ids) -> result<std::vector<aggregate_head>> override;
   auto list_aggregates(std::string_view type, const aggregate_id& after, std::size_t limit)
       -> result<std::vector<aggregate_head>> override;

@@ -64,6 +64,19 @@ inline constexpr named get_events{"maestro_get_events", R"(
   LIMIT $4::bigint
 )"};
 
+// A row per event, or one with nulls; the snapshot's body stands on the first row of its aggregate.
+inline constexpr named get_histories{"maestro_get_histories", R"(
+  SELECT log.timestamp, log.sequence, log.type, log.body::text, log.aggregate_type, log.command_id, log.metadata::text,
+         wanted.position, kept.sequence, kept.aggregate_type, kept.version, kept.version_sequence,
+         CASE WHEN log.position IS NULL OR log.position = 1 THEN kept.body::text END
+  FROM unnest($1::bytea[]) WITH ORDINALITY AS wanted (id, position)
+  LEFT JOIN snapshots AS kept ON kept.aggregate_id = wanted.id
+  LEFT JOIN LATERAL (SELECT *, row_number() OVER (ORDER BY sequence) AS position FROM event_log
+                     WHERE aggregate_id = wanted.id AND sequence >= coalesce(kept.sequence, 1)
+                     ORDER BY sequence LIMIT $2::bigint) AS log ON true
+  ORDER BY wanted.position, log.sequence
+)"};
+
 // The inner query stops at the newest event of our own that is older than the command: none before it can be the command's.
 inline constexpr named find_command{"maestro_find_command", R"(
   SELECT timestamp, sequence, type, body::text, aggregate_type, command_id, metadata::text
@@ -100,7 +113,7 @@ inline constexpr named newest_timestamp{"maestro_newest_timestamp", R"(
 )"};
 
 inline constexpr named get_snapshot{"maestro_get_snapshot", R"(
-  SELECT sequence, body::text, aggregate_type, version, version_sequence
+  SELECT sequence, aggregate_type, version, version_sequence, body::text
   FROM snapshots
   WHERE aggregate_id = $1::bytea AND sequence > $2::integer AND sequence <= $3::integer
 )"};

@@ -34,6 +34,28 @@ auto read_events(statement& rows, const aggregate_id& id) -> std::vector<event> 
   return events;
 }
 
+auto events_in(connection& with, const aggregate_id& id, const event_range& range) -> std::vector<event> {
+  auto& rows = with.prepare(sql::get_events);
+  rows.bind(1, id).bind(2, std::int64_t{range.after}).bind(3, std::int64_t{range.up_to});
+  return read_events(rows.bind(4, static_cast<std::int64_t>(range.limit)), id);
+}
+
+auto snapshot_of(connection& with, const aggregate_id& id, sequence_number after, sequence_number up_to)
+    -> std::optional<snapshot> {
+  auto& row = with.prepare(sql::get_snapshot);
+  row.bind(1, id).bind(2, std::int64_t{after}).bind(3, std::int64_t{up_to});
+  if (!row.step()) return std::nullopt;
+  snapshot found;
+  found.aggregate_id = id;
+  found.sequence = static_cast<sequence_number>(row.integer(0));
+  found.body = row.bytes(1);
+  found.aggregate_type = row.bytes(2);
+  found.version = static_cast<int>(row.integer(3));
+  found.version_sequence = static_cast<sequence_number>(row.integer(4));
+  row.reset();
+  return found;
+}
+
 auto newest_of(connection& with, const aggregate_id& id) -> std::optional<aggregate_head> {
   auto& head = with.prepare(sql::get_head).bind(1, id);
   if (!head.step()) return std::nullopt;
@@ -244,28 +266,27 @@ auto sqlite_store::commit_snapshot(const snapshot& snapshot) -> result<void> {
 }
 
 auto sqlite_store::get_events(const aggregate_id& id, event_range range) -> result<std::vector<event>> {
-  return use([&](connection& with) {
-    auto& rows = with.prepare(sql::get_events);
-    rows.bind(1, id).bind(2, std::int64_t{range.after}).bind(3, std::int64_t{range.up_to});
-    return read_events(rows.bind(4, static_cast<std::int64_t>(range.limit)), id);
-  });
+  return use([&](connection& with) { return events_in(with, id, range); });
 }
 
 auto sqlite_store::get_snapshot(const aggregate_id& id, sequence_number after, sequence_number up_to)
     -> result<std::optional<snapshot>> {
-  return use([&](connection& with) -> std::optional<snapshot> {
-    auto& row = with.prepare(sql::get_snapshot);
-    row.bind(1, id).bind(2, std::int64_t{after}).bind(3, std::int64_t{up_to});
-    if (!row.step()) return std::nullopt;
-    snapshot found;
-    found.aggregate_id = id;
-    found.sequence = static_cast<sequence_number>(row.integer(0));
-    found.body = row.bytes(1);
-    found.aggregate_type = row.bytes(2);
-    found.version = static_cast<int>(row.integer(3));
-    found.version_sequence = static_cast<sequence_number>(row.integer(4));
-    row.reset();
-    return found;
+  return use([&](connection& with) { return snapshot_of(with, id, after, up_to); });
+}
+
+auto sqlite_store::get_histories(std::span<const aggregate_id> ids, std::size_t limit)
+    -> result<std::vector<aggregate_history>> {
+  return use([&](connection& with) {
+    transaction_scope transaction(with, sql::begin_read);
+    std::vector<aggregate_history> histories;
+    for (const auto& id : ids) {
+      auto& history = histories.emplace_back();
+      history.snapshot = snapshot_of(with, id, 0, max_sequence());
+      const sequence_number after = history.snapshot ? history.snapshot->sequence - 1 : 0;
+      history.events = events_in(with, id, {after, max_sequence(), limit});
+      history.complete = history.events.size() < limit;
+    }
+    return histories;
   });
 }
 
