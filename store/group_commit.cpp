@@ -7,6 +7,7 @@
 #include <bit>
 #include <cassert>
 #include <chrono>
+#include <iterator>
 #include <random>
 #include <thread>
 #include <utility>
@@ -50,6 +51,15 @@ struct pending_unit {
 };
 using batch = std::vector<pending_unit>;
 
+// A unit that was refused in a transaction which was then not committed: its projection had seen what units of other requests
+// had written there.
+struct early_refusal {
+  pending_unit unit;
+  batch before;         // Those others.
+  std::size_t end = 0;  // How the request stood otherwise.
+  error failure;
+};
+
 auto size_in_bytes(const commit_unit& unit) -> std::size_t {
   std::size_t bytes = 0;
   for (const auto& event : unit.events) bytes += event.body.size() + event.metadata.size();
@@ -92,12 +102,13 @@ class committer {
 
   auto run() -> std::vector<commit_outcome> {
     for (int round = 0;; ++round) {
-      for (auto& slice : slices()) commit(std::move(slice));
+      for (auto& slice : slices(in_order_)) commit(std::move(slice));
       const bool parked = std::any_of(in_order_.begin(), in_order_.end(), [](auto* request) { return request->parked < request->end; });
       if (!parked || given_up_ || round == settings_.max_retries) break;
       for (auto* request : in_order_) request->parked = SIZE_MAX;
       pause(round);
     }
+    review_early_refusals();
     return outcomes();
   }
 
@@ -117,12 +128,12 @@ class committer {
     }
   }
 
-  // All open units, in the order they are written, in pieces that respect the bounds of a transaction.
-  [[nodiscard]] auto slices() const -> std::vector<batch> {
+  // All open units of `requests`, in the order they are written, in pieces that respect the bounds of a transaction.
+  [[nodiscard]] auto slices(std::span<progress* const> requests) const -> std::vector<batch> {
     std::vector<batch> slices;
     std::size_t events = 0;
     std::size_t bytes = 0;
-    for (auto* request : in_order_)
+    for (auto* request : requests)
       for (std::size_t index = request->committed; index < request->end; ++index) {
         const auto& unit = request->request->units[index];
         events += unit.events.size();
@@ -162,7 +173,7 @@ class committer {
           answered();
           for (const auto& unit : units) unit.of->settled();
           if (units.size() == 1) outcome.culprit = 0;
-          if (outcome.culprit) refuse(units.at(*outcome.culprit), std::move(outcome.failure));
+          if (outcome.culprit) refuse_early(units, *outcome.culprit, std::move(outcome.failure));
           if (!outcome.culprit || ++failures == max_failures_before_halving) return commit_halves(std::move(units));
           break;
 
@@ -229,6 +240,29 @@ class committer {
   void refuse(const pending_unit& unit, error why) {
     if (!why) why = {errc::internal_error, "the store refused the events without a reason"};
     unit.of->cut(unit.index, std::move(why));
+  }
+
+  void refuse_early(const batch& units, std::size_t culprit, error why) {
+    const auto& unit = units.at(culprit);
+    batch before;
+    std::copy_if(units.begin(), units.begin() + static_cast<std::ptrdiff_t>(culprit), std::back_inserter(before),
+                 [&](const auto& other) { return other.of != unit.of; });
+    if (!before.empty()) early_refusals_.push_back({unit, std::move(before), unit.of->end, unit.of->failure});
+    refuse(unit, std::move(why));
+  }
+
+  // A refusal stands when all that the projection had seen is there now. Otherwise the unit is tried once more, its request
+  // alone, so that nobody fails for what was never committed. The newest first: it is the earliest of its request.
+  void review_early_refusals() {
+    for (auto refusal = early_refusals_.rbegin(); refusal != early_refusals_.rend(); ++refusal) {
+      progress* const of = refusal->unit.of;
+      const bool stands = std::all_of(refusal->before.begin(), refusal->before.end(),
+                                      [](const auto& unit) { return unit.index < unit.of->committed; });
+      if (stands || of->end != refusal->unit.index) continue;
+      of->end = refusal->end;
+      of->failure = std::move(refusal->failure);
+      for (auto& slice : slices({&of, 1})) commit(std::move(slice));
+    }
   }
 
   // After a conflict: finds out which units are there already, and which can never be written. False when that changed
@@ -302,6 +336,7 @@ class committer {
   const store_settings& settings_;
   const std::function<std::uint64_t()> wall_clock_;
   std::vector<progress> requests_;
+  std::vector<early_refusal> early_refusals_;
   std::vector<progress*> in_order_;  // By aggregate id, so that two writers lock in the same order.
   int max_stalled_ = 0;
   int stalled_ = 0;  // Transactions given up for a lock since something last moved.

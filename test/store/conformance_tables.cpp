@@ -249,6 +249,29 @@ BOOST_DATA_TEST_CASE(two_of_one_batch_that_want_the_same_handle_do_not_both_get_
   BOOST_TEST(bench.count("event_log") == 1);
 }
 
+// Both are in one transaction at first: the one is refused there because the other has the handle, and only then it turns out,
+// at COMMIT, that the other will not keep it.
+BOOST_DATA_TEST_CASE(a_handle_that_its_taker_cannot_keep_is_refused_to_nobody, data::make(stores_under_test()), store) {
+  auto tables = handles();
+  tables.push_back({"families", 1, "CREATE TABLE families (name text PRIMARY KEY, parent text REFERENCES families DEFERRABLE INITIALLY DEFERRED)",
+                    "CREATE TABLE families (name TEXT PRIMARY KEY, parent TEXT REFERENCES families DEFERRABLE INITIALLY DEFERRED) STRICT"});
+  workbench bench(store, {}, tables);
+  auto orphan = with_handle(bench.request(), "bob");
+  orphan = with_projection(orphan, [](transaction& tx, const event& event) {
+    project_handle(tx, event);
+    tx.execute("INSERT INTO families VALUES ('oliver', 'nobody')");
+  });
+  auto other = with_handle(bench.request(2), "bob");
+  other.units[1].events[0].body = "[1]";
+  const auto stranger = with_handle(bench.request(), "carol");
+  const auto outcomes = bench.commit({&orphan, &other, &stranger});
+  BOOST_TEST((outcomes[0].failure.code == errc::projection_failed), to_string(outcomes[0].failure));
+  BOOST_TEST(outcomes[1].committed == 1U, to_string(outcomes[1].failure));
+  BOOST_TEST((outcomes[1].failure.code == errc::invalid_event), to_string(outcomes[1].failure));
+  BOOST_TEST(outcomes[2].committed == 1U, to_string(outcomes[2].failure));
+  BOOST_TEST(bench.count("handles") == 2);
+}
+
 BOOST_DATA_TEST_CASE(a_projection_that_throws_rejects_its_command_alone, data::make(stores_under_test()), store) {
   workbench bench(store, {}, handles());
   const auto good = with_handle(bench.request(2), "good");
