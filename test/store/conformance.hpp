@@ -1,5 +1,8 @@
-// The conformance suite: what every adapter promises (store/store.hpp), as tests. An adapter joins by linking the
-// conformance_*.cpp files into a program that defines `stores_under_test`.
+// The conformance suite: what every adapter promises (store/store.hpp), as tests. A new adapter joins with a `place`, a line
+// in the `stores_under_test` of its program, and one in CMakeLists.txt that links that program with ${conformance}.
+//
+// The suite's random tests say their seed in what they report, and with --log_level=message in any case. MAESTRO_TEST_SEED
+// replays one; MAESTRO_TEST_STEPS makes the histories longer, in search of what is rare.
 #pragma once
 
 #include "request_maker.hpp"
