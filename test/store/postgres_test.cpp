@@ -1,6 +1,7 @@
 // The adapter that a cluster shares: what only a server can do, and what only a network can do to it.
 #include "faulty_proxy.hpp"
 #include "postgres_server.hpp"
+#include "several_writers.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -76,7 +77,8 @@ void run_script(store& with, std::string script) {
 
 auto maestro::test::stores_under_test() -> std::vector<store_under_test> {
   require_server();
-  return {{"postgres", [] { return std::make_unique<postgres_place>(); }}};
+  return {{"postgres", [] { return std::make_unique<postgres_place>(); }},
+          {"postgres_several_writers", [] { return with_several_writers(std::make_unique<postgres_place>()); }}};
 }
 
 BOOST_AUTO_TEST_SUITE(postgres_adapter)
