@@ -268,49 +268,6 @@ BOOST_DATA_TEST_CASE(the_newest_timestamp_is_that_of_the_whole_log, data::make(s
   BOOST_TEST((value_of(bench.reader->newest_timestamp()) == newer.units[0].events[0].timestamp));
 }
 
-// Two writers race for the same aggregates. Each appends one more event after the newest it knows, or looks again.
-BOOST_DATA_TEST_CASE(racing_writers_leave_no_gap_and_no_duplicate, data::make(stores_under_test()), store) {
-  workbench bench(store);
-  constexpr int appends = 60;
-  std::vector<aggregate_id> ids;
-  for (int i = 0; i < 5; ++i) ids.push_back(bench.fresh_id());
-
-  auto append = [&](std::shared_ptr<database> with, int& conflicts) {
-    auto writer = with->open_writer();
-    auto reader = with->open_reader();
-    request_maker make;
-    std::vector<int> left(ids.size(), appends);
-    while (std::any_of(left.begin(), left.end(), [](int count) { return count > 0; })) {
-      auto heads = reader->get_heads(ids);
-      if (!heads) return;
-      std::vector<commit_request> requests;
-      for (std::size_t i = 0; i < ids.size(); ++i) {
-        if (left[i] == 0) continue;
-        const auto head = std::find_if(heads->begin(), heads->end(), [&](auto& at) { return at.aggregate_id == ids[i]; });
-        requests.push_back(head == heads->end() ? make.request(ids[i])
-                                                : make.request(ids[i], 1, 1, head->sequence, head->timestamp));
-      }
-      std::vector<const commit_request*> batch;
-      for (const auto& request : requests) batch.push_back(&request);
-      const auto outcomes = writer->commit_all(batch);
-      for (std::size_t i = 0; i < requests.size(); ++i) {
-        const auto at = std::find(ids.begin(), ids.end(), requests[i].aggregate_id) - ids.begin();
-        if (outcomes[i].committed == 1) --left[static_cast<std::size_t>(at)];
-        else if (outcomes[i].failure.code == errc::retry_command) ++conflicts;
-        else return;
-      }
-    }
-  };
-  int conflicts_here = 0;
-  int conflicts_there = 0;
-  auto other = bench.where->is_shared() ? bench.where->open({}) : bench.opened;
-  std::thread there([&] { append(other, conflicts_there); });
-  append(bench.opened, conflicts_here);
-  there.join();
-  for (const auto& id : ids) BOOST_TEST(bench.sequences(id) == numbers(1, 2 * appends));
-  BOOST_TEST_MESSAGE("conflicts: " << conflicts_here << " and " << conflicts_there);
-}
-
 BOOST_DATA_TEST_CASE(reads_go_on_in_another_thread_while_commits_run, data::make(stores_under_test()), store) {
   workbench bench(store);
   const auto id = bench.fresh_id();
