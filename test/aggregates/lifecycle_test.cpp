@@ -1,5 +1,7 @@
 #include "harness.hpp"
 
+#include "../store/forwarding_store.hpp"
+
 #include <boost/test/unit_test.hpp>
 
 #include <chrono>
@@ -58,45 +60,17 @@ class diary : public maestro::aggregate<diary, diary_state> {
 };
 
 // A store that lets something happen between a commit and its answer.
-class hooked_store final : public maestro::store {
+class hooked_store final : public maestro::test::forwarding_store {
  public:
   hooked_store(std::unique_ptr<maestro::store> inner, std::function<void(const commit_request&)> after)
-      : inner_(std::move(inner)), after_(std::move(after)) {}
+      : forwarding_store(std::move(inner)), after_(std::move(after)) {}
   auto commit_all(std::span<const commit_request* const> requests) -> std::vector<commit_outcome> override {
-    auto outcomes = inner_->commit_all(requests);
+    auto outcomes = inner().commit_all(requests);
     for (const auto* request : requests) after_(*request);
     return outcomes;
   }
-  auto commit_snapshot(const snapshot& snapshot) -> result<void> override { return inner_->commit_snapshot(snapshot); }
-  auto get_events(const aggregate_id& id, event_range range) -> result<std::vector<event>> override {
-    return inner_->get_events(id, range);
-  }
-  auto get_snapshot(const aggregate_id& id, sequence_number after, sequence_number up_to)
-      -> result<std::optional<snapshot>> override {
-    return inner_->get_snapshot(id, after, up_to);
-  }
-  auto get_histories(std::span<const aggregate_id> ids, std::size_t limit)
-      -> result<std::vector<aggregate_history>> override {
-    return inner_->get_histories(ids, limit);
-  }
-  auto get_heads(std::span<const aggregate_id> ids) -> result<std::vector<aggregate_head>> override {
-    return inner_->get_heads(ids);
-  }
-  auto list_aggregates(std::string_view type, const aggregate_id& after, std::size_t limit)
-      -> result<std::vector<aggregate_head>> override {
-    return inner_->list_aggregates(type, after, limit);
-  }
-  auto find_command(const aggregate_id& id, const command_id& command, const timestamp& not_before)
-      -> result<std::vector<event>> override {
-    return inner_->find_command(id, command, not_before);
-  }
-  auto newest_timestamp() -> result<timestamp> override { return inner_->newest_timestamp(); }
-  auto query(std::string_view sql, std::span<const sql_value> parameters) -> result<std::vector<sql_row>> override {
-    return inner_->query(sql, parameters);
-  }
 
  private:
-  std::unique_ptr<maestro::store> inner_;
   std::function<void(const commit_request&)> after_;
 };
 

@@ -93,6 +93,54 @@ BOOST_DATA_TEST_CASE(a_snapshot_is_found_within_its_range_only, data::make(store
   BOOST_TEST(!value_of(bench.reader->get_snapshot(id, 0, 4)).has_value());
 }
 
+BOOST_DATA_TEST_CASE(histories_begin_at_the_snapshot_or_at_the_first_event, data::make(stores_under_test()), store) {
+  workbench bench(store);
+  const auto whole = bench.request(1, 3);
+  const auto kept = bench.request(1, 5);
+  const auto lost = bench.request(1, 2);
+  const auto unknown = bench.fresh_id();
+  for (const auto* request : {&whole, &kept, &lost}) bench.committed(*request);
+  succeed(bench.writer->commit_snapshot(snapshot_of(kept.aggregate_id, 3, 7, R"({"a":3})")));
+  succeed(bench.writer->commit_snapshot(snapshot_of(lost.aggregate_id, 9, 7, "{}")));  // Of another log, it seems.
+
+  const std::vector<aggregate_id> ids = {kept.aggregate_id, unknown, whole.aggregate_id, lost.aggregate_id, kept.aggregate_id};
+  const auto all = value_of(bench.reader->get_histories(ids, 100));
+  BOOST_TEST_REQUIRE(all.size() == 5U);
+  const auto sequences = [](const aggregate_history& history) {
+    std::vector<sequence_number> found;
+    for (const auto& event : history.events) found.push_back(event.sequence);
+    return found;
+  };
+  for (const std::size_t i : {0, 4}) {
+    BOOST_TEST_REQUIRE(all[i].snapshot.has_value());
+    const auto alone = value_of(bench.reader->get_snapshot(kept.aggregate_id));
+    BOOST_TEST(all[i].snapshot->sequence == 3);
+    BOOST_TEST(all[i].snapshot->body == alone->body);
+    BOOST_TEST(all[i].snapshot->version == 7);
+    BOOST_TEST(all[i].snapshot->version_sequence == 3);
+    BOOST_TEST(all[i].snapshot->aggregate_type == alone->aggregate_type);
+    BOOST_TEST((all[i].snapshot->aggregate_id == kept.aggregate_id));
+    BOOST_TEST(sequences(all[i]) == numbers(3, 5));
+    BOOST_TEST((all[i].events.front().aggregate_id == kept.aggregate_id));
+    BOOST_TEST((all[i].events.front().timestamp == kept.units[0].events[2].timestamp));
+  }
+  BOOST_TEST(!all[1].snapshot.has_value());
+  BOOST_TEST(all[1].events.empty());
+  BOOST_TEST(all[1].complete);
+  BOOST_TEST(!all[2].snapshot.has_value());
+  BOOST_TEST(sequences(all[2]) == numbers(1, 3));
+  BOOST_TEST(all[2].complete);
+  BOOST_TEST(all[3].events.empty());
+  BOOST_TEST(all[3].snapshot.has_value());
+
+  const auto some = value_of(bench.reader->get_histories(ids, 2));
+  BOOST_TEST(sequences(some[0]) == numbers(3, 4));
+  BOOST_TEST(!some[0].complete);
+  BOOST_TEST(sequences(some[2]) == numbers(1, 2));
+  BOOST_TEST(some[1].complete);
+  BOOST_TEST(value_of(bench.reader->get_histories({}, 2)).empty());
+}
+
 BOOST_DATA_TEST_CASE(a_snapshot_that_is_no_object_is_refused, data::make(stores_under_test()), store) {
   workbench bench(store);
   const auto refused = bench.writer->commit_snapshot(snapshot_of(bench.fresh_id(), 5, 1, "[1]"));

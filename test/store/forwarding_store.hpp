@@ -27,6 +27,10 @@ class forwarding_store : public store {
       -> result<std::optional<snapshot>> override {
     return inner_->get_snapshot(id, after, up_to);
   }
+  auto get_histories(std::span<const aggregate_id> ids, std::size_t limit)
+      -> result<std::vector<aggregate_history>> override {
+    return inner_->get_histories(ids, limit);
+  }
   auto get_heads(std::span<const aggregate_id> ids) -> result<std::vector<aggregate_head>> override {
     return inner_->get_heads(ids);
   }

@@ -443,7 +443,7 @@ BOOST_AUTO_TEST_CASE(a_log_that_the_seed_partitioned_is_upgraded_and_answers_a_r
   value_of(opened->migrate({}));
   succeed(opened->check({}));
   request_maker make;
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < 16; ++i) {
     const auto first = make.request();
     succeed(writer->commit_events(first.units[0].events, {}));
     const auto late = writer->commit_events(make.request(first.aggregate_id).units[0].events, {});
