@@ -6,6 +6,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <span>
 #include <stdexcept>
@@ -15,6 +16,9 @@
 #include <utility>
 #include <variant>
 #include <vector>
+
+struct pg_conn;  // PGconn, of libpq-fe.h
+struct sqlite3;
 
 namespace maestro {
 
@@ -68,9 +72,16 @@ class sql_value {
 
 using sql_row = std::vector<sql_value>;
 
+/// The database's own handle of a connection: one of the two.
+struct native_handle {
+  pg_conn* postgres = nullptr;
+  sqlite3* sqlite = nullptr;
+};
+
 /// The transaction that a commit runs in, as a projection sees it. Valid only during the call it is handed to, on that
 /// thread. Statements use `$1`, `$2` ... for parameters in both dialects; on PostgreSQL each parameter gets its type from
-/// where it stands. A statement is one query or change of rows (`check_projection_statement`). Failures are thrown, and reject the command whose event is being projected, naming the constraint.
+/// where it stands. A statement is one query or change of rows (`check_projection_statement`). Failures are
+/// thrown, and reject the command whose event is being projected, naming the constraint.
 class transaction {
  public:
   virtual ~transaction() = default;
@@ -82,6 +93,12 @@ class transaction {
   /// Runs `sql` and returns its rows, after everything executed before it.
   [[nodiscard]] virtual auto query(std::string_view sql, std::span<const sql_value> parameters)
       -> std::vector<sql_row> = 0;
+
+  /// Calls `use` with the connection, after everything executed before it and within the same transaction: for what
+  /// statements with parameters cannot do (COPY, a blob, an extension of SQLite). Waits for the server, as `query` does. `use` must
+  /// leave the connection as it found it, with nothing half read and the transaction open. It throws to reject the command; a
+  /// statement that fails on PostgreSQL rejects it in any case.
+  virtual void with_native(const std::function<void(const native_handle&)>& use) = 0;
 
   /// The SQL that this store speaks, for statements that have to differ.
   [[nodiscard]] virtual auto sql_dialect() const noexcept -> dialect = 0;

@@ -44,6 +44,37 @@ auto commit_transaction::query(std::string_view sql, std::span<const sql_value> 
   return std::exchange(rows_, {});
 }
 
+void commit_transaction::with_native(const std::function<void(const native_handle&)>& use) {
+  settle();
+  if (!synchronize() || PQexitPipelineMode(connection_.raw()) != 1) {
+    connection_.spoil();
+    fail(failure_from(connection_.raw(), nullptr), {stage::projection, unit_, {}});
+    check();
+  }
+  try {
+    use({.postgres = connection_.raw()});
+  } catch (...) {
+    check_after_native();
+    throw;
+  }
+  check_after_native();
+}
+
+// What a stranger did to the connection.
+void commit_transaction::check_after_native() {
+  const auto status = PQtransactionStatus(connection_.raw());
+  const bool open = status == PQTRANS_INTRANS || status == PQTRANS_INERROR;
+  if (open && PQenterPipelineMode(connection_.raw()) == 1) {
+    if (status == PQTRANS_INERROR)
+      fail({"25P02", "", "a statement of with_native failed", false}, {stage::projection, unit_, {}});
+    return check();
+  }
+  // What has become of the transaction is for the log to say.
+  connection_.spoil();
+  fail({"", "", "with_native ended the store's transaction, or left the connection busy", true}, {stage::commit, 0, {}});
+  check();
+}
+
 void commit_transaction::send(std::string_view sql, std::span<const sql_value> parameters) {
   check();
   check_projection_statement(sql);

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,6 +34,7 @@ class commit_transaction final : public transaction {
   using transaction::query;
   void execute(std::string_view sql, std::span<const sql_value> parameters) override;
   auto query(std::string_view sql, std::span<const sql_value> parameters) -> std::vector<sql_row> override;
+  void with_native(const std::function<void(const native_handle&)>& use) override;
   [[nodiscard]] auto sql_dialect() const noexcept -> dialect override { return dialect::postgres; }
 
   /// Waits for the answers to all that was sent. Throws the first failure there was, also one that was thrown before.
@@ -61,6 +63,7 @@ class commit_transaction final : public transaction {
     std::string prepares;  // The text that is prepared by it, if that is what it does.
   };
 
+  void check_after_native();
   void send(std::string_view sql, std::span<const sql_value> parameters);
   void send_command(const char* sql, stage of);
   [[nodiscard]] auto synchronize() -> bool;

@@ -104,6 +104,7 @@ class connection {
   void execute_script(const std::string& sql);
 
   [[nodiscard]] auto in_transaction() const -> bool;
+  [[nodiscard]] auto raw() const noexcept -> sqlite3* { return handle_.get(); }
   /// Recursive, so that a projection that reads through another store of a database in memory does not wait for itself.
   [[nodiscard]] auto mutex() -> std::recursive_mutex& { return mutex_; }
 

@@ -119,6 +119,9 @@ class projection_transaction final : public transaction {
     }
   }
 
+  void with_native(const std::function<void(const native_handle&)>& use) override {
+    use({.postgres = nullptr, .sqlite = connection_.raw()});
+  }
   [[nodiscard]] auto sql_dialect() const noexcept -> dialect override { return dialect::sqlite; }
 
   void rethrow_first_error() const {
@@ -130,9 +133,7 @@ class projection_transaction final : public transaction {
   std::optional<sql_error> first_error_;
 };
 
-// Empty when the unit's projections went through, or there are none.
-auto project(connection& with, const commit_unit& unit) -> std::optional<write_outcome> {
-  if (unit.projector == nullptr) return std::nullopt;
+auto run_projections(connection& with, const commit_unit& unit) -> std::optional<write_outcome> {
   auto failed = [](std::string_view why) -> write_outcome {
     return {write_status::failed, {errc::projection_failed, "projection failed: " + std::string(why)}, {}};
   };
@@ -148,6 +149,16 @@ auto project(connection& with, const commit_unit& unit) -> std::optional<write_o
   } catch (...) {
     return failed("an exception of unknown type");
   }
+}
+
+// Empty when the unit's projections went through, or there are none.
+auto project(connection& with, const commit_unit& unit) -> std::optional<write_outcome> {
+  if (unit.projector == nullptr) return std::nullopt;
+  auto failed = run_projections(with, unit);
+  if (failed || with.in_transaction()) return failed;
+  // What has become of the transaction is for the log to say.
+  return write_outcome{write_status::in_doubt,
+                       {errc::store_unavailable, "a projection ended the store's transaction through with_native"}, {}};
 }
 
 }  // namespace

@@ -1,6 +1,9 @@
 // Snapshots, projections and migrations: the tables beside the log.
 #include "conformance.hpp"
 
+#include <libpq-fe.h>
+#include <sqlite3.h>
+
 #include <random>
 #include <stdexcept>
 
@@ -34,6 +37,23 @@ auto with_handle(commit_request request, const std::string& handle) -> commit_re
   for (auto& unit : request.units)
     for (auto& event : unit.events) event.type = handle;
   return with_projection(std::move(request), project_handle);
+}
+
+// Through the database's own library; errors are left to the transaction to notice. Returns the first field.
+auto native_run(const native_handle& handle, const char* sql) -> std::string {
+  std::string first;
+  if (handle.postgres != nullptr) {
+    PGresult* answer = PQexec(handle.postgres, sql);
+    if (PQntuples(answer) > 0) first = PQgetvalue(answer, 0, 0);
+    PQclear(answer);
+  } else {
+    const auto note = [](void* to, int, char** fields, char**) {
+      *static_cast<std::string*>(to) = fields[0] != nullptr ? fields[0] : "";
+      return 0;
+    };
+    (void)sqlite3_exec(handle.sqlite, sql, note, &first, nullptr);
+  }
+  return first;
 }
 
 auto snapshot_of(const aggregate_id& id, sequence_number sequence, int version, std::string body) -> snapshot {
@@ -414,6 +434,57 @@ BOOST_DATA_TEST_CASE(a_reference_that_is_checked_at_commit_rejects_its_command_a
   BOOST_TEST(outcomes[0].committed == 1U);
   BOOST_TEST((outcomes[1].failure.code == errc::projection_failed), to_string(outcomes[1].failure));
   BOOST_TEST(bench.count("families") == 1);
+}
+
+BOOST_DATA_TEST_CASE(the_native_handle_works_within_the_transaction, data::make(stores_under_test()), store) {
+  workbench bench(store, {}, handles());
+  std::int64_t seen = 0;
+  const auto good = with_projection(bench.request(), [&](transaction& tx, const event& event) {
+    tx.execute("INSERT INTO handles (aggregate_id, handle, events) VALUES ($1, 'before', 1)", event.aggregate_id);
+    tx.with_native([&](const native_handle& handle) {
+      BOOST_TEST((handle.postgres != nullptr) == (tx.sql_dialect() == dialect::postgres));
+      BOOST_TEST((handle.sqlite != nullptr) == (tx.sql_dialect() == dialect::sqlite));
+      seen = std::stoll(native_run(handle, "SELECT count(*) FROM handles"));
+      native_run(handle, "UPDATE handles SET handle = 'native'");
+    });
+    tx.execute("UPDATE handles SET events = 2 WHERE handle = 'native'");
+  });
+  bench.committed(good);
+  BOOST_TEST(seen == 1);
+  BOOST_TEST(bench.query("SELECT events FROM handles WHERE handle = 'native'").at(0).at(0).as<std::int64_t>() == 2);
+
+  const auto wrong = with_projection(bench.request(), [](transaction& tx, const event&) {
+    tx.with_native([](const native_handle& handle) {
+      native_run(handle, "DELETE FROM handles");
+      native_run(handle, "SELECT * FROM nowhere");
+    });
+  });
+  const auto thrown = with_projection(bench.request(), [](transaction& tx, const event&) {
+    tx.with_native([](const native_handle&) { throw std::runtime_error("not today"); });
+  });
+  const auto plain = bench.request();
+  const auto outcomes = bench.commit({&wrong, &thrown, &plain});
+  BOOST_TEST((outcomes[1].failure.message.find("not today") != std::string::npos), to_string(outcomes[1].failure));
+  BOOST_TEST((outcomes[1].failure.code == errc::projection_failed));
+  BOOST_TEST(outcomes[2].committed == 1U);
+  if (bench.opened->sql_dialect() == dialect::postgres) {
+    BOOST_TEST((outcomes[0].failure.code == errc::projection_failed), to_string(outcomes[0].failure));
+    BOOST_TEST(bench.count("handles") == 1);
+  }
+}
+
+BOOST_DATA_TEST_CASE(a_projection_that_ends_the_transaction_by_its_native_handle_does_not_tear_a_command,
+                     data::make(stores_under_test()), store) {
+  workbench bench(store);
+  for (const char* end : {"COMMIT", "ROLLBACK"}) {
+    const auto ending = with_projection(bench.request(1, 2), [end](transaction& tx, const event&) {
+      tx.with_native([end](const native_handle& handle) { native_run(handle, end); });
+    });
+    const auto outcome = bench.commit(ending);
+    const auto stored = bench.sequences(ending.aggregate_id);
+    BOOST_TEST(stored.size() == (outcome.committed == 1 ? 2U : 0U), end << ": " << to_string(outcome.failure));
+  }
+  bench.committed(bench.request());
 }
 
 BOOST_DATA_TEST_CASE(values_of_every_type_come_back, data::make(stores_under_test()), store) {
