@@ -219,12 +219,13 @@ auto with_named(List<Ts...>, [[maybe_unused]] std::string_view name, [[maybe_unu
   return ((registered_name<Ts>() == name ? (found.template operator()<Ts>(index), true) : (++index, false)) || ...);
 }
 
-template <class Aggregate>
+/// Hands the events of `Aggregate` to those of its projections that `List` names.
+template <class Aggregate, class List>
 class bound_projector final : public projector {
  public:
   void project(transaction& tx, const event& row) const override {
     with_named(typename Aggregate::events{}, row.type,
-               [&]<class Event>(std::size_t) { project_all<Event>(tx, row, typename Aggregate::projections{}); });
+               [&]<class Event>(std::size_t) { project_all<Event>(tx, row, List{}); });
   }
 
  private:
@@ -257,8 +258,8 @@ class bound_definition final : public definition {
 
  public:
   bound_definition() {
-    if constexpr (!std::is_same_v<projection_list, projections<>>)
-      projector_ = std::make_shared<bound_projector<Aggregate>>();
+    if constexpr (!std::is_same_v<projection_list, maestro::projections<>>)
+      projector_ = std::make_shared<bound_projector<Aggregate, projection_list>>();
   }
 
   auto type() const -> std::string_view override { return Aggregate::type; }
@@ -346,11 +347,7 @@ class bound_definition final : public definition {
   }
 
   auto projector() const -> const std::shared_ptr<const maestro::projector>& override { return projector_; }
-  auto migrations() const -> std::vector<migration> override {
-    std::vector<migration> steps;
-    add_schemas(steps, projection_list{});
-    return steps;
-  }
+  auto projections() const -> std::vector<projection_definition> override { return each_alone(projection_list{}); }
 
  private:
   static auto get(const state_ptr& state) -> state_type& { return *static_cast<state_type*>(state.get()); }
@@ -383,17 +380,25 @@ class bound_definition final : public definition {
   }
 
   template <class... Ps>
-  static void add_schemas(std::vector<migration>& steps, projections<Ps...>) {
-    (add_schema<Ps>(steps), ...);
+  static auto each_alone(maestro::projections<Ps...>) -> std::vector<projection_definition> {
+    return {{std::string(registered_name<Ps>()), std::make_shared<bound_projector<Aggregate, maestro::projections<Ps>>>(),
+             schema_of<Ps>(), ordered_between_aggregates<Ps>()}...};
   }
   template <class Projection>
-  static void add_schema(std::vector<migration>& steps) {
+  static auto schema_of() -> std::vector<migration> {
+    std::vector<migration> steps;
     if constexpr (requires { Projection::schema(); }) {
       int number = 0;
       for (schema_step step : Projection::schema())
         steps.push_back({std::string(registered_name<Projection>()), ++number, std::move(step.postgres),
                          std::move(step.sqlite)});
     }
+    return steps;
+  }
+  template <class Projection>
+  static constexpr auto ordered_between_aggregates() -> bool {
+    if constexpr (requires { Projection::ordered_between_aggregates; }) return Projection::ordered_between_aggregates;
+    else return false;
   }
 
   std::shared_ptr<const maestro::projector> projector_;

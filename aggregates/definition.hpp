@@ -27,6 +27,14 @@ struct emitted_event {
   std::shared_ptr<const void> value;
 };
 
+/// One projection of an aggregate type: what it takes to fill its tables anew.
+struct projection_definition {
+  std::string name;
+  std::shared_ptr<const maestro::projector> projector;
+  std::vector<migration> schema;
+  bool ordered_between_aggregates = false;
+};
+
 /// One aggregate type. Immutable; any thread may call any member. No member throws: an exception from an author's code
 /// becomes an error.
 class definition {
@@ -63,8 +71,15 @@ class definition {
 
   /// Null when the aggregate has no projections.
   [[nodiscard]] virtual auto projector() const -> const std::shared_ptr<const maestro::projector>& = 0;
+  /// Its projections, each on its own.
+  [[nodiscard]] virtual auto projections() const -> std::vector<projection_definition> = 0;
   /// The schemas of its projections.
-  [[nodiscard]] virtual auto migrations() const -> std::vector<migration> = 0;
+  [[nodiscard]] auto migrations() const -> std::vector<migration> {
+    std::vector<migration> steps;
+    for (const auto& projection : projections())
+      steps.insert(steps.end(), projection.schema.begin(), projection.schema.end());
+    return steps;
+  }
 };
 
 using definition_ptr = std::shared_ptr<const definition>;

@@ -25,6 +25,20 @@ auto plan_migrations(std::span<const migration_step> own, std::span<const migrat
   return steps;
 }
 
+auto check_plan(const rebuild_plan& plan, dialect dialect) -> result<void> {
+  const auto refuse = [&plan](const std::string& why) {
+    return error{errc::invalid_argument, "projection \"" + plan.projection + "\" cannot be rebuilt: " + why};
+  };
+  if (plan.schema.empty()) return refuse("it has no schema, so that nobody knows its tables");
+  if (plan.sources.empty()) return refuse("no aggregate type feeds it");
+  for (const auto& source : plan.sources)
+    if (source.projector == nullptr) return refuse("aggregate type \"" + source.aggregate_type + "\" has no projector");
+  for (const auto& step : plan.schema)
+    if (step.component != plan.projection) return refuse("migration " + step.component + " is not its own");
+  if (auto steps = plan_migrations({}, plan.schema, dialect); !steps) return steps.failure();
+  return {};
+}
+
 auto check_schema_minimum(std::int64_t minimum, std::span<const migration_step> known) -> result<void> {
   const int newest = known.back().number;
   if (minimum <= newest) return {};

@@ -3,6 +3,7 @@
 
 #include <maestro/store/error.hpp>
 #include <maestro/store/projection.hpp>
+#include <maestro/store/rebuild.hpp>
 
 #include <cstdint>
 #include <span>
@@ -28,6 +29,9 @@ struct migration_step {
 /// when its numbers are not 1, 2, 3 ... in that order, or when a step has no SQL for `dialect`.
 [[nodiscard]] auto plan_migrations(std::span<const migration_step> own, std::span<const migration> components,
                                    dialect dialect) -> result<std::vector<migration_step>>;
+
+/// Whether `plan` can be followed in `dialect`. Errors: `invalid_argument`.
+[[nodiscard]] auto check_plan(const rebuild_plan& plan, dialect dialect) -> result<void>;
 
 /// Whether a program that knows the steps `known` may use a schema that asks for step `minimum`. Errors: `schema_too_new`.
 [[nodiscard]] auto check_schema_minimum(std::int64_t minimum, std::span<const migration_step> known) -> result<void>;

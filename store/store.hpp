@@ -9,6 +9,7 @@
 #include <maestro/store/error.hpp>
 #include <maestro/store/event.hpp>
 #include <maestro/store/projection.hpp>
+#include <maestro/store/rebuild.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -165,6 +166,23 @@ class database {
   /// `components` was applied. Errors: `store_unavailable` (also: tables are missing, saying which and what to run),
   /// `schema_too_new`, and `invalid_argument` as for `migrate`.
   [[nodiscard]] virtual auto check(std::span<const migration> components) -> result<void> = 0;
+
+  /// Fills the tables of a projection anew from the log, and puts them in the place of the old ones at once, in the last
+  /// transaction: until then everybody sees the old ones, and after a failure nothing has changed. Blocks; uses connections of
+  /// its own. Any number of processes may write meanwhile. Events that an application of the seed wrote count when their aggregate
+  /// has others of one of the types.
+  ///
+  /// PostgreSQL: the new tables are filled in a schema of their own, aggregate by aggregate, each in sequence order and committed
+  /// together with how far it has come, so that a rebuild that was stopped or killed goes on where it was. Unique constraints other
+  /// than primary keys are checked at the end. Commands wait only while the last events are projected and the tables change places.
+  /// Where the projection is `ordered_between_aggregates` they wait all the time, the events come in timestamp order, and a rebuild
+  /// that is stopped has to begin anew. SQLite: always so, in the order of commits; commits that come meanwhile find the
+  /// store unavailable.
+  ///
+  /// Errors: `invalid_argument` (the plan, or its schema's SQL), `store_in_use` (this projection is being rebuilt already),
+  /// `projection_failed` (naming aggregate, sequence and event, or the constraint), `shutting_down` (`watch` said stop),
+  /// `store_unavailable`, `internal_error`.
+  [[nodiscard]] virtual auto rebuild(const rebuild_plan& plan, const rebuild_watch& watch) -> result<rebuild_progress> = 0;
 
   /// True when no other process can write to this store, so that what this process knows is what there is.
   [[nodiscard]] virtual auto single_owner() const noexcept -> bool = 0;

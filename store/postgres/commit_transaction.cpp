@@ -54,25 +54,23 @@ void commit_transaction::with_native(const std::function<void(const native_handl
   try {
     use({.postgres = connection_.raw()});
   } catch (...) {
-    check_after_native();
+    resume_after_native();
     throw;
   }
-  check_after_native();
+  if (resume_after_native() == PQTRANS_INERROR)
+    fail({"25P02", "", "a statement of with_native failed", false}, {stage::projection, unit_, {}});
+  check();
 }
 
 // What a stranger did to the connection.
-void commit_transaction::check_after_native() {
+auto commit_transaction::resume_after_native() -> PGTransactionStatusType {
   const auto status = PQtransactionStatus(connection_.raw());
   const bool open = status == PQTRANS_INTRANS || status == PQTRANS_INERROR;
-  if (open && PQenterPipelineMode(connection_.raw()) == 1) {
-    if (status == PQTRANS_INERROR)
-      fail({"25P02", "", "a statement of with_native failed", false}, {stage::projection, unit_, {}});
-    return check();
-  }
+  if (open && PQenterPipelineMode(connection_.raw()) == 1) return status;
   // What has become of the transaction is for the log to say.
   connection_.spoil();
   fail({"", "", "with_native ended the store's transaction, or left the connection busy", true}, {stage::commit, 0, {}});
-  check();
+  throw failure(*failure_);
 }
 
 void commit_transaction::send(std::string_view sql, std::span<const sql_value> parameters) {

@@ -63,7 +63,7 @@ class commit_transaction final : public transaction {
     std::string prepares;  // The text that is prepared by it, if that is what it does.
   };
 
-  void check_after_native();
+  auto resume_after_native() -> PGTransactionStatusType;
   void send(std::string_view sql, std::span<const sql_value> parameters);
   void send_command(const char* sql, stage of);
   [[nodiscard]] auto synchronize() -> bool;

@@ -2,6 +2,7 @@
 
 #include <maestro/store/postgres/migrations.hpp>
 #include <maestro/store/postgres/postgres_store.hpp>
+#include <maestro/store/postgres/rebuild.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -72,6 +73,11 @@ class postgres_database final : public database {
     } catch (...) {
       return said(failure_in_flight(with ? with->raw() : nullptr), {});
     }
+  }
+
+  auto rebuild(const rebuild_plan& plan, const rebuild_watch& watch) -> result<rebuild_progress> override {
+    if (auto checked = check_plan(plan, dialect::postgres); !checked) return checked.failure();
+    return postgres::rebuild(source_, plan, watch);
   }
 
  private:

@@ -1,6 +1,7 @@
 #include <maestro/store/sqlite/database.hpp>
 
 #include <maestro/store/sqlite/migrations.hpp>
+#include <maestro/store/sqlite/rebuild.hpp>
 #include <maestro/store/sqlite/sql.hpp>
 #include <maestro/store/sqlite/sqlite_store.hpp>
 
@@ -85,6 +86,11 @@ class sqlite_database final : public database {
     } catch (const sql_error& problem) {
       return failure_of(problem, errc::store_unavailable);
     }
+  }
+
+  auto rebuild(const rebuild_plan& plan, const rebuild_watch& watch) -> result<rebuild_progress> override {
+    if (auto checked = check_plan(plan, dialect::sqlite); !checked) return checked.failure();
+    return sqlite::rebuild(*source_, plan, watch);
   }
 
  private:

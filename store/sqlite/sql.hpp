@@ -99,6 +99,39 @@ inline constexpr const char* record_migration = R"(
   INSERT INTO maestro_migrations (component, number) VALUES ($1, $2)
 )";
 
+inline constexpr const char* record_migration_once = R"(
+  INSERT INTO maestro_migrations (component, number) VALUES ($1, $2) ON CONFLICT DO NOTHING
+)";
+
+// --- rebuilding a projection ---
+
+inline constexpr const char* defer_foreign_keys = "PRAGMA defer_foreign_keys = ON";
+
+inline constexpr const char* list_tables = R"(
+  SELECT '"' || replace(name, '"', '""') || '"', upper(type) FROM sqlite_master
+  WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\_%' ESCAPE '\'
+  ORDER BY type = 'table'
+)";
+
+// Part of the transaction, and gone before its end.
+inline constexpr const char* create_rebuild_list = R"(
+  CREATE TABLE maestro_rebuild_list (aggregate_id BLOB NOT NULL PRIMARY KEY, aggregate_type TEXT NOT NULL) STRICT
+)";
+inline constexpr const char* add_to_rebuild_list = R"(
+  INSERT INTO maestro_rebuild_list SELECT DISTINCT aggregate_id, aggregate_type FROM event_log WHERE aggregate_type = $1
+)";
+inline constexpr const char* count_rebuild_list = R"(
+  SELECT count(*) FROM event_log JOIN maestro_rebuild_list USING (aggregate_id)
+)";
+inline constexpr const char* drop_rebuild_list = "DROP TABLE maestro_rebuild_list";
+
+inline constexpr const char* read_log = R"(
+  SELECT log.rowid, wanted.aggregate_type, log.timestamp, log.aggregate_id, log.sequence, log.type, log.body, log.aggregate_type,
+         log.command_id, log.metadata
+  FROM event_log AS log JOIN maestro_rebuild_list AS wanted ON wanted.aggregate_id = log.aggregate_id
+  WHERE log.rowid > $1 ORDER BY log.rowid LIMIT $2
+)";
+
 inline constexpr const char* schema_minimum = "SELECT minimum FROM maestro_schema";
 
 }  // namespace maestro::sqlite::sql

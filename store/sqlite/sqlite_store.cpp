@@ -1,6 +1,7 @@
 #include <maestro/store/sqlite/sqlite_store.hpp>
 
 #include <maestro/store/event_check.hpp>
+#include <maestro/store/sqlite/projection_transaction.hpp>
 #include <maestro/store/sqlite/sql.hpp>
 
 #include <algorithm>
@@ -98,40 +99,6 @@ auto insert_events(connection& with, std::span<const write_unit> units) -> bool 
   }
   return true;
 }
-
-// What a projection sees. Remembers its first error, so that a projection that catches it is refused all the same: on
-// PostgreSQL the transaction would be lost.
-class projection_transaction final : public transaction {
- public:
-  explicit projection_transaction(connection& with) : connection_(with) {}
-  using transaction::execute;
-  using transaction::query;
-
-  void execute(std::string_view sql, std::span<const sql_value> parameters) override { (void)query(sql, parameters); }
-
-  auto query(std::string_view sql, std::span<const sql_value> parameters) -> std::vector<sql_row> override {
-    check_projection_statement(sql);
-    try {
-      return connection_.prepare(sql).bind(parameters).rows();
-    } catch (const sql_error& problem) {
-      if (!first_error_) first_error_ = problem;
-      throw;
-    }
-  }
-
-  void with_native(const std::function<void(const native_handle&)>& use) override {
-    use({.postgres = nullptr, .sqlite = connection_.raw()});
-  }
-  [[nodiscard]] auto sql_dialect() const noexcept -> dialect override { return dialect::sqlite; }
-
-  void rethrow_first_error() const {
-    if (first_error_) throw sql_error(*first_error_);
-  }
-
- private:
-  connection& connection_;
-  std::optional<sql_error> first_error_;
-};
 
 auto run_projections(connection& with, const commit_unit& unit) -> std::optional<write_outcome> {
   auto failed = [](std::string_view why) -> write_outcome {

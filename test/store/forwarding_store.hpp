@@ -64,6 +64,9 @@ class forwarding_database : public database {
     return inner_->migrate(components);
   }
   auto check(std::span<const migration> components) -> result<void> override { return inner_->check(components); }
+  auto rebuild(const rebuild_plan& plan, const rebuild_watch& watch) -> result<rebuild_progress> override {
+    return inner_->rebuild(plan, watch);
+  }
   [[nodiscard]] auto single_owner() const noexcept -> bool override { return inner_->single_owner(); }
   [[nodiscard]] auto sql_dialect() const noexcept -> dialect override { return inner_->sql_dialect(); }
   [[nodiscard]] auto display_name() const -> std::string override { return inner_->display_name(); }

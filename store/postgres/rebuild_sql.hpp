@@ -1,0 +1,180 @@
+// The statements of a rebuild. `{shadow}` stands for the schema of the new tables, quoted; `{types}` for the aggregate types as an
+// array; `{trigger}` for the trigger's name.
+#pragma once
+
+namespace maestro::postgres::rebuild_sql {
+
+// The schema that the store's and the projections' tables are in.
+inline constexpr const char* home = "SELECT quote_ident(current_schema()), to_regclass('event_log') IS NOT NULL";
+
+inline constexpr const char* use_shadow = "SELECT set_config('search_path', '{shadow}, ' || current_setting('search_path'), false)";
+
+inline constexpr const char* take_lock = "SELECT pg_try_advisory_lock(hashtextextended('{shadow}', 0))";
+
+inline constexpr const char* find_state = R"(
+  SELECT to_regclass('{shadow}.maestro_rebuild_state') IS NOT NULL
+)";
+
+inline constexpr const char* create_shadow = "CREATE SCHEMA {shadow}";
+
+inline constexpr const char* drop_shadow = R"(
+  DROP TRIGGER IF EXISTS {trigger} ON event_log;
+  DROP SCHEMA IF EXISTS {shadow} CASCADE;
+)";
+
+// Constraints that hold between aggregates are met by all of them together, not by each on its way: they come back at the end.
+// Primary keys stay: a projection's own upserts need them.
+inline constexpr const char* put_constraints_off = R"(
+  CREATE TABLE {shadow}.maestro_rebuild_constraints (statement text NOT NULL);
+  DO $block$
+  DECLARE
+    one record;
+  BEGIN
+    FOR one IN
+      SELECT format('ALTER TABLE {shadow}.%I DROP CONSTRAINT %I', owner.relname, rule.conname) AS off,
+             format('ALTER TABLE {shadow}.%I ADD CONSTRAINT %I %s', owner.relname, rule.conname, pg_get_constraintdef(rule.oid)) AS back
+      FROM pg_constraint AS rule JOIN pg_class AS owner ON owner.oid = rule.conrelid
+      WHERE rule.connamespace = '{shadow}'::regnamespace AND rule.contype IN ('u', 'x')
+      UNION ALL
+      SELECT format('DROP INDEX {shadow}.%I', kept.relname), pg_get_indexdef(kept.oid)
+      FROM pg_index AS index JOIN pg_class AS kept ON kept.oid = index.indexrelid
+      WHERE kept.relnamespace = '{shadow}'::regnamespace AND index.indisunique AND NOT index.indisprimary
+        AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = kept.oid)
+    LOOP
+      INSERT INTO {shadow}.maestro_rebuild_constraints VALUES (one.back);
+      EXECUTE one.off;
+    END LOOP;
+  END $block$;
+)";
+
+// The trigger's function acts with the rights of who rebuilds: those who append need none on what is ours.
+inline constexpr const char* follow_log = R"(
+  CREATE TABLE {shadow}.maestro_rebuild_state (schema text NOT NULL, listed boolean NOT NULL DEFAULT false);
+  CREATE TABLE {shadow}.maestro_rebuild_marks (
+    aggregate_id   bytea   NOT NULL PRIMARY KEY,
+    aggregate_type text    NOT NULL,
+    sequence       integer NOT NULL DEFAULT 0,
+    head           integer NOT NULL
+  );
+  CREATE INDEX ON {shadow}.maestro_rebuild_marks (aggregate_id) WHERE sequence < head;
+  CREATE TABLE {shadow}.maestro_rebuild_news (aggregate_id bytea NOT NULL);
+
+  CREATE FUNCTION {shadow}.maestro_rebuild_note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog
+  AS $function$
+  BEGIN
+    INSERT INTO {shadow}.maestro_rebuild_news SELECT DISTINCT aggregate_id FROM appended;
+    RETURN NULL;
+  END $function$;
+  CREATE TRIGGER {trigger} AFTER INSERT ON event_log REFERENCING NEW TABLE AS appended
+    FOR EACH STATEMENT EXECUTE FUNCTION {shadow}.maestro_rebuild_note();
+)";
+
+// Everything that was committed before the trigger was there; what came since is news.
+inline constexpr const char* list_aggregates = R"(
+  INSERT INTO {shadow}.maestro_rebuild_marks (aggregate_id, aggregate_type, head)
+  SELECT aggregate_id, max(aggregate_type), max(sequence) FROM event_log
+  GROUP BY aggregate_id HAVING max(aggregate_type) = ANY({types})
+  ON CONFLICT (aggregate_id) DO NOTHING;
+  UPDATE {shadow}.maestro_rebuild_state SET listed = true;
+  ANALYZE {shadow}.maestro_rebuild_marks;
+)";
+
+inline constexpr const char* read_news = R"(
+  WITH gone AS (DELETE FROM {shadow}.maestro_rebuild_news RETURNING aggregate_id),
+       changed AS (SELECT aggregate_id, max(aggregate_type) AS aggregate_type, max(sequence) AS head FROM event_log
+                   WHERE aggregate_id IN (SELECT aggregate_id FROM gone) GROUP BY aggregate_id)
+  INSERT INTO {shadow}.maestro_rebuild_marks AS mark (aggregate_id, aggregate_type, head)
+  SELECT aggregate_id, aggregate_type, head FROM changed WHERE aggregate_type = ANY({types})
+  ON CONFLICT (aggregate_id) DO UPDATE SET head = greatest(mark.head, excluded.head)
+)";
+
+inline constexpr const char* count = R"(
+  SELECT coalesce(sum(sequence), 0)::bigint, coalesce(sum(head), 0)::bigint FROM {shadow}.maestro_rebuild_marks
+)";
+
+inline constexpr const char* next_aggregates = R"(
+  SELECT aggregate_id, aggregate_type, sequence, head FROM {shadow}.maestro_rebuild_marks
+  WHERE sequence < head AND aggregate_id > $1 ORDER BY aggregate_id LIMIT 1000
+)";
+
+inline constexpr const char* set_mark = "UPDATE {shadow}.maestro_rebuild_marks SET sequence = $2 WHERE aggregate_id = $1";
+
+// Writers wait, readers do not.
+inline constexpr const char* pause_writers = "LOCK TABLE event_log IN SHARE ROW EXCLUSIVE MODE";
+
+inline constexpr const char* restore_constraints = R"(
+  DO $block$
+  DECLARE
+    one text;
+  BEGIN
+    FOR one IN SELECT statement FROM {shadow}.maestro_rebuild_constraints LOOP
+      EXECUTE one;
+    END LOOP;
+  END $block$;
+)";
+
+// The new tables take the names, the owner and the grants of the old ones. What depends on an old one (a view, a foreign key)
+// stops it here.
+inline constexpr const char* swap_tables = R"(
+  DROP TRIGGER IF EXISTS {trigger} ON event_log;
+  DROP TABLE IF EXISTS {shadow}.maestro_rebuild_state, {shadow}.maestro_rebuild_constraints, {shadow}.maestro_rebuild_marks,
+    {shadow}.maestro_rebuild_news;
+  DROP FUNCTION IF EXISTS {shadow}.maestro_rebuild_note();
+  DO $block$
+  DECLARE
+    made record;
+    old oid;
+    old_owner oid;
+    granted record;
+    grants text[];
+    statement text;
+  BEGIN
+    FOR made IN SELECT oid, relname, CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END AS kind
+                FROM pg_class WHERE relnamespace = '{shadow}'::regnamespace AND relkind IN ('r', 'p', 'v', 'm') AND NOT relispartition
+                ORDER BY relkind IN ('v', 'm') DESC
+    LOOP
+      old := to_regclass('{home}.' || quote_ident(made.relname));
+      grants := '{}';
+      IF old IS NOT NULL THEN
+        SELECT relowner INTO old_owner FROM pg_class WHERE oid = old;
+        SELECT array_agg(format('GRANT %s ON {home}.%I TO %s%s', privilege_type, made.relname,
+                                CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END,
+                                CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END))
+          INTO grants FROM pg_class, aclexplode(relacl) WHERE oid = old AND grantee <> relowner;
+        EXECUTE format('DROP %s {home}.%I', made.kind, made.relname);
+      END IF;
+      EXECUTE format('ALTER %s {shadow}.%I SET SCHEMA {home}', made.kind, made.relname);
+      IF old IS NOT NULL AND old_owner <> (SELECT relowner FROM pg_class WHERE oid = made.oid) THEN
+        EXECUTE format('ALTER %s {home}.%I OWNER TO %s', made.kind, made.relname, old_owner::regrole);
+      END IF;
+      FOREACH statement IN ARRAY coalesce(grants, '{}') LOOP
+        EXECUTE statement;
+      END LOOP;
+    END LOOP;
+  END $block$;
+  DROP SCHEMA {shadow};
+)";
+
+inline constexpr const char* record_step = R"(
+  INSERT INTO maestro_migrations (component, number) VALUES ($1, $2) ON CONFLICT DO NOTHING
+)";
+
+// In the order of time: for projections that depend on the order between aggregates.
+inline constexpr const char* count_log = R"(
+  SELECT count(*) FROM event_log AS log WHERE aggregate_type = ANY({types})
+    OR (aggregate_type IS NULL AND EXISTS (SELECT FROM event_log AS other WHERE other.aggregate_id = log.aggregate_id
+                                           AND other.aggregate_type = ANY({types})))
+)";
+
+inline constexpr const char* read_log = R"(
+  SELECT timestamp, aggregate_id, sequence, type, body::text, aggregate_type, command_id, metadata::text,
+         coalesce(aggregate_type, (SELECT max(aggregate_type) FROM event_log AS other WHERE other.aggregate_id = log.aggregate_id))
+  FROM event_log AS log
+  WHERE timestamp > $1
+    AND (aggregate_type = ANY({types})
+         OR (aggregate_type IS NULL AND EXISTS (SELECT FROM event_log AS other WHERE other.aggregate_id = log.aggregate_id
+                                                AND other.aggregate_type = ANY({types}))))
+  ORDER BY timestamp LIMIT 1000
+)";
+
+}  // namespace maestro::postgres::rebuild_sql

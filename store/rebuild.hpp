@@ -1,0 +1,38 @@
+// Filling a projection's tables anew from the log: for one that was added later, or whose rules have changed.
+#pragma once
+
+#include <maestro/store/projection.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace maestro {
+
+/// Whose events the projection takes, and what it makes of them.
+struct rebuild_source {
+  std::string aggregate_type;
+  std::shared_ptr<const maestro::projector> projector;  ///< Writes the rows of this projection alone.
+};
+
+struct rebuild_plan {
+  std::string projection;                ///< Its registered name, as in `schema`.
+  std::vector<migration> schema;         ///< Makes its tables. At least one step; nothing but tables, their indexes and views.
+  std::vector<rebuild_source> sources;   ///< At least one.
+  bool ordered_between_aggregates = false;  ///< Its rows depend on which of two aggregates was first.
+  bool restart = false;                  ///< Throw away what an earlier attempt has done, instead of going on.
+};
+
+struct rebuild_progress {
+  std::uint64_t done = 0;    ///< Events projected and committed, those of earlier attempts included.
+  std::uint64_t total = 0;   ///< Events there are to project; grows while commands keep arriving.
+  std::uint64_t resumed = 0; ///< How many of `done` were there when this attempt began.
+  bool paused = false;       ///< Commands wait from here on, until the end.
+};
+
+/// Hears how far it has come, after each transaction and now and then within a long one. Returns false to stop.
+using rebuild_watch = std::function<bool(const rebuild_progress&)>;
+
+}  // namespace maestro

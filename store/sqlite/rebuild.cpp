@@ -1,0 +1,153 @@
+#include <maestro/store/sqlite/rebuild.hpp>
+
+#include <maestro/store/sqlite/projection_transaction.hpp>
+#include <maestro/store/sqlite/sql.hpp>
+
+#include <exception>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+#include <utility>
+
+namespace maestro::sqlite {
+
+namespace {
+
+constexpr std::int64_t events_per_page = 1000;
+
+// Ends the rebuild with an error; caught by `rebuild`.
+struct stopped {
+  error why;
+};
+
+// One call of `rebuild`.
+class rebuilder {
+ public:
+  rebuilder(connection& with, const source& from, const rebuild_plan& plan, const rebuild_watch& watch)
+      : connection_(with), source_(from), plan_(plan), watch_(watch) {
+    for (const auto& each : plan.sources) projectors_.emplace(each.aggregate_type, each.projector);
+  }
+
+  auto run() -> rebuild_progress {
+    const auto tables = tables_of_schema();
+    transaction_scope transaction(connection_, sql::begin_write);
+    progress_.paused = true;
+    connection_.execute_script(sql::defer_foreign_keys);
+    for (const auto& [name, kind] : tables) connection_.execute_script("DROP " + kind + " IF EXISTS " + name);
+    make_tables(connection_);
+    list_aggregates();
+    project_log();
+    for (const auto& step : plan_.schema)
+      connection_.prepare(sql::record_migration_once).bind_text(1, step.component).bind(2, std::int64_t{step.number}).run();
+    connection_.execute_script(sql::drop_rebuild_list);
+    commit(transaction);
+    return progress_;
+  }
+
+ private:
+  void make_tables(connection& where) const {
+    for (const auto& step : plan_.schema) {
+      try {
+        where.execute_script(step.sqlite);
+      } catch (const sql_error& problem) {
+        throw stopped{{errc::invalid_argument,
+                       "migration " + step.component + " " + std::to_string(step.number) + " fails: " + problem.what()}};
+      }
+    }
+  }
+
+  // Which tables and views the schema makes: seen where it makes them alone. Quoted names; views first.
+  auto tables_of_schema() const -> std::vector<std::pair<std::string, std::string>> {
+    connection alone("", source_.settings);
+    make_tables(alone);
+    std::vector<std::pair<std::string, std::string>> tables;
+    for (const auto& row : alone.prepare(sql::list_tables).rows())
+      tables.emplace_back(row.at(0).as<std::string>(), row.at(1).as<std::string>());
+    return tables;
+  }
+
+  // Whose events count, and as which type: rows of an application of the seed have none of their own.
+  void list_aggregates() {
+    connection_.execute_script(sql::create_rebuild_list);
+    for (const auto& [type, projector] : projectors_) connection_.prepare(sql::add_to_rebuild_list).bind_text(1, type).run();
+    progress_.total = static_cast<std::uint64_t>(connection_.prepare(sql::count_rebuild_list).rows().at(0).at(0).as<std::int64_t>());
+    tell();
+  }
+
+  void project_log() {
+    projection_transaction transaction(connection_);
+    std::int64_t last = 0;
+    while (true) {
+      const auto page = connection_.prepare(sql::read_log).bind(1, last).bind(2, events_per_page).rows();
+      if (page.empty()) return;
+      for (const auto& row : page) project(transaction, event_of(row), row.at(1).as<std::string>());
+      last = page.back().at(0).as<std::int64_t>();
+      progress_.done += page.size();
+      tell();
+    }
+  }
+
+  void project(projection_transaction& transaction, const event& row, const std::string& type) {
+    try {
+      projectors_.at(type)->project(transaction, row);
+      transaction.rethrow_first_error();
+    } catch (const std::exception& problem) {
+      throw stopped{{errc::projection_failed, "projection \"" + plan_.projection + "\", aggregate " + row.aggregate_id.text() +
+                                                  " at sequence " + std::to_string(row.sequence) + ", event \"" + row.type +
+                                                  "\": " + problem.what()}};
+    }
+  }
+
+  void commit(transaction_scope& transaction) const {
+    try {
+      transaction.commit();
+    } catch (const sql_error& problem) {  // A reference that leads nowhere.
+      const error said = failure_of(problem, errc::projection_failed);
+      throw stopped{{said.code, "projection \"" + plan_.projection + "\": " + said.message}};
+    }
+  }
+
+  // A row of sql::read_log.
+  static auto event_of(const sql_row& row) -> event {
+    event read;
+    read.timestamp = timestamp::from_bytes(row.at(2).as<sql_bytes>().bytes).value();
+    read.aggregate_id = aggregate_id::from_bytes(row.at(3).as<sql_bytes>().bytes).value();
+    read.sequence = static_cast<sequence_number>(row.at(4).as<std::int64_t>());
+    read.type = row.at(5).as<std::string>();
+    read.body = row.at(6).as<std::string>();
+    if (!row.at(7).is_null()) read.aggregate_type = row.at(7).as<std::string>();
+    if (!row.at(8).is_null()) read.command_id = command_id::from_bytes(row.at(8).as<sql_bytes>().bytes);
+    if (!row.at(9).is_null()) read.metadata = row.at(9).as<std::string>();
+    return read;
+  }
+
+  void tell() const {
+    if (watch_ && !watch_(progress_))
+      throw stopped{{errc::shutting_down, "the rebuild of projection \"" + plan_.projection + "\" was stopped"}};
+  }
+
+  connection& connection_;
+  const source& source_;
+  const rebuild_plan& plan_;
+  const rebuild_watch& watch_;
+  std::map<std::string, std::shared_ptr<const projector>> projectors_;
+  rebuild_progress progress_;
+};
+
+}  // namespace
+
+auto rebuild(const source& from, const rebuild_plan& plan, const rebuild_watch& watch) -> result<rebuild_progress> {
+  try {
+    const auto with = from.connect();
+    const std::lock_guard lock(with->mutex());
+    return rebuilder(*with, from, plan, watch).run();
+  } catch (const stopped& reason) {
+    return reason.why;
+  } catch (const sql_error& problem) {
+    return failure_of(problem, errc::internal_error);
+  } catch (const std::exception& problem) {
+    return error{errc::internal_error, problem.what()};
+  }
+}
+
+}  // namespace maestro::sqlite
