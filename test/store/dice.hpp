@@ -14,7 +14,9 @@ class dice {
   /// 0 ... `bound` - 1; `bound` must not be 0.
   [[nodiscard]] auto below(std::size_t bound) -> std::size_t { return static_cast<std::size_t>(random_() % bound); }
   /// `first` ... `last`.
-  [[nodiscard]] auto between(std::size_t first, std::size_t last) -> std::size_t { return first + below(last - first + 1); }
+  [[nodiscard]] auto between(std::size_t first, std::size_t last) -> std::size_t {
+    return first + below(last - first + 1);
+  }
   [[nodiscard]] auto one_in(std::size_t many) -> bool { return below(many) == 0; }
   /// An element of `all`, which must not be empty.
   template <class Range>

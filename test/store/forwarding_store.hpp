@@ -1,4 +1,5 @@
-// Stores around another store: every call goes there, unless a class that derives from these does something else with it.
+// Stores around another store: every call goes there, unless a class that derives from these does something else with
+// it.
 #pragma once
 
 #include <maestro/store/store.hpp>

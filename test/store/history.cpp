@@ -57,7 +57,8 @@ class history {
     const auto expected = expect(batch, found);
     for (std::size_t i = 0; i < batch.requests.size() && !disagreement_; ++i) {
       const auto& planned = batch.requests[i];
-      hold("commit of " + text_of(planned), {text_of(expected[i])}, {i < found.size() ? text_of(found[i]) : "no outcome"});
+      hold("commit of " + text_of(planned), {text_of(expected[i])},
+           {i < found.size() ? text_of(found[i]) : "no outcome"});
       learn(who, planned, expected[i], batch.has_rivals);
     }
     for (const auto& planned : batch.requests) look_at_events(planned);
@@ -85,8 +86,10 @@ class history {
     if (verdict.failure == errc::retry_command && !chance_.one_in(3)) refresh(who, {&request.aggregate_id, 1});
     if (has_rivals) return;  // Submitted again, they could meet again, and others with them.
     auto& sent = who.sent[request.aggregate_id];
-    if (sent.size() < remembered_per_aggregate) sent.push_back(planned);
-    else chance_.pick(sent) = planned;
+    if (sent.size() < remembered_per_aggregate)
+      sent.push_back(planned);
+    else
+      chance_.pick(sent) = planned;
   }
 
   static void lose(history_client& who, const commit_unit& unit) {
@@ -110,13 +113,20 @@ class history {
   void read(store& from) {
     const auto& id = chance_.pick(planner_.aggregate_ids());
     switch (chance_.below(7)) {
-      case 0: return look_at_range(from, id);
-      case 1: return look_at_snapshot(from, id);
-      case 2: return look_at_heads(from);
-      case 3: return look_at_list(from);
-      case 4: return look_at_command(from, id);
-      case 5: return hold("newest_timestamp", lines_of(model_.newest_timestamp()), lines_of(from.newest_timestamp()));
-      default: return look_at_count(from, id);
+      case 0:
+        return look_at_range(from, id);
+      case 1:
+        return look_at_snapshot(from, id);
+      case 2:
+        return look_at_heads(from);
+      case 3:
+        return look_at_list(from);
+      case 4:
+        return look_at_command(from, id);
+      case 5:
+        return hold("newest_timestamp", lines_of(model_.newest_timestamp()), lines_of(from.newest_timestamp()));
+      default:
+        return look_at_count(from, id);
     }
   }
 
@@ -155,13 +165,15 @@ class history {
     sequence_number first = store::max_sequence();
     for (const auto& unit : planned.request.units)
       for (const auto& event : unit.events) first = std::min(first, event.sequence);
-    hold_range(either_store(), planned.request.aggregate_id, {std::max(first - 3, 0)}, "after the commit of " + text_of(planned) + ", ");
+    hold_range(either_store(), planned.request.aggregate_id, {std::max(first - 3, 0)},
+               "after the commit of " + text_of(planned) + ", ");
   }
 
   void look_at_range(store& from, const aggregate_id& id) {
     const std::size_t size = model_.events_of(id).size();
     const auto after = static_cast<sequence_number>(chance_.below(size + 2));
-    const auto up_to = chance_.one_in(2) ? store::max_sequence() : static_cast<sequence_number>(chance_.below(size + 3));
+    const auto up_to =
+        chance_.one_in(2) ? store::max_sequence() : static_cast<sequence_number>(chance_.below(size + 3));
     hold_range(from, id, {after, up_to, chance_.one_in(2) ? 1000 : chance_.below(10)});
   }
 
@@ -192,7 +204,9 @@ class history {
     if (events.empty()) return;
     const auto& event = chance_.pick(events);
     const auto command = chance_.one_in(10) ? command_id::make(1, 2, 3) : *event.command_id;
-    const auto not_before = chance_.one_in(3) ? timestamp{} : chance_.one_in(2) ? event.timestamp : chance_.pick(events).timestamp;
+    const auto not_before = chance_.one_in(3)   ? timestamp{}
+                            : chance_.one_in(2) ? event.timestamp
+                                                : chance_.pick(events).timestamp;
     hold("find_command " + command.text() + " of " + id.text() + " not before " + not_before.text(),
          lines_of(model_.find_command(id, command, not_before)), lines_of(from.find_command(id, command, not_before)));
   }
@@ -219,7 +233,8 @@ class history {
     lines counts;
     for (const auto& row : model_.counts()) counts.push_back(text_of(row_of(row)));
     hold("the projection", counts,
-         lines_of(from.query("SELECT aggregate_id, events, newest, answer FROM history_counts ORDER BY aggregate_id", {})));
+         lines_of(
+             from.query("SELECT aggregate_id, events, newest, answer FROM history_counts ORDER BY aggregate_id", {})));
     lines claims;
     for (const auto& [name, id] : model_.claims()) claims.push_back(name + ", " + id.text());
     lines found = lines_of(from.query("SELECT name, aggregate_id FROM history_claims", {}));
@@ -256,7 +271,8 @@ class history {
 
 auto check_history(database& opened, std::uint64_t seed, std::size_t steps) -> std::optional<std::string> {
   auto found = [&]() -> std::optional<std::string> {
-    if (const auto migrated = opened.migrate(history_tables()); !migrated) return "migrate: " + to_string(migrated.failure());
+    if (const auto migrated = opened.migrate(history_tables()); !migrated)
+      return "migrate: " + to_string(migrated.failure());
     return history(opened, seed).run(steps);
   }();
   if (found) *found = "MAESTRO_TEST_SEED=" + std::to_string(seed) + ", " + *found;

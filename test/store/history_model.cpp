@@ -11,9 +11,10 @@ namespace {
 class counting_projector : public projector {
  public:
   void project(transaction& tx, const event& event) const override {
-    tx.execute("INSERT INTO history_counts (aggregate_id, events, newest, answer) VALUES ($1, 1, $2, 0) "
-               "ON CONFLICT (aggregate_id) DO UPDATE SET events = history_counts.events + 1, newest = $2",
-               event.aggregate_id, event.sequence);
+    tx.execute(
+        "INSERT INTO history_counts (aggregate_id, events, newest, answer) VALUES ($1, 1, $2, 0) "
+        "ON CONFLICT (aggregate_id) DO UPDATE SET events = history_counts.events + 1, newest = $2",
+        event.aggregate_id, event.sequence);
     if (event.type.starts_with(event_types::claimed))
       tx.execute("INSERT INTO history_claims (name, aggregate_id) VALUES ($1, $2)", event.type, event.aggregate_id);
     if (event.type == event_types::asked) ask(tx, event);
@@ -32,22 +33,25 @@ class counting_projector : public projector {
   }
 };
 
-auto is_expired(const commit_unit& unit) -> bool { return unit.expires_at == long_expired; }
+auto is_expired(const commit_unit& unit) -> bool {
+  return unit.expires_at == long_expired;
+}
 
 }  // namespace
 
 auto history_tables() -> std::vector<migration> {
-  return {{"history", 1,
-           "CREATE TABLE history_counts (aggregate_id bytea PRIMARY KEY, events bigint NOT NULL, newest bigint NOT NULL, "
-           "answer bigint NOT NULL); "
-           "CREATE TABLE history_claims (name text PRIMARY KEY, aggregate_id bytea NOT NULL); "
-           "CREATE TABLE history_children (name text PRIMARY KEY, "
-           "parent text REFERENCES history_children DEFERRABLE INITIALLY DEFERRED)",
-           "CREATE TABLE history_counts (aggregate_id BLOB PRIMARY KEY, events INTEGER NOT NULL, newest INTEGER NOT NULL, "
-           "answer INTEGER NOT NULL) STRICT; "
-           "CREATE TABLE history_claims (name TEXT PRIMARY KEY, aggregate_id BLOB NOT NULL) STRICT; "
-           "CREATE TABLE history_children (name TEXT PRIMARY KEY, "
-           "parent TEXT REFERENCES history_children DEFERRABLE INITIALLY DEFERRED) STRICT"}};
+  return {
+      {"history", 1,
+       "CREATE TABLE history_counts (aggregate_id bytea PRIMARY KEY, events bigint NOT NULL, newest bigint NOT NULL, "
+       "answer bigint NOT NULL); "
+       "CREATE TABLE history_claims (name text PRIMARY KEY, aggregate_id bytea NOT NULL); "
+       "CREATE TABLE history_children (name text PRIMARY KEY, "
+       "parent text REFERENCES history_children DEFERRABLE INITIALLY DEFERRED)",
+       "CREATE TABLE history_counts (aggregate_id BLOB PRIMARY KEY, events INTEGER NOT NULL, newest INTEGER NOT NULL, "
+       "answer INTEGER NOT NULL) STRICT; "
+       "CREATE TABLE history_claims (name TEXT PRIMARY KEY, aggregate_id BLOB NOT NULL) STRICT; "
+       "CREATE TABLE history_children (name TEXT PRIMARY KEY, "
+       "parent TEXT REFERENCES history_children DEFERRABLE INITIALLY DEFERRED) STRICT"}};
 }
 
 auto history_projector() -> std::shared_ptr<const projector> {
@@ -92,14 +96,16 @@ auto history_model::fits(const commit_request& request, std::size_t index) const
   const auto head = get_head(request.aggregate_id).value_or(aggregate_head{});
   const auto& predecessor = index == 0 ? request.predecessor : request.units[index - 1].events.back().timestamp;
   return events.front().sequence == head.sequence + 1 && predecessor == head.timestamp &&
-         std::none_of(events.begin(), events.end(), [this](const event& event) { return timestamps_.contains(event.timestamp); });
+         std::none_of(events.begin(), events.end(),
+                      [this](const event& event) { return timestamps_.contains(event.timestamp); });
 }
 
 auto history_model::can_be_projected(const commit_unit& unit) const -> bool {
   if (unit.projector == nullptr) return true;
   std::set<std::string_view> claimed_here;
   for (const auto& event : unit.events) {
-    if (event.type == event_types::thrown || event.type == event_types::nulled || event.type == event_types::orphaned) return false;
+    if (event.type == event_types::thrown || event.type == event_types::nulled || event.type == event_types::orphaned)
+      return false;
     if (event.type.starts_with(event_types::claimed) &&
         (claims_.contains(event.type) || !claimed_here.insert(event.type).second))
       return false;
@@ -129,7 +135,8 @@ void history_model::commit_snapshot(const snapshot& snapshot) {
 auto history_model::get_events(const aggregate_id& id, const event_range& range) const -> std::vector<event> {
   std::vector<event> found;
   for (const auto& event : events_of(id))
-    if (event.sequence > range.after && event.sequence <= range.up_to && found.size() < range.limit) found.push_back(event);
+    if (event.sequence > range.after && event.sequence <= range.up_to && found.size() < range.limit)
+      found.push_back(event);
   return found;
 }
 
@@ -157,13 +164,14 @@ auto history_model::list_aggregates(std::string_view type, const aggregate_id& a
 auto history_model::find_command(const aggregate_id& id, const command_id& command, const timestamp& not_before) const
     -> std::vector<event> {
   std::vector<event> found;
-  std::copy_if(events_of(id).begin(), events_of(id).end(), std::back_inserter(found), [&](const event& event) {
-    return event.command_id == command && event.timestamp >= not_before;
-  });
+  std::copy_if(events_of(id).begin(), events_of(id).end(), std::back_inserter(found),
+               [&](const event& event) { return event.command_id == command && event.timestamp >= not_before; });
   return found;
 }
 
-auto history_model::newest_timestamp() const -> timestamp { return timestamps_.empty() ? timestamp{} : *timestamps_.rbegin(); }
+auto history_model::newest_timestamp() const -> timestamp {
+  return timestamps_.empty() ? timestamp{} : *timestamps_.rbegin();
+}
 
 auto history_model::events_of(const aggregate_id& id) const -> const std::vector<event>& {
   static const std::vector<event> none;

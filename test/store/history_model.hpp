@@ -19,7 +19,8 @@ namespace maestro::test {
 /// A request, and what its maker knows about it.
 struct planned_request {
   commit_request request;
-  std::size_t sound = SIZE_MAX;  ///< The unit of this index is the first that no store may take, whatever the log holds.
+  std::size_t sound =
+      SIZE_MAX;  ///< The unit of this index is the first that no store may take, whatever the log holds.
 };
 
 /// A unit with this expiry expired long ago.

@@ -21,7 +21,9 @@ auto has_fresh_timestamps(const planned_request& planned) -> bool {
   return planned.request.units.front().events.front().timestamp.counter() == counter_of_fresh;
 }
 
-auto last_event(const commit_request& request) -> const event& { return request.units.back().events.back(); }
+auto last_event(const commit_request& request) -> const event& {
+  return request.units.back().events.back();
+}
 
 }  // namespace
 
@@ -42,12 +44,15 @@ const std::vector<history_planner::weighted_plan> history_planner::plans = {
 
 history_planner::history_planner(dice& chance, const history_model& model) : chance_(chance), model_(model) {
   for (std::size_t i = 0; i < aggregates; ++i)
-    ids_.push_back(aggregate_id::make(chance_.below(std::size_t{1} << 48), static_cast<std::uint16_t>(i), chance_.below(SIZE_MAX)));
+    ids_.push_back(aggregate_id::make(chance_.below(std::size_t{1} << 48), static_cast<std::uint16_t>(i),
+                                      chance_.below(SIZE_MAX)));
 }
 
 auto history_planner::batch(const history_client& who) -> planned_batch {
   // Mostly a few; at times one, or all.
-  const std::size_t size = chance_.one_in(4) ? 1 : chance_.one_in(6) ? chance_.between(1, ids_.size()) : chance_.between(2, 8);
+  const std::size_t size = chance_.one_in(4)   ? 1
+                           : chance_.one_in(6) ? chance_.between(1, ids_.size())
+                                               : chance_.between(2, 8);
   std::vector<aggregate_id> chosen = ids_;
   for (std::size_t i = 0; i < size; ++i) std::swap(chosen[i], chosen[chance_.between(i, chosen.size() - 1)]);
   chosen.resize(size);
@@ -77,7 +82,8 @@ auto history_planner::request(const history_client& who, const aggregate_id& id)
   return fitting(who, id);
 }
 
-// --- plans -------------------------------------------------------------------------------------------------------------
+// --- plans
+// -------------------------------------------------------------------------------------------------------------
 
 auto history_planner::fitting(const history_client& who, const aggregate_id& id) -> planned_request {
   return request_after(head_known_to(who, id));
@@ -132,15 +138,23 @@ auto history_planner::expired(const history_client& who, const aggregate_id& id)
 }
 
 auto history_planner::poison(const history_client& who, const aggregate_id& id) -> planned_request {
-  static const std::vector<std::string> bodies = {R"({"a":"\u0000"})", "[1]", "", "{", R"({"a":1e999})", "{\"a\":\"\xff\"}"};
+  static const std::vector<std::string> bodies = {R"({"a":"\u0000"})", "[1]", "", "{", R"({"a":1e999})",
+                                                  "{\"a\":\"\xff\"}"};
   auto planned = fitting(who, id);
   planned.sound = chance_.below(planned.request.units.size());
   auto& event = chance_.pick(planned.request.units[planned.sound].events);
   switch (chance_.below(6)) {
-    case 0: event.type.clear(); break;
-    case 1: event.type = std::string(257, 'x'); break;
-    case 2: event.metadata = "7"; break;
-    default: event.body = chance_.pick(bodies);
+    case 0:
+      event.type.clear();
+      break;
+    case 1:
+      event.type = std::string(257, 'x');
+      break;
+    case 2:
+      event.metadata = "7";
+      break;
+    default:
+      event.body = chance_.pick(bodies);
   }
   return planned;
 }
@@ -149,8 +163,10 @@ auto history_planner::stray_event(const history_client& who, const aggregate_id&
   auto planned = fitting(who, id);
   planned.sound = chance_.below(planned.request.units.size());
   auto& event = chance_.pick(planned.request.units[planned.sound].events);
-  if (chance_.one_in(3)) event.aggregate_type = "stranger";
-  else event.aggregate_id = aggregate_id::make(1, 2, chance_.below(SIZE_MAX));
+  if (chance_.one_in(3))
+    event.aggregate_type = "stranger";
+  else
+    event.aggregate_id = aggregate_id::make(1, 2, chance_.below(SIZE_MAX));
   return planned;
 }
 
@@ -186,11 +202,13 @@ auto history_planner::empty_unit(const history_client& who, const aggregate_id& 
   return planned;
 }
 
-// --- parts -------------------------------------------------------------------------------------------------------------
+// --- parts
+// -------------------------------------------------------------------------------------------------------------
 
 auto history_planner::request_after(const aggregate_head& known) -> planned_request {
   auto head = known;
-  planned_request planned{{head.aggregate_id, aggregate_type(head.aggregate_id), head.timestamp, {}, chance_.one_in(20)}};
+  planned_request planned{
+      {head.aggregate_id, aggregate_type(head.aggregate_id), head.timestamp, {}, chance_.one_in(20)}};
   const std::size_t units = chance_.one_in(2) ? 1 : chance_.between(1, 4);
   while (planned.request.units.size() < units) planned.request.units.push_back(unit_after(head));
   return planned;
@@ -236,11 +254,14 @@ auto history_planner::event_type() -> std::string {
 // Of any event in the log; none while that is empty.
 auto history_planner::stored_timestamp() -> timestamp {
   for (std::size_t i = 0; i < 2 * ids_.size() && model_.size() > 0; ++i)
-    if (const auto& events = model_.events_of(chance_.pick(ids_)); !events.empty()) return chance_.pick(events).timestamp;
+    if (const auto& events = model_.events_of(chance_.pick(ids_)); !events.empty())
+      return chance_.pick(events).timestamp;
   return model_.newest_timestamp();
 }
 
-auto history_planner::fresh_timestamp() -> timestamp { return timestamp::make(++milliseconds_, counter_of_fresh, 7); }
+auto history_planner::fresh_timestamp() -> timestamp {
+  return timestamp::make(++milliseconds_, counter_of_fresh, 7);
+}
 
 // At most one pair per batch: then there are only two orders to tell apart.
 auto history_planner::make_rivals(planned_batch& batch) -> bool {

@@ -1,5 +1,5 @@
-// What happens in a history: requests by clients whose knowledge may be stale, most of them fit to be committed, and some of
-// every kind that is not.
+// What happens in a history: requests by clients whose knowledge may be stale, most of them fit to be committed, and
+// some of every kind that is not.
 #pragma once
 
 #include "dice.hpp"
@@ -73,7 +73,9 @@ class history_planner {
   auto event_type() -> std::string;
   auto stored_timestamp() -> timestamp;
   auto fresh_timestamp() -> timestamp;
-  static auto aggregate_type(const aggregate_id& id) -> std::string { return id.bytes[0] % 4 == 0 ? "till" : "account"; }
+  static auto aggregate_type(const aggregate_id& id) -> std::string {
+    return id.bytes[0] % 4 == 0 ? "till" : "account";
+  }
   auto make_rivals(planned_batch& batch) -> bool;
 
   dice& chance_;

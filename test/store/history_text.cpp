@@ -12,10 +12,14 @@ namespace {
 auto field_text(const sql_value& value) -> std::string {
   return std::visit(
       []<class T>(const T& field) -> std::string {
-        if constexpr (std::is_same_v<T, std::monostate>) return "null";
-        else if constexpr (std::is_same_v<T, std::string>) return field;
-        else if constexpr (std::is_same_v<T, sql_bytes>) return hex(field.bytes);
-        else return std::to_string(field);
+        if constexpr (std::is_same_v<T, std::monostate>)
+          return "null";
+        else if constexpr (std::is_same_v<T, std::string>)
+          return field;
+        else if constexpr (std::is_same_v<T, sql_bytes>)
+          return hex(field.bytes);
+        else
+          return std::to_string(field);
       },
       value.get());
 }
@@ -40,11 +44,14 @@ auto text_of(const aggregate_head& head) -> std::string {
 }
 
 auto text_of(const snapshot& snapshot) -> std::string {
-  return std::to_string(snapshot.sequence) + " of " + snapshot.aggregate_type + " " + snapshot.aggregate_id.text() + ": " +
-         snapshot.body + ", version " + std::to_string(snapshot.version) + " at " + std::to_string(snapshot.version_sequence);
+  return std::to_string(snapshot.sequence) + " of " + snapshot.aggregate_type + " " + snapshot.aggregate_id.text() +
+         ": " + snapshot.body + ", version " + std::to_string(snapshot.version) + " at " +
+         std::to_string(snapshot.version_sequence);
 }
 
-auto text_of(const timestamp& timestamp) -> std::string { return timestamp.text(); }
+auto text_of(const timestamp& timestamp) -> std::string {
+  return timestamp.text();
+}
 
 auto text_of(const verdict& verdict) -> std::string {
   return std::to_string(verdict.committed) + " committed, then " + std::string(to_string(verdict.failure));

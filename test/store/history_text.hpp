@@ -1,4 +1,5 @@
-// Requests, and what a store answers, as lines of text: what is expected and what is found are compared, and shown, as such.
+// Requests, and what a store answers, as lines of text: what is expected and what is found are compared, and shown, as
+// such.
 #pragma once
 
 #include "history_model.hpp"
@@ -31,7 +32,9 @@ template <class Value>
 [[nodiscard]] auto lines_of(const std::optional<Value>& value) -> lines {
   return value ? lines{text_of(*value)} : lines{};
 }
-[[nodiscard]] inline auto lines_of(const timestamp& timestamp) -> lines { return {text_of(timestamp)}; }
+[[nodiscard]] inline auto lines_of(const timestamp& timestamp) -> lines {
+  return {text_of(timestamp)};
+}
 /// What was found, or the failure.
 template <class Value>
 [[nodiscard]] auto lines_of(const result<Value>& found) -> lines {

@@ -35,6 +35,14 @@ void count_up(transaction& tx, const event& event) {
              event.aggregate_id);
 }
 
+auto counting() -> rebuild_plan {
+  rebuild_plan plan;
+  plan.projection = "counters";
+  plan.schema = counters;
+  plan.sources = {{"account", std::make_shared<function_projector>(count_up)}};
+  return plan;
+}
+
 // The seed's own migrations, as Ecto runs them.
 constexpr const char* seed_schema = R"(
   CREATE TABLE event_log (timestamp bytea NOT NULL, aggregate_id bytea NOT NULL, sequence integer NOT NULL,
@@ -484,6 +492,55 @@ BOOST_AUTO_TEST_CASE(a_log_is_partitioned_when_it_is_made_or_never) {
       BOOST_TEST((refused.message.find("store.partitions") != std::string::npos), refused.message);
     }
   }
+}
+
+BOOST_AUTO_TEST_CASE(tables_that_are_rebuilt_keep_their_grants_and_what_depends_on_them) {
+  workbench bench(postgres, {}, counters);
+  for (int i = 0; i < 5; ++i) bench.committed(bench.request(1, 2));
+  const auto role = "maestro_test_reader_" + std::to_string(own_process(*bench.reader));
+  bench.query("CREATE ROLE " + role);
+  bench.query("GRANT SELECT ON counters TO " + role + " WITH GRANT OPTION");
+  bench.query("CREATE VIEW shown AS SELECT value FROM counters");
+  const auto refused = bench.opened->rebuild(counting(), {});
+  BOOST_TEST_REQUIRE(!refused);
+  BOOST_TEST((refused.failure().code == errc::invalid_argument), to_string(refused.failure()));
+  BOOST_TEST((refused.failure().message.find("counters") != std::string::npos), refused.failure().message);
+  BOOST_TEST(bench.count("counters") == 0);
+  bench.query("DROP VIEW shown");
+  BOOST_TEST(value_of(bench.opened->rebuild(counting(), {})).done == 10U);
+  BOOST_TEST(bench.count("counters") == 5);
+  BOOST_TEST(bench.query("SELECT has_table_privilege($1, 'counters', 'SELECT WITH GRANT OPTION')", {role}).at(0).at(0).as<bool>());
+  BOOST_TEST(!bench.query("SELECT has_table_privilege($1, 'counters', 'INSERT')", {role}).at(0).at(0).as<bool>());
+  bench.query("DROP OWNED BY " + role);
+  bench.query("DROP ROLE " + role);
+  // Nothing of it stays behind.
+  BOOST_TEST(bench.query("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'maestro_rebuild%counters%'").at(0).at(0).as<std::int64_t>() == 0);
+  BOOST_TEST(bench.query("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'maestro_rebuild%' AND tgrelid = 'event_log'::regclass")
+                 .at(0).at(0).as<std::int64_t>() == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_projection_is_rebuilt_by_one_at_a_time_and_goes_on_after_a_lost_connection) {
+  workbench bench(postgres, {}, counters);
+  for (int i = 0; i < 30; ++i) bench.committed(bench.request(1, 100));
+  bool tried = false;
+  const auto lost = bench.opened->rebuild(counting(), [&](const rebuild_progress& progress) {
+    if (progress.done < 1500) return true;
+    if (!std::exchange(tried, true)) {
+      const auto second = bench.where->open({})->rebuild(counting(), {});
+      BOOST_TEST((second.failure().code == errc::store_in_use), to_string(second.failure()));
+      // As a kill would end it.
+      bench.query("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'");
+    }
+    return true;
+  });
+  BOOST_TEST_REQUIRE(!lost);
+  BOOST_TEST((lost.failure().code == errc::store_unavailable), to_string(lost.failure()));
+  BOOST_TEST(bench.count("counters") == 0);
+  bench.committed(bench.request(1, 1));
+  const auto done = value_of(bench.opened->rebuild(counting(), {}));
+  BOOST_TEST(done.resumed >= 1500U);
+  BOOST_TEST(done.done == 3001U);
+  BOOST_TEST(bench.query("SELECT sum(value)::bigint FROM counters").at(0).at(0).as<std::int64_t>() == 3001);
 }
 
 BOOST_AUTO_TEST_CASE(a_log_with_a_trigger_that_drops_rows_is_never_reported_as_committed) {

@@ -59,7 +59,8 @@ class racer {
   }
 
   auto next_request(const aggregate_id& id, const std::vector<aggregate_head>& heads) -> commit_request {
-    const auto found = std::find_if(heads.begin(), heads.end(), [&](const auto& head) { return head.aggregate_id == id; });
+    const auto found =
+        std::find_if(heads.begin(), heads.end(), [&](const auto& head) { return head.aggregate_id == id; });
     const auto head = found == heads.end() ? aggregate_head{id, 0, {}} : *found;
     auto request = make_.request(id, chance_.between(1, 2), chance_.between(1, 4), head.sequence, head.timestamp);
     for (auto& unit : request.units) {
@@ -72,7 +73,8 @@ class racer {
   auto note(const commit_request& request, const commit_outcome& outcome) -> bool {
     for (std::size_t i = 0; i < outcome.committed; ++i)
       told_[request.aggregate_id][*request.units[i].events.front().command_id] = request.units[i].events.size();
-    if (outcome.failure && outcome.failure.code != errc::retry_command) return fail("commit: " + to_string(outcome.failure));
+    if (outcome.failure && outcome.failure.code != errc::retry_command)
+      return fail("commit: " + to_string(outcome.failure));
     return outcome.committed > 0;
   }
 
@@ -91,7 +93,8 @@ class racer {
   std::optional<std::string> failure_;
 };
 
-// What each event of the log must be like, in the order in which the log has the commands; then the commands that it lacks.
+// What each event of the log must be like, in the order in which the log has the commands; then the commands that it
+// lacks.
 auto expected_lines(const std::vector<event>& events, committed_units told) -> lines {
   lines expected;
   for (std::size_t i = 0; i < events.size();) {
@@ -129,13 +132,15 @@ auto check_log(store& from, const aggregate_id& id, const committed_units& told)
 
 auto run_race(std::span<const std::shared_ptr<database>> opened, std::uint64_t seed, std::size_t units)
     -> std::optional<std::string> {
-  if (const auto migrated = opened.front()->migrate(history_tables()); !migrated) return "migrate: " + to_string(migrated.failure());
+  if (const auto migrated = opened.front()->migrate(history_tables()); !migrated)
+    return "migrate: " + to_string(migrated.failure());
   request_maker make;
   std::vector<aggregate_id> ids;
   while (ids.size() < aggregates) ids.push_back(make.fresh_id());
 
   std::vector<std::unique_ptr<racer>> racers;
-  for (const auto& database : opened) racers.push_back(std::make_unique<racer>(*database, ids, seed + racers.size(), units));
+  for (const auto& database : opened)
+    racers.push_back(std::make_unique<racer>(*database, ids, seed + racers.size(), units));
   std::vector<std::thread> threads;
   for (auto& racer : racers) threads.emplace_back([&racer] { racer->run(); });
   for (auto& thread : threads) thread.join();

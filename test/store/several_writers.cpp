@@ -38,7 +38,8 @@ class store_of_several final : public forwarding_store {
     commit(shares);
     std::vector<commit_outcome> outcomes(requests.size());
     for (auto& share : shares)
-      for (std::size_t i = 0; i < share.positions.size(); ++i) outcomes[share.positions[i]] = std::move(share.outcomes.at(i));
+      for (std::size_t i = 0; i < share.positions.size(); ++i)
+        outcomes[share.positions[i]] = std::move(share.outcomes.at(i));
     return outcomes;
   }
 

@@ -1,5 +1,5 @@
-// A store as a node with several writers has it (maestro.store.writers): commits go out on several connections at once, those
-// of one aggregate always on the same.
+// A store as a node with several writers has it (maestro.store.writers): commits go out on several connections at once,
+// those of one aggregate always on the same.
 #pragma once
 
 #include "conformance.hpp"
