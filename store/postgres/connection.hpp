@@ -32,10 +32,9 @@ class connection {
   [[nodiscard]] auto is_usable() const noexcept -> bool { return !spoiled_ && PQstatus(raw_) == CONNECTION_OK; }
   /// Nobody is to use it any more.
   void spoil() noexcept { spoiled_ = true; }
-  /// Spoils it when `problem` is one that only a new connection is rid of: a statement that is not prepared any more, or
-  /// whose plan is of another time.
+  /// Spoils it when `problem` is one that only another connection is rid of.
   void note(const failure& problem) noexcept {
-    if (problem.sqlstate() == "26000" || problem.plan_outdated()) spoil();
+    if (spoils_connection(problem)) spoil();
   }
   /// The server process at the other end.
   [[nodiscard]] auto peer() const -> const backend& { return peer_; }

@@ -71,7 +71,7 @@ class postgres_database final : public database {
       if (auto checked = check_partitions(transaction, source_->settings.partitions); !checked) return checked.failure();
       return check_minimum(transaction);
     } catch (...) {
-      return said(failure_in_flight(with ? with->raw() : nullptr), {});
+      return said(failure_in_flight(with ? with->raw() : nullptr), stage::call);
     }
   }
 
@@ -129,17 +129,14 @@ class postgres_database final : public database {
         const auto status = outcome_of(problem, stage::commit).status;
         const bool passing = with && (status == write_status::contention || status == write_status::in_doubt);
         if (!passing || attempt == source_->settings.max_retries)
-          return said(problem, with ? "migration " + what + " failed: " : "");
+          return with ? said(problem, stage::migration, "migration " + what + " failed: ") : said(problem, stage::call);
       }
       std::this_thread::sleep_for(std::chrono::milliseconds{std::min(50 << std::min(attempt, 5), 1000)});
     }
   }
 
-  [[nodiscard]] auto said(const failure& problem, const std::string& what) const -> error {
-    // In a migration a table that is missing, or anything else wrong with the SQL, is no matter of the store's being away.
-    const bool wrong = !what.empty() && problem.sqlstate().starts_with("42") && problem.sqlstate() != "42501";
-    error failure = error_of(problem, errc::internal_error);
-    if (wrong) failure.code = errc::internal_error;
+  [[nodiscard]] auto said(const failure& problem, stage stage, const std::string& what = {}) const -> error {
+    error failure = error_of(problem, stage);
     failure.message = "store " + source_->display_name + ": " + what + failure.message;
     return failure;
   }

@@ -22,21 +22,106 @@ auto one_line(std::string text) -> std::string {
   return text;
 }
 
-auto is_one_of(std::string_view sqlstate, std::initializer_list<std::string_view> prefixes) -> bool {
-  for (const auto prefix : prefixes)
-    if (sqlstate.starts_with(prefix)) return true;
-  return false;
-}
+// What a failure is about.
+enum class meaning : std::uint8_t {
+  lost,         // The connection is gone.
+  unknown,      // The server itself does not know what became of the transaction.
+  trouble,      // The server or its machine is in trouble, is going away, or lets nobody in.
+  read_only,    // This session may not write, another one may: a standby that was promoted, a setting that was taken back.
+  outdated,     // What is prepared on this connection is of another time.
+  defect,       // The server's own defect, or damaged data.
+  unmigrated,   // A table or column of the store is not there.
+  forbidden,    // The role lacks a right.
+  contention,   // Another transaction was in the way; the same may succeed at once.
+  cancelled,    // The statement timeout, or somebody who ended the statement.
+  over_limit,   // A statement used up what the server grants each.
+  taken,        // A key of the log exists already.
+  refused,      // A value or a row that the database does not take.
+  wrong,        // The statement is at fault. Everything that is not named.
+};
 
-// The server or its machine is in trouble, it is going away, or it lets nobody write; not so a malformed message (08P01).
-auto is_trouble(std::string_view sqlstate) -> bool {
-  return sqlstate != "08P01" &&
-         is_one_of(sqlstate, {"08", "53", "57P", "58", "25006", "26000", "28", "3D000", "42P01", "42501", "F0", "XX"});
-}
+struct sqlstate_row {
+  std::string_view prefix;
+  meaning means;
+};
 
-auto is_contention(std::string_view sqlstate) -> bool {
-  return is_one_of(sqlstate, {"40", "55P03", "57014"});
-}
+// The longest prefix that fits counts.
+constexpr std::array sqlstates{
+    sqlstate_row{"08", meaning::trouble},        // connection exception: a foreign server, a pooler
+    sqlstate_row{"08007", meaning::unknown},     // transaction resolution unknown
+    sqlstate_row{"08P01", meaning::wrong},       // protocol violation: a statement with another number of parameters
+    sqlstate_row{"22", meaning::refused},        // data exception
+    sqlstate_row{"23", meaning::refused},        // integrity constraint violation
+    sqlstate_row{"23505", meaning::taken},       // unique violation
+    sqlstate_row{"25006", meaning::read_only},   // read only SQL transaction
+    sqlstate_row{"26000", meaning::outdated},    // a prepared statement that is not there
+    sqlstate_row{"28", meaning::trouble},        // invalid authorization
+    sqlstate_row{"3D000", meaning::trouble},     // no such database
+    sqlstate_row{"40", meaning::contention},     // serialization failure, deadlock
+    sqlstate_row{"40003", meaning::unknown},     // statement completion unknown
+    sqlstate_row{"42", meaning::wrong},          // syntax error or access rule violation
+    sqlstate_row{"42501", meaning::forbidden},   // insufficient privilege
+    sqlstate_row{"42703", meaning::unmigrated},  // undefined column
+    sqlstate_row{"42P01", meaning::unmigrated},  // undefined table
+    sqlstate_row{"53", meaning::trouble},        // insufficient resources: disk, memory, connections
+    sqlstate_row{"53400", meaning::over_limit},  // configuration limit exceeded: temp_file_limit
+    sqlstate_row{"54", meaning::refused},        // program limit exceeded: too large for an index, too deep
+    sqlstate_row{"55P03", meaning::contention},  // lock not available
+    sqlstate_row{"57014", meaning::cancelled},   // query canceled
+    sqlstate_row{"57P", meaning::trouble},       // shutdown, crash, starting up
+    sqlstate_row{"58", meaning::trouble},        // system error: input and output
+    sqlstate_row{"72000", meaning::contention},  // snapshot too old
+    sqlstate_row{"F0", meaning::trouble},        // configuration file error
+    sqlstate_row{"XX", meaning::defect},         // internal error, data corrupted
+};
+
+// What follows from it, for who asked.
+enum class verdict : std::uint8_t {
+  unavailable,        // store_unavailable; nothing was written, another connection or a later time may help
+  in_doubt,           // store_unavailable; perhaps it was written
+  contention,         // store_unavailable; nothing was written, other units may fare better
+  too_slow,           // store_unavailable, for the unit alone
+  conflict,           // the log decides
+  projection_failed,  // the rest are the error's own code
+  invalid_event,
+  internal_error,
+  invalid_argument,
+};
+
+struct meaning_row {
+  meaning means;
+  verdict events, projection, commit, call, query, migration;
+};
+
+// What is checked at COMMIT is what projections left behind: the events were checked by their insert. A projection's statement
+// is not the store's own, nor is a tool's: what is missing there, forbidden or defective says nothing of the store.
+constexpr auto verdicts = [] {
+  using enum verdict;
+  constexpr auto projection = projection_failed, internal = internal_error, argument = invalid_argument;
+  return std::array{
+      //          meaning              events          projection   commit       call         query        migration
+      meaning_row{meaning::lost,       unavailable,    unavailable, in_doubt,    unavailable, unavailable, unavailable},
+      meaning_row{meaning::unknown,    unavailable,    unavailable, in_doubt,    unavailable, unavailable, unavailable},
+      meaning_row{meaning::trouble,    unavailable,    unavailable, unavailable, unavailable, unavailable, unavailable},
+      meaning_row{meaning::read_only,  unavailable,    unavailable, unavailable, unavailable, unavailable, unavailable},
+      meaning_row{meaning::outdated,   unavailable,    unavailable, unavailable, unavailable, unavailable, internal},
+      meaning_row{meaning::defect,     unavailable,    projection,  projection,  unavailable, unavailable, unavailable},
+      meaning_row{meaning::unmigrated, unavailable,    projection,  projection,  unavailable, argument,    internal},
+      meaning_row{meaning::forbidden,  unavailable,    projection,  projection,  unavailable, argument,    unavailable},
+      meaning_row{meaning::contention, contention,     contention,  contention,  unavailable, unavailable, unavailable},
+      meaning_row{meaning::cancelled,  contention,     too_slow,    contention,  unavailable, unavailable, unavailable},
+      meaning_row{meaning::over_limit, unavailable,    too_slow,    unavailable, unavailable, unavailable, unavailable},
+      meaning_row{meaning::taken,      conflict,       projection,  projection,  internal,    argument,    internal},
+      meaning_row{meaning::refused,    invalid_event,  projection,  projection,  internal,    argument,    internal},
+      meaning_row{meaning::wrong,      internal,       projection,  projection,  internal,    argument,    internal},
+  };
+}();
+
+static_assert([] {
+  for (std::size_t i = 0; i < verdicts.size(); ++i)
+    if (verdicts[i].means != static_cast<meaning>(i)) return false;
+  return verdicts.size() == static_cast<std::size_t>(meaning::wrong) + 1;
+}(), "a row for each meaning, in their order");
 
 // The log's primary key and its sequence index, or a partition's.
 auto is_of_the_log(std::string_view constraint) -> bool {
@@ -44,18 +129,68 @@ auto is_of_the_log(std::string_view constraint) -> bool {
          constraint.ends_with("_aggregate_id_sequence_idx") || constraint.ends_with("_timestamp_idx");
 }
 
+auto meaning_of(const failure& problem) -> meaning {
+  if (problem.connection_lost()) return meaning::lost;
+  if (problem.plan_outdated()) return meaning::outdated;
+  const sqlstate_row* found = nullptr;
+  for (const auto& row : sqlstates) {
+    const bool is_longer = found == nullptr || row.prefix.size() > found->prefix.size();
+    if (is_longer && problem.sqlstate().starts_with(row.prefix)) found = &row;
+  }
+  if (found == nullptr) return meaning::wrong;
+  return found->means == meaning::taken && !is_of_the_log(problem.constraint()) ? meaning::refused : found->means;
+}
+
+auto verdict_on(const failure& problem, stage stage) -> verdict {
+  const auto& row = verdicts.at(static_cast<std::size_t>(meaning_of(problem)));
+  switch (stage) {
+    case stage::begin:
+    case stage::events: return row.events;
+    case stage::insert: return row.commit == verdict::in_doubt ? row.commit : row.events;
+    case stage::projection: return row.projection;
+    case stage::commit: return row.commit;
+    case stage::call: return row.call;
+    case stage::query: return row.query;
+    case stage::migration: return row.migration;
+  }
+  return verdict::internal_error;
+}
+
+auto code_of(verdict said) -> errc {
+  switch (said) {
+    case verdict::projection_failed: return errc::projection_failed;
+    case verdict::invalid_event: return errc::invalid_event;
+    case verdict::internal_error: return errc::internal_error;
+    case verdict::invalid_argument: return errc::invalid_argument;
+    case verdict::conflict: return errc::retry_command;
+    default: return errc::store_unavailable;
+  }
+}
+
+auto status_of(verdict said) -> write_status {
+  switch (said) {
+    case verdict::unavailable: return write_status::unavailable;
+    case verdict::in_doubt: return write_status::in_doubt;
+    case verdict::contention: return write_status::contention;
+    case verdict::conflict: return write_status::conflict;
+    default: return write_status::failed;
+  }
+}
+
 auto explained(const failure& problem) -> std::string {
   std::string text = problem.what();
   if (!problem.constraint().empty() && text.find(problem.constraint()) == text.npos)
     text += " (constraint \"" + problem.constraint() + "\")";
-  if (problem.sqlstate() == "42P01") text += "; if it is a table of the store, run `maestro migrate`";
+  if (meaning_of(problem) == meaning::unmigrated) text += "; if it is a table of the store, run `maestro migrate`";
   return text;
 }
 
 }  // namespace
 
 auto failure_from(PGconn* connection, const PGresult* answer) -> failure {
-  const bool lost = connection == nullptr || PQstatus(connection) == CONNECTION_BAD;
+  const std::string severity = field(answer, PG_DIAG_SEVERITY_NONLOCALIZED);
+  // What is fatal ends the connection, also where the end of it has not been read yet.
+  const bool lost = connection == nullptr || PQstatus(connection) == CONNECTION_BAD || severity == "FATAL" || severity == "PANIC";
   if (answer == nullptr || PQresultErrorField(answer, PG_DIAG_SQLSTATE) == nullptr) {
     std::string message = one_line(answer != nullptr ? PQresultErrorMessage(answer) : "");
     if (message.empty() && connection != nullptr) message = one_line(PQerrorMessage(connection));
@@ -80,7 +215,8 @@ auto failure_in_flight(PGconn* connection) -> failure {
   } catch (const pqxx::transaction_rollback& problem) {
     return {"40000", "", one_line(problem.what()), lost};
   } catch (const pqxx::sql_error& problem) {
-    return {problem.sqlstate(), "", one_line(problem.what()), lost};
+    // libpqxx does not tell the server's function; nothing that the store itself asks for is unsupported.
+    return {problem.sqlstate(), "", one_line(problem.what()), lost, problem.sqlstate() == "0A000"};
   } catch (const pqxx::broken_connection& problem) {
     return {"", "", one_line(problem.what()), true};
   } catch (const pqxx::in_doubt_error& problem) {
@@ -90,36 +226,26 @@ auto failure_in_flight(PGconn* connection) -> failure {
   }
 }
 
-auto error_of(const failure& problem, errc otherwise) -> error {
-  const bool away = problem.connection_lost() || is_trouble(problem.sqlstate()) || is_contention(problem.sqlstate());
-  // What a tool asks for may fail for reasons of its own: a table it names is not there.
-  const bool asked_wrong = otherwise == errc::invalid_argument && is_one_of(problem.sqlstate(), {"42"});
-  return {away && !asked_wrong ? errc::store_unavailable : otherwise, "PostgreSQL: " + explained(problem)};
+auto error_of(const failure& problem, stage stage) -> error {
+  const verdict said = verdict_on(problem, stage);
+  const auto text_after = [&problem](const char* words) { return words + explained(problem); };
+  switch (said) {
+    case verdict::projection_failed: return {code_of(said), text_after("projection failed: ")};
+    case verdict::too_slow:
+      return {code_of(said), text_after("a projection asked for more than store.statement-timeout or the server grant it; "
+                                        "nothing was written: ")};
+    case verdict::contention: return {code_of(said), text_after("")};
+    default: return {code_of(said), text_after("PostgreSQL: ")};
+  }
 }
 
 auto outcome_of(const failure& problem, stage stage) -> write_outcome {
-  const std::string& sqlstate = problem.sqlstate();
-  if (problem.connection_lost())
-    return {stage == stage::commit ? write_status::in_doubt : write_status::unavailable,
-            error_of(problem, errc::store_unavailable), {}};
-  if (problem.plan_outdated()) return {write_status::unavailable, error_of(problem, errc::store_unavailable), {}};
-  // A lock that is not free ends a statement sooner (lock_timeout): this one is slow by itself, and would be again at once.
-  if (sqlstate == "57014" && stage == stage::projection)
-    return {write_status::failed,
-            {errc::store_unavailable, "a projection took longer than store.statement-timeout; nothing was written: " + explained(problem)},
-            {}};
-  if (is_contention(sqlstate)) return {write_status::contention, {errc::store_unavailable, explained(problem)}, {}};
+  return {status_of(verdict_on(problem, stage)), error_of(problem, stage), {}};
+}
 
-  // What is checked at COMMIT is what projections left behind: the events were checked by their insert.
-  if (stage == stage::projection || stage == stage::commit) {
-    if (is_trouble(sqlstate) && !is_one_of(sqlstate, {"42", "XX"}))
-      return {write_status::unavailable, error_of(problem, errc::store_unavailable), {}};
-    return {write_status::failed, {errc::projection_failed, "projection failed: " + explained(problem)}, {}};
-  }
-  if (is_trouble(sqlstate)) return {write_status::unavailable, error_of(problem, errc::store_unavailable), {}};
-  if (sqlstate == "23505" && is_of_the_log(problem.constraint())) return {write_status::conflict, {}, {}};
-  const bool refused = is_one_of(sqlstate, {"22", "23"});
-  return {write_status::failed, error_of(problem, refused ? errc::invalid_event : errc::internal_error), {}};
+auto spoils_connection(const failure& problem) -> bool {
+  const meaning means = meaning_of(problem);
+  return means == meaning::lost || means == meaning::unknown || means == meaning::outdated || means == meaning::read_only;
 }
 
 }  // namespace maestro::postgres

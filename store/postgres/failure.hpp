@@ -1,11 +1,15 @@
-// What PostgreSQL said when it said no, and what that means for whoever asked.
+// What PostgreSQL said when it said no, and what that means for whoever asked: by SQLSTATE and constraint, in the two tables
+// of failure.cpp.
 #pragma once
 
 #include <maestro/store/group_commit.hpp>
 
-#include <libpq-fe.h>
 #include <stdexcept>
 #include <string>
+
+// libpq's own types.
+typedef struct pg_conn PGconn;
+typedef struct pg_result PGresult;
 
 namespace maestro::postgres {
 
@@ -42,13 +46,19 @@ class failure : public std::runtime_error {
 enum class stage : std::uint8_t {
   begin,       ///< Nothing was sent that could be committed.
   events,      ///< The events' insert, within a transaction.
+  insert,      ///< The events' insert, a transaction by itself.
   projection,  ///< A projection's statement.
-  commit,      ///< COMMIT, or an insert that is a transaction by itself.
+  commit,      ///< COMMIT.
+  call,        ///< A statement of the store's own that is no commit of events.
+  query,       ///< SQL that a tool asked for.
+  migration,   ///< SQL of a migration's step.
 };
 
-/// What `problem` means for the transaction that met it: the one place where SQLSTATEs are told apart.
+/// What `problem` means for the transaction that met it. For the stages up to `commit`.
 [[nodiscard]] auto outcome_of(const failure& problem, stage stage) -> write_outcome;
-/// The same for a call that is no commit: `store_unavailable`, or `otherwise`.
-[[nodiscard]] auto error_of(const failure& problem, errc otherwise) -> error;
+/// What `problem` means for whoever asked. For any stage.
+[[nodiscard]] auto error_of(const failure& problem, stage stage) -> error;
+/// Whether only another connection is rid of `problem`.
+[[nodiscard]] auto spoils_connection(const failure& problem) -> bool;
 
 }  // namespace maestro::postgres

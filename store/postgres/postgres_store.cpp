@@ -133,11 +133,14 @@ auto postgres_store::write(std::span<const write_unit> units) -> write_outcome {
   try {
     connected().prepare_insert();
   } catch (...) {
-    return outcome_of(failure_in_flight(connection_ ? connection_->raw() : nullptr), stage::begin);
+    return outcome_of(noted_failure(), stage::begin);
   }
   const bool projects = std::any_of(units.begin(), units.end(), [](auto& unit) { return unit.unit->projector != nullptr; });
   auto outcome = projects ? write_with_projections(*connection_, units, careful_) : insert_alone(units);
-  if (outcome.status == write_status::in_doubt) doubtful_ = connection_->peer();
+  if (outcome.status == write_status::in_doubt) {
+    doubtful_ = connection_->peer();
+    connection_->spoil();  // The doubtful process is to be ended over another one.
+  }
   return outcome;
 }
 
@@ -151,7 +154,7 @@ auto postgres_store::insert_alone(std::span<const write_unit> units) -> write_ou
   if (PQresultStatus(answer.get()) != PGRES_COMMAND_OK) {
     const failure problem = failure_from(connection_->raw(), answer.get());
     connection_->note(problem);
-    return outcome_of(problem, problem.connection_lost() ? stage::commit : stage::events);
+    return outcome_of(problem, stage::insert);
   }
   const auto inserted = std::strtoull(PQcmdTuples(answer.get()), nullptr, 10);
   if (inserted == parameters.rows()) return {};
@@ -277,13 +280,13 @@ auto postgres_store::query(std::string_view sql, std::span<const sql_value> para
         if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) throw failure_from(with.raw(), answer.get());
         return rows_from(answer.get());
       },
-      errc::invalid_argument);
+      stage::query);
 }
 
 // --- the connection ----------------------------------------------------------------------------------------------------
 
 template <class Work>
-auto postgres_store::use(Work work, errc otherwise) -> result<std::invoke_result_t<Work, connection&>> {
+auto postgres_store::use(Work work, stage of) -> result<std::invoke_result_t<Work, connection&>> {
   for (bool again = false;; again = true) {
     const bool is_old = connection_ && connection_->is_usable();
     try {
@@ -294,14 +297,18 @@ auto postgres_store::use(Work work, errc otherwise) -> result<std::invoke_result
         return work(connected());
       }
     } catch (...) {
-      const failure problem = failure_in_flight(connection_ ? connection_->raw() : nullptr);
       // Statements that are not prepared any more, or for a table that was changed: a new connection prepares them anew.
-      const bool outdated = problem.sqlstate() == "26000" || problem.sqlstate() == "0A000";
-      if (outdated && connection_) connection_->spoil();
-      if ((problem.connection_lost() || outdated) && is_old && !again) continue;
-      return named(error_of(problem, otherwise));
+      const failure problem = noted_failure();
+      if (spoils_connection(problem) && is_old && !again) continue;
+      return named(error_of(problem, of));
     }
   }
+}
+
+auto postgres_store::noted_failure() -> failure {
+  failure problem = failure_in_flight(connection_ ? connection_->raw() : nullptr);
+  if (connection_) connection_->note(problem);
+  return problem;
 }
 
 auto postgres_store::connected() -> connection& {

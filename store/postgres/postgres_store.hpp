@@ -45,13 +45,15 @@ class postgres_store final : public store, private batch_writer {
   auto insert_alone(std::span<const write_unit> units) -> write_outcome;
   // The connection, made if there is none that can be used. Throws `failure`.
   auto connected() -> connection&;
+  // The failure behind the exception in flight, with what it means for the connection. Only for use in a `catch` block.
+  auto noted_failure() -> failure;
   // Makes sure that the server process whose commit is in doubt is gone. Throws `failure` when it cannot.
   void end_doubtful_backend();
   [[nodiscard]] auto named(error failure) const -> error;
 
   // Runs `work` on the connection, on a new one when the old turns out to be lost.
   template <class Work>
-  auto use(Work work, errc otherwise = errc::internal_error) -> result<std::invoke_result_t<Work, connection&>>;
+  auto use(Work work, stage of = stage::call) -> result<std::invoke_result_t<Work, connection&>>;
 
   const std::shared_ptr<const source> source_;
   std::unique_ptr<connection> connection_;
