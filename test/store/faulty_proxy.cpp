@@ -58,9 +58,10 @@ faulty_proxy::~faulty_proxy() {
   ::close(listener_);
 }
 
-void faulty_proxy::arm(const std::string& text, fault happens) {
+void faulty_proxy::arm(const std::string& text, fault happens, const std::string& answer) {
   const std::lock_guard lock(mutex_);
   text_ = text;
+  answer_ = answer;
   fault_ = happens;
 }
 
@@ -99,6 +100,8 @@ void faulty_proxy::pass(int client) {
       open = !request.empty() && happens != fault::request && send_all(server, request);
       if (happens == fault::answer) {
         (void)receive(server);
+        const std::lock_guard lock(mutex_);
+        (void)send_all(client, answer_);
         open = false;
       }
     }

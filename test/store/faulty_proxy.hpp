@@ -23,6 +23,8 @@ class faulty_proxy {
   void lose_answer_to(const std::string& text) { arm(text, fault::answer); }
   /// The wire is cut before the next message that holds `text` is passed on.
   void lose_request(const std::string& text) { arm(text, fault::request); }
+  /// The next message that holds `text` is passed on, its answer is awaited and `answer` told instead, and the wire is cut.
+  void replace_answer_to(const std::string& text, const std::string& answer) { arm(text, fault::answer, answer); }
   /// How often the server answered after the client had said something.
   [[nodiscard]] auto round_trips() const noexcept -> int { return round_trips_; }
   /// How many wires were cut.
@@ -30,7 +32,7 @@ class faulty_proxy {
 
  private:
   enum class fault { none, request, answer };
-  void arm(const std::string& text, fault happens);
+  void arm(const std::string& text, fault happens, const std::string& answer = {});
   auto fault_for(const std::string& message) -> fault;
   void serve();
   void pass(int client);
@@ -44,6 +46,7 @@ class faulty_proxy {
   std::mutex mutex_;
   fault fault_ = fault::none;
   std::string text_;
+  std::string answer_;  // Told in place of the one that is lost.
   std::vector<std::thread> wires_;
   std::thread server_;
 };

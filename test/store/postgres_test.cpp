@@ -1,4 +1,5 @@
 // The adapter that a cluster shares: what only a server can do, and what only a network can do to it.
+#include "counters.hpp"
 #include "faulty_proxy.hpp"
 #include "postgres_server.hpp"
 #include "several_writers.hpp"
@@ -8,6 +9,7 @@
 #include <atomic>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 using namespace maestro;
 using namespace maestro::test;
@@ -18,27 +20,14 @@ const store_under_test postgres{"postgres", [] { return std::make_unique<postgre
 
 auto place_of(workbench& bench) -> postgres_place& { return dynamic_cast<postgres_place&>(*bench.where); }
 
-auto with_projection(commit_request request, function_projector::function function) -> commit_request {
-  auto projector = std::make_shared<function_projector>(std::move(function));
-  for (auto& unit : request.units) unit.projector = projector;
-  return request;
-}
-
 auto own_process(store& store) -> std::int64_t {
   return value_of(store.query("SELECT pg_backend_pid()", {})).at(0).at(0).as<std::int64_t>();
-}
-
-const std::vector<migration> counters = {{"counters", 1, "CREATE TABLE counters (id bytea PRIMARY KEY, value bigint NOT NULL)", "-"}};
-
-void count_up(transaction& tx, const event& event) {
-  tx.execute("INSERT INTO counters VALUES ($1, 1) ON CONFLICT (id) DO UPDATE SET value = counters.value + 1",
-             event.aggregate_id);
 }
 
 auto counting() -> rebuild_plan {
   rebuild_plan plan;
   plan.projection = "counters";
-  plan.schema = counters;
+  plan.schema = counters();
   plan.sources = {{"account", std::make_shared<function_projector>(count_up)}};
   return plan;
 }
@@ -244,6 +233,76 @@ BOOST_AUTO_TEST_CASE(a_connection_that_is_lost_before_commit_costs_nothing) {
   });
   bench.committed(request);
   BOOST_TEST(bench.query("SELECT value FROM counters").at(0).at(0).as<std::int64_t>() == 2);
+}
+
+BOOST_AUTO_TEST_CASE(a_wire_that_is_cut_before_the_events_or_between_them_and_their_projections_costs_nothing) {
+  workbench bench(postgres, {}, counters);
+  faulty_proxy proxy(server_port());
+  auto writer = value_of(open_database(place_of(bench).uri_through(proxy.port())))->open_writer();
+  int cuts = 0;
+  for (const bool after_events : {false, true}) {
+    value_of(writer->newest_timestamp());  // connected
+    bool is_first = true;
+    const std::string next_word = after_events ? "the last word" : "the first word";
+    auto request = with_projection(bench.request(2, 2), [&](transaction& tx, const event& event) {
+      count_up(tx, event);
+      // Once the events are there, and before the projection's next word.
+      if (std::exchange(is_first, false) && after_events) {
+        BOOST_TEST(tx.query("SELECT 1 FROM event_log WHERE timestamp = $1", event.timestamp).size() == 1U);
+        proxy.lose_request(next_word);
+      }
+      (void)tx.query("SELECT '" + next_word + "'");
+    });
+    if (!after_events) proxy.lose_request(request.aggregate_type);
+    const auto outcome = writer->commit_all(std::vector<const commit_request*>{&request}).at(0);
+    BOOST_TEST(outcome.committed == 2U, to_string(outcome.failure));
+    BOOST_TEST(proxy.cuts() == ++cuts);
+    BOOST_TEST(bench.sequences(request.aggregate_id) == numbers(1, 4));
+    BOOST_TEST(bench.query("SELECT value FROM counters WHERE id = $1", {request.aggregate_id}).at(0).at(0).as<std::int64_t>() == 4);
+    const auto next = with_projection(bench.request(), count_up);
+    BOOST_TEST(!writer->commit_all(std::vector{&next}).at(0).failure);
+  }
+}
+
+// A pooler says so when it loses its own server, and hangs up. The code is that of a protocol violation.
+BOOST_AUTO_TEST_CASE(a_commit_that_a_pooler_lost_is_settled_and_written_once) {
+  using namespace std::string_literals;
+  const auto fields = "SFATAL\0VFATAL\0C08P01\0Mserver conn crashed?\0\0"s;
+  const auto goodbye = "E\0\0\0"s + static_cast<char>(fields.size() + 4) + fields;
+  workbench bench(postgres, {}, counters);
+  faulty_proxy proxy(server_port());
+  auto writer = value_of(open_database(place_of(bench).uri_through(proxy.port())))->open_writer();
+  for (const bool projecting : {false, true}) {
+    auto request = bench.request(1, 2);
+    if (projecting) request = with_projection(request, count_up);
+    value_of(writer->newest_timestamp());  // connected
+    proxy.replace_answer_to(projecting ? "COMMIT" : request.aggregate_type, goodbye);
+    const auto outcome = writer->commit_all(std::vector<const commit_request*>{&request}).at(0);
+    BOOST_TEST(outcome.committed == 1U, to_string(outcome.failure));
+    BOOST_TEST(bench.sequences(request.aggregate_id) == numbers(1, 2));
+    const auto next = bench.request();
+    BOOST_TEST(!writer->commit_all(std::vector{&next}).at(0).failure);
+  }
+  BOOST_TEST(proxy.cuts() == 2);
+}
+
+BOOST_AUTO_TEST_CASE(a_log_that_was_not_migrated_says_what_to_do) {
+  postgres_place where;
+  store_settings settings;
+  settings.reconnect_limit = std::chrono::milliseconds{5};
+  auto opened = where.open(settings);
+  auto writer = opened->open_writer();
+  for (std::string rest = seed_schema; rest.find(';') != rest.npos; rest.erase(0, rest.find(';') + 1))
+    value_of(writer->query(rest.substr(0, rest.find(';')), {}));
+  request_maker make;
+  const auto request = make.request();
+  for (const auto& problem : {writer->commit_events(request.units[0].events, {}).failure(),
+                              writer->get_events(request.aggregate_id).failure()}) {
+    BOOST_TEST((problem.code == errc::store_unavailable), to_string(problem));
+    BOOST_TEST((problem.message.find("maestro migrate") != std::string::npos), problem.message);
+  }
+  value_of(opened->migrate({}));
+  succeed(writer->commit_events(request.units[0].events, {}));
 }
 
 // The answer to the commit is lost, once after it was committed and once before it arrived.

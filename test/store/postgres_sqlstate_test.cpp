@@ -66,7 +66,7 @@ auto away(failure problem, std::string events, std::string insert, std::string p
 
 }  // namespace
 
-BOOST_AUTO_TEST_SUITE(postgres_failures)
+BOOST_AUTO_TEST_SUITE(postgres_sqlstates)
 
 BOOST_AUTO_TEST_CASE(a_lost_connection_leaves_only_a_commit_in_doubt_whatever_was_said_last) {
   for (const char* sqlstate : {"", "08P01", "23505", "57P01", "57P02", "25P03"})
