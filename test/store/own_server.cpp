@@ -1,0 +1,269 @@
+#include "own_server.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <system_error>
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace maestro::test {
+
+namespace {
+
+// Small, so that connections can run out; the log says which SQLSTATE each message has.
+constexpr const char* settings = R"(
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+max_connections = 20
+shared_buffers = 16MB
+fsync = on
+autovacuum = off
+lc_messages = 'C'
+log_line_prefix = '%e '
+log_min_messages = warning
+)";
+
+// ctest counts a program that ends with 77 as skipped.
+[[noreturn]] void skip(const std::string& reason) {
+  std::printf("skipped: %s\n", reason.c_str());
+  std::fflush(stdout);
+  std::_Exit(77);
+}
+
+auto said_by(const char* command) -> std::string {
+  std::string said;
+  FILE* pipe = ::popen(command, "r");
+  if (pipe == nullptr) return said;
+  for (int character = std::fgetc(pipe); character != EOF; character = std::fgetc(pipe))
+    if (character != '\n') said.push_back(static_cast<char>(character));
+  ::pclose(pipe);
+  return said;
+}
+
+auto has_server(const std::filesystem::path& binaries) -> bool {
+  return ::access((binaries / "initdb").c_str(), X_OK) == 0 && ::access((binaries / "postgres").c_str(), X_OK) == 0;
+}
+
+// Debian's newest, or the one that pg_config knows.
+auto find_binaries() -> std::filesystem::path {
+  std::filesystem::path newest = said_by("pg_config --bindir 2>/dev/null");
+  if (!has_server(newest)) newest.clear();
+  int newest_version = 0;
+  std::error_code ignored;
+  for (const auto& version : std::filesystem::directory_iterator("/usr/lib/postgresql", ignored)) {
+    const int number = std::atoi(version.path().filename().c_str());
+    if (number <= newest_version || !has_server(version.path() / "bin")) continue;
+    newest_version = number;
+    newest = version.path() / "bin";
+  }
+  if (newest.empty()) skip("no PostgreSQL server is installed: neither pg_config nor /usr/lib/postgresql leads to an initdb");
+  return newest;
+}
+
+// The server refuses to run as root.
+auto server_user() -> const passwd* {
+  if (::getuid() != 0) return nullptr;
+  const passwd* user = ::getpwnam("postgres");
+  if (user == nullptr) skip("a PostgreSQL server does not run as root, and there is no user postgres");
+  return user;
+}
+
+auto make_folder() -> std::filesystem::path {
+  // The user postgres need not reach root's own temporary folder.
+  const std::filesystem::path parent = server_user() != nullptr ? "/tmp" : std::filesystem::temp_directory_path();
+  std::string pattern = (parent / "maestro_server_XXXXXX").string();
+  if (::mkdtemp(pattern.data()) == nullptr) throw std::system_error(errno, std::generic_category(), "mkdtemp");
+  if (const auto* user = server_user(); user != nullptr && ::chown(pattern.c_str(), user->pw_uid, user->pw_gid) != 0)
+    throw std::system_error(errno, std::generic_category(), "chown");
+  return pattern;
+}
+
+auto free_port() -> int {
+  const int probe = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  const bool bound = ::bind(probe, generic, size) == 0 && ::getsockname(probe, generic, &size) == 0;
+  ::close(probe);
+  if (!bound) throw std::runtime_error("there is no free port");
+  return ntohs(address.sin_port);
+}
+
+// Runs `arguments` as the server's user, in `folder`, with what it says appended to `log`. It ends when this program does.
+auto spawn(const std::vector<std::string>& arguments, const std::filesystem::path& folder, const std::string& log) -> pid_t {
+  std::vector<char*> raw;
+  for (const auto& argument : arguments) raw.push_back(const_cast<char*>(argument.c_str()));
+  raw.push_back(nullptr);
+  const auto* user = server_user();
+  const pid_t parent = ::getpid();
+  const pid_t child = ::fork();
+  if (child < 0) throw std::system_error(errno, std::generic_category(), "fork");
+  if (child > 0) return child;
+  if (user != nullptr &&
+      (::setgroups(0, nullptr) != 0 || ::setgid(user->pw_gid) != 0 || ::setuid(user->pw_uid) != 0))
+    ::_exit(126);
+  const int in = ::open("/dev/null", O_RDONLY);
+  const int out = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+  ::dup2(in, 0);
+  ::dup2(out, 1);
+  ::dup2(out, 2);
+  // SIGQUIT stops a server at once. Asked for last: a change of user would forget it.
+  if (::chdir(folder.c_str()) != 0 || ::prctl(PR_SET_PDEATHSIG, SIGQUIT) != 0 || ::getppid() != parent) ::_exit(126);
+  ::execv(raw[0], raw.data());
+  ::_exit(127);
+}
+
+auto text_of(const std::string& file) -> std::string {
+  std::ostringstream text;
+  text << std::ifstream(file).rdbuf();
+  return text.str();
+}
+
+}  // namespace
+
+auto own_server::get() -> own_server& {
+  static own_server only;
+  return only;
+}
+
+own_server::own_server() : binaries_(find_binaries()), folder_(make_folder()), port_(free_port()) {
+  const pid_t initdb = spawn({binaries_ / "initdb", "-D", file("data"), "-U", "postgres", "--auth=trust", "--encoding=UTF8",
+                              "--no-locale", "--no-sync"},
+                             folder_, file("log"));
+  int status = 0;
+  if (::waitpid(initdb, &status, 0) != initdb || status != 0)
+    throw std::runtime_error("initdb failed: " + text_of(file("log")));
+  std::ofstream(file("data/postgresql.conf"), std::ios::app) << settings << "port = " << port_ << "\n";
+  start();
+}
+
+own_server::~own_server() {
+  if (process_ > 0) stop(SIGQUIT);
+  std::error_code ignored;
+  std::filesystem::remove_all(folder_, ignored);
+}
+
+auto own_server::uri(const std::string& database, const std::string& parameters, int port) const -> std::string {
+  return "postgresql://postgres@127.0.0.1:" + std::to_string(port == 0 ? port_ : port) + "/" + database +
+         "?sslmode=disable&gssencmode=disable" + (parameters.empty() ? "" : "&" + parameters);
+}
+
+void own_server::launch(const std::string& setting) {
+  process_ = spawn({binaries_ / "postgres", "-D", file("data"), "-c", setting}, folder_, file("log"));
+}
+
+void own_server::start() {
+  if (process_ > 0) return;
+  // Processes of a server that was killed may still be about to notice, and a new one does not start beside them.
+  await("the server to start", [this] {
+    launch("hot_standby=on");
+    return await_status("ready");
+  });
+}
+
+void own_server::start_in_recovery() {
+  std::ofstream(file("data/standby.signal")).flush();
+  launch("hot_standby=off");
+  BOOST_REQUIRE_MESSAGE(await_status("standby"), text_of(file("log")));
+}
+
+void own_server::promote() {
+  std::ofstream(file("data/promote")).flush();
+  ::kill(process_, SIGUSR1);
+  BOOST_REQUIRE(await_status("ready"));
+}
+
+// Whether the server came to `status`, the eighth line of its own file. Otherwise it has ended.
+auto own_server::await_status(const std::string& status) -> bool {
+  bool reached = false;
+  await("a server that is " + status, [&] {
+    std::istringstream lines(text_of(file("data/postmaster.pid")));
+    std::array<std::string, 8> line;
+    for (auto& text : line) std::getline(lines, text);
+    reached = line[0] == std::to_string(process_) && line[7].starts_with(status);
+    return reached || has_ended();
+  });
+  return reached;
+}
+
+auto own_server::has_ended() -> bool {
+  if (process_ > 0 && ::waitpid(process_, nullptr, WNOHANG) == process_) process_ = 0;
+  return process_ == 0;
+}
+
+void own_server::stop(int signal) {
+  ::kill(process_, signal);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (!has_ended()) {
+    if (std::chrono::steady_clock::now() > deadline) ::kill(process_, SIGKILL);
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+}
+
+void own_server::stop_fast() { stop(SIGINT); }
+void own_server::stop_immediately() { stop(SIGQUIT); }
+void own_server::kill() { stop(SIGKILL); }
+void own_server::kill_backend(std::int64_t process) { ::kill(static_cast<pid_t>(process), SIGKILL); }
+
+auto own_server::run(const std::string& sql, const std::string& database) -> std::vector<sql_row> {
+  const auto connection = value_of(open_database(uri(database, "target_session_attrs=any")))->open_writer();
+  await("a connection", [&] { return connection->query("SELECT 1", {}).has_value(); });
+  return value_of(connection->query(sql, {}));
+}
+
+auto own_server::backends(const std::string& database) -> std::vector<std::int64_t> {
+  std::vector<std::int64_t> processes;
+  for (const auto& row : run("SELECT pid FROM pg_stat_activity WHERE datname = '" + database + "'"))
+    processes.push_back(row.at(0).as<std::int64_t>());
+  return processes;
+}
+
+auto own_server::reported(const std::string& sqlstate) const -> std::size_t {
+  std::istringstream lines(text_of(file("log")));
+  std::size_t count = 0;
+  for (std::string line; std::getline(lines, line);)
+    count += line.starts_with(sqlstate + " ERROR") || line.starts_with(sqlstate + " FATAL") ? 1U : 0U;
+  return count;
+}
+
+own_place::own_place() {
+  static int count = 0;
+  name_ = "test_" + std::to_string(++count);
+  auto& server = own_server::get();
+  server.start();
+  server.run("CREATE DATABASE " + name_);
+}
+
+own_place::~own_place() {
+  auto& server = own_server::get();
+  try {
+    server.start();
+    server.run("ALTER SYSTEM RESET ALL");
+    server.run("SELECT pg_reload_conf()");
+    server.run("DROP DATABASE " + name_ + " WITH (FORCE)");
+  } catch (...) {
+    BOOST_WARN_MESSAGE(false, name_ << " stays behind");
+  }
+}
+
+auto own_place::open(const store_settings& settings) -> std::shared_ptr<database> {
+  return value_of(open_database(uri(), settings));
+}
+
+}  // namespace maestro::test
