@@ -27,7 +27,7 @@ auto own_process(store& store) -> std::int64_t {
 auto counting() -> rebuild_plan {
   rebuild_plan plan;
   plan.projection = "counters";
-  plan.schema = counters();
+  plan.schema = counters;
   plan.sources = {{"account", std::make_shared<function_projector>(count_up)}};
   return plan;
 }
