@@ -321,7 +321,7 @@ class rebuilder {
       transaction.commit();
     } catch (const failure& problem) {
       const auto culprit = transaction.culprit();
-      const bool away = error_of(problem, errc::internal_error).code == errc::store_unavailable;
+      const bool away = error_of(problem, stage::projection).code == errc::store_unavailable;
       if (!away && culprit && *culprit < rows_.size()) throw stopped{failed_at(rows_[*culprit], explained(problem))};
       throw;
     }
@@ -454,7 +454,7 @@ auto rebuild(const std::shared_ptr<const source>& from, const rebuild_plan& plan
   } catch (const stopped& reason) {
     return reason.why;
   } catch (const failure& problem) {
-    error said = error_of(problem, errc::internal_error);
+    error said = error_of(problem, stage::migration);
     said.message = "rebuild of projection \"" + plan.projection + "\": " + said.message;
     return said;
   } catch (const std::exception& problem) {
