@@ -12,6 +12,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
+#include <utility>
 
 namespace {
 
@@ -34,6 +36,8 @@ struct arguments {
   std::string after_id;
   std::optional<std::size_t> limit;
   std::string store;
+  std::string projection;
+  bool restart = false;
 };
 
 auto report(const error& failure) -> int {
@@ -183,6 +187,30 @@ auto list(const arguments& given) -> int {
   });
 }
 
+// Has the node rebuild a projection, and says every second how far it is.
+auto rebuild(const arguments& given) -> int {
+  constexpr auto pause = std::chrono::milliseconds(100);
+  constexpr auto interval = std::chrono::seconds(1);
+  auto to = connect(given);
+  if (!to) return report(to.failure());
+  auto said = std::chrono::steady_clock::now() - interval;
+  std::string wish = given.restart ? "restart" : "start";
+  while (true) {
+    const auto reply = (*to)->ask(query_verb::rebuild, {}, {}, [&](query_request& request) {
+      request.name = given.projection;
+      request.payload = std::exchange(wish, {});
+    });
+    if (reply.code != 0) return report(client::failure_of(reply));
+    const auto now = std::chrono::steady_clock::now();
+    if (!reply.more || now - said >= interval) {
+      std::cout << reply.state << std::endl;
+      said = now;
+    }
+    if (!reply.more) return 0;
+    std::this_thread::sleep_for(pause);
+  }
+}
+
 auto migrate(const arguments& given) -> int {
   auto applied = migrate_store(given.store, {});
   if (!applied) return report(applied.failure());
@@ -207,11 +235,14 @@ int main(int argc, char** argv) {
     sub->callback([&status, &given, run] { status = run(given); });
     return sub;
   };
-  const auto of_node = [&](CLI::App* sub) {
+  const auto at_node = [&](CLI::App* sub) {
     sub->add_option("--node", given.node, "The node's address")->type_name("HOST:PORT")->capture_default_str();
     sub->add_option("--timeout", given.timeout_milliseconds, "How long to wait, in milliseconds")
         ->check(CLI::Range(1, 3'600'000))->capture_default_str();
-    sub->add_option("TYPE", given.type, "The aggregate type")->required();
+    return sub;
+  };
+  const auto of_node = [&](CLI::App* sub) {
+    at_node(sub)->add_option("TYPE", given.type, "The aggregate type")->required();
     return sub;
   };
   const auto of_aggregate = [&](CLI::App* sub) {
@@ -255,6 +286,10 @@ int main(int argc, char** argv) {
   showing->add_option("--limit", given.limit, "At most so many")->check(CLI::Range(1, max_sequence()));
 
   of_aggregate(verb("snapshot", "Store a snapshot now", take_snapshot));
+
+  auto* rebuilding = at_node(verb("rebuild", "Fill a projection's tables anew from the log, or go on where that was stopped", rebuild));
+  rebuilding->add_option("PROJECTION", given.projection, "The projection's registered name")->required();
+  rebuilding->add_flag("--restart", given.restart, "Throw away what an earlier attempt has done");
 
   verb("migrate", "Create or upgrade the store's tables", migrate)
       ->add_option("--store", given.store, "sqlite:FILE or postgresql://...")->type_name("URI")->required();

@@ -2,6 +2,7 @@
 
 #include <maestro/runtime/logging.hpp>
 #include <maestro/runtime/network_end.hpp>
+#include <maestro/runtime/rebuild_service.hpp>
 #include <maestro/runtime/registry.hpp>
 #include <maestro/store/json.hpp>
 #include <maestro/store/store_actor.hpp>
@@ -81,6 +82,7 @@ struct node::parts {
   flight_counter flight;
   std::shared_ptr<maestro::database> database;
   std::vector<definition_ptr> types;
+  std::unique_ptr<rebuild_service> rebuilds;
   aggregate_environment environment;
   system_config configuration;
   std::unique_ptr<caf::actor_system> system;
@@ -125,8 +127,9 @@ void node::parts::start_actors(std::vector<definition_ptr> registered) {
     environment.writers.push_back(spawn_store_writer(*system, database->open_writer(), settings.store_actor));
   for (std::size_t i = 0; i < settings.store_readers; ++i)
     environment.readers.push_back(spawn_store_reader(*system, database->open_reader()));
+  rebuilds = std::make_unique<rebuild_service>(*database, types);
   gateway = caf::actor_cast<caf::actor>(system->spawn<registry>(
-      &environment, types, &flight,
+      &environment, types, &flight, rebuilds.get(),
       registry_settings{name, settings.max_live_aggregates, settings.idle_timeout}));
   environment.registry = gateway;
   gateway->attach_functor([this] {
@@ -145,6 +148,7 @@ auto node::parts::listen() -> result<void> {
 
 void node::parts::end_actors() {
   if (!system) return;
+  rebuilds->stop();
   // The store's actors finish what they hold. The gateway goes last: until then it tells callers that the node is stopping.
   caf::scoped_actor self(*system);
   for (auto* list : {&environment.writers, &environment.readers})

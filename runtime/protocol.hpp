@@ -58,8 +58,8 @@ struct command_reply {
   std::string state;
 };
 
-/// What a query asks for: the aggregate's `query_kind`s, and what the log answers without it.
-enum class query_verb : std::uint8_t { get = 0, fetch = 1, replay = 2, snapshot = 3, call = 4, events = 5, list = 6 };
+/// What a query asks for: the aggregate's `query_kind`s, what the log answers without it, and how the node's own work stands.
+enum class query_verb : std::uint8_t { get = 0, fetch = 1, replay = 2, snapshot = 3, call = 4, events = 5, list = 6, rebuild = 7 };
 
 struct query_request {
   std::uint64_t request = 0;
@@ -70,8 +70,8 @@ struct query_request {
   sequence_number up_to = 0;           ///< `replay`.
   sequence_number after = 0;           ///< `events`: exclusive minimum.
   std::uint32_t limit = 0;             ///< `events`, `list`: at most this many rows; the node sends fewer where they are large.
-  std::string name;                    ///< `call`.
-  std::string payload;                 ///< `call`.
+  std::string name;                    ///< `call`; `rebuild`: the projection.
+  std::string payload;                 ///< `call`; `rebuild`: `start`, `restart`, or nothing to ask how it stands.
   std::uint64_t expires_at = 0;
 };
 
@@ -83,7 +83,7 @@ struct query_reply {
   std::string state;
   std::vector<event> events;
   std::vector<aggregate_head> heads;
-  bool more = false;  ///< `events`, `list`: there are rows after these.
+  bool more = false;  ///< `events`, `list`: there are rows after these. `rebuild`: it goes on.
 };
 
 /// Makes `reply` one that says `failure`.

@@ -179,8 +179,13 @@ auto flight_counter::wait_until_none(std::chrono::milliseconds timeout) const ->
 }
 
 registry::registry(caf::actor_config& config, const aggregate_environment* environment,
-                   std::vector<definition_ptr> types, flight_counter* flight, registry_settings settings)
-    : caf::event_based_actor(config), environment_(environment), flight_(flight), settings_(std::move(settings)) {
+                   std::vector<definition_ptr> types, flight_counter* flight, rebuild_service* rebuilds,
+                   registry_settings settings)
+    : caf::event_based_actor(config),
+      environment_(environment),
+      flight_(flight),
+      rebuilds_(rebuilds),
+      settings_(std::move(settings)) {
   for (auto& type : types) types_.push_back({std::move(type), {}, {}});
 }
 
@@ -233,6 +238,7 @@ void registry::take(command_request& request) {
 void registry::take(query_request& request) {
   auto client = caf::actor_cast<caf::actor>(current_sender());
   if (!client) return;
+  if (request.verb == static_cast<std::uint8_t>(query_verb::rebuild)) return answer_rebuild(client, request);
   auto* type = find_type(request.aggregate_type);
   if (!type) return refuse<query_reply>(client, request, unknown_type(request.aggregate_type));
   if (request.verb > static_cast<std::uint8_t>(query_verb::list) || request.at_least < 0 || request.up_to < 0 ||
@@ -247,6 +253,24 @@ void registry::take(query_request& request) {
     return caf::anon_send(reader, store_task_ptr(std::make_shared<log_query>(std::move(request), std::move(client), std::move(ticket))));
   }
   hand_over<query_job>(*type, std::make_shared<client_query>(request, std::move(client), std::move(ticket)));
+}
+
+void registry::answer_rebuild(const caf::actor& client, const query_request& request) {
+  if (!request.payload.empty()) {
+    if (draining_) return refuse<query_reply>(client, request, {errc::shutting_down, "the node is stopping"});
+    if (request.payload != "start" && request.payload != "restart")
+      return refuse<query_reply>(client, request, {errc::invalid_argument, "the request asks for what this node does not know"});
+    if (auto started = rebuilds_->start(request.name, request.payload == "restart"); !started)
+      return refuse<query_reply>(client, request, started.failure());
+  }
+  auto report = rebuilds_->report(request.name);
+  if (!report) return refuse<query_reply>(client, request, report.failure());
+  query_reply reply;
+  reply.request = request.request;
+  set_failure(reply, report->failure);
+  reply.state = report->text();
+  reply.more = report->running;
+  caf::anon_send(client, std::move(reply));
 }
 
 auto registry::find_type(const std::string& name) -> registered_type* {

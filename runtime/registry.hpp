@@ -5,6 +5,7 @@
 
 #include <maestro/aggregates/aggregate_actor.hpp>
 #include <maestro/runtime/protocol.hpp>
+#include <maestro/runtime/rebuild_service.hpp>
 
 #include <caf/event_based_actor.hpp>
 
@@ -61,7 +62,7 @@ class registry : public caf::event_based_actor {
  public:
   /// `environment` and `flight` outlive the registry and all aggregates.
   registry(caf::actor_config& config, const aggregate_environment* environment, std::vector<definition_ptr> types,
-           flight_counter* flight, registry_settings settings);
+           flight_counter* flight, rebuild_service* rebuilds, registry_settings settings);
   auto make_behavior() -> caf::behavior override;
   /// Lets go of all aggregates; those with work end when it is done.
   void on_exit() override;
@@ -85,6 +86,7 @@ class registry : public caf::event_based_actor {
   };
 
   void take(command_request& request);
+  void answer_rebuild(const caf::actor& client, const query_request& request);
   void take(query_request& request);
   void answer_from_log(query_request& request, std::shared_ptr<void> ticket);
   [[nodiscard]] auto find_type(const std::string& name) -> registered_type*;
@@ -103,6 +105,7 @@ class registry : public caf::event_based_actor {
   const aggregate_environment* const environment_;
   std::vector<registered_type> types_;
   flight_counter* const flight_;
+  rebuild_service* const rebuilds_;
   const registry_settings settings_;
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   std::size_t live_count_ = 0;

@@ -188,6 +188,46 @@ BOOST_DATA_TEST_CASE(a_node_whose_clock_is_wrong_serves, boost::unit_test::data:
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_projection_is_rebuilt_by_a_node_that_serves) {
+  start();
+  open_alice();
+  {
+    const auto client = node->connect();
+    for (int i = 0; i < 20; ++i)
+      BOOST_TEST(!client->send(batch_id::named("filled " + std::to_string(i)), ::test::add{100}).answer.failure);
+  }
+  stop();
+  const auto ask_store = [this](const std::string& sql) {
+    auto rows = open_database(uri).value()->open_writer()->query(sql, {});
+    if (!rows) BOOST_FAIL(sql << ": " << to_string(rows.failure()));
+    return *rows;
+  };
+  ask_store("update batch_totals set total = 0, items = 7");
+  ask_store("delete from balances");
+
+  start();
+  for (const auto& [projection, events] : {std::pair("batch_totals", 2000), std::pair("balances", 3)}) {
+    const auto said = lines("rebuild", {projection});
+    BOOST_TEST_REQUIRE(!said.empty());
+    BOOST_TEST(said.back()["projection"] == projection);
+    BOOST_TEST(said.back()["events"] == events);
+    BOOST_TEST(said.back()["total"] == events);
+    BOOST_TEST(said.back()["running"] == false);
+    BOOST_TEST(said.back()["seconds_left"] == 0);
+  }
+  const auto unknown = node->maestro("rebuild", {"nothing"});
+  BOOST_TEST(unknown.status == 2);
+  for (const char* part : {"\"nothing\"", "batch_totals", "balances", "handles"})
+    BOOST_TEST((unknown.errors.find(part) != std::string::npos), unknown.errors);
+  line("send", {"batch", "name:filled 0", "add", R"({"items":1})"});
+  stop();
+  const auto sums = ask_store("select count(*), cast(sum(items) as bigint), cast(sum(total) as bigint) from batch_totals").at(0);
+  BOOST_TEST(sums[0].as<std::int64_t>() == 20);
+  BOOST_TEST(sums[1].as<std::int64_t>() == 2001);
+  BOOST_TEST(sums[2].as<std::int64_t>() == 20 * 5050 + 101);
+  BOOST_TEST(ask_store("select cents from balances").at(0)[0].as<std::int64_t>() == 70);
+}
+
 BOOST_AUTO_TEST_CASE(an_aggregate_stays_for_the_command_that_woke_it) {
   start({"--node.max-live-aggregates=1", "--log.level=debug"});
   constexpr int rounds = 10;
