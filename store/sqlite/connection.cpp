@@ -18,47 +18,7 @@ namespace {
                   handle != nullptr ? sqlite3_errmsg(handle) : sqlite3_errstr(code));
 }
 
-// Whether the trouble lies with the machine or with another connection, and not with the statement.
-auto is_trouble(int code) -> bool {
-  switch (code & 0xFF) {
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-    case SQLITE_FULL:
-    case SQLITE_IOERR:
-    case SQLITE_READONLY:
-    case SQLITE_CANTOPEN:
-    case SQLITE_NOMEM:
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-    case SQLITE_PERM:
-    case SQLITE_PROTOCOL:
-    case SQLITE_INTERRUPT: return true;
-    default: return false;
-  }
-}
-
 }  // namespace
-
-auto failure_of(const sql_error& problem, errc otherwise) -> error {
-  return {is_trouble(problem.code()) ? errc::store_unavailable : otherwise, std::string("SQLite: ") + problem.what()};
-}
-
-auto outcome_of(const sql_error& problem, stage stage) -> write_outcome {
-  const int code = problem.code();
-  // A failed sync: the commit may or may not be found in the file after a crash.
-  if (stage == stage::commit && (code & 0xFF) == SQLITE_IOERR)
-    return {write_status::in_doubt, failure_of(problem, errc::store_unavailable), {}};
-  if (is_trouble(code)) return {write_status::unavailable, failure_of(problem, errc::store_unavailable), {}};
-
-  if (stage == stage::events && (code == SQLITE_CONSTRAINT_UNIQUE || code == SQLITE_CONSTRAINT_PRIMARYKEY))
-    return {write_status::conflict, {}, {}};
-  // What is checked at COMMIT is what projections left behind.
-  const bool deferred = stage == stage::commit && (code & 0xFF) == SQLITE_CONSTRAINT;
-  if (stage == stage::projection || deferred)
-    return {write_status::failed, {errc::projection_failed, std::string("projection failed: ") + problem.what()}, {}};
-  if (stage == stage::events) return {write_status::failed, failure_of(problem, errc::invalid_event), {}};
-  return {write_status::failed, failure_of(problem, errc::internal_error), {}};
-}
 
 // --- statement ---------------------------------------------------------------------------------------------------------
 

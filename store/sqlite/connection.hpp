@@ -1,14 +1,14 @@
-// One SQLite connection: prepared statements, parameters by name, transactions, and what its error codes mean.
+// One SQLite connection: prepared statements, parameters by name, transactions.
 #pragma once
 
-#include <maestro/store/group_commit.hpp>
 #include <maestro/store/projection.hpp>
+#include <maestro/store/sqlite/failure.hpp>
+#include <maestro/store/store.hpp>
 
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -18,24 +18,6 @@ struct sqlite3;
 struct sqlite3_stmt;
 
 namespace maestro::sqlite {
-
-/// What SQLite refused, with its extended result code. Thrown within the adapter, and to projections.
-class sql_error : public std::runtime_error {
- public:
-  sql_error(int code, const std::string& message) : std::runtime_error(message), code_(code) {}
-  [[nodiscard]] auto code() const noexcept -> int { return code_; }
-
- private:
-  int code_;
-};
-
-/// What was going on when an error came: the same code means different things.
-enum class stage : std::uint8_t { begin, events, projection, commit, read };
-
-/// What an error means for the transaction that met it: the one place where result codes are told apart.
-[[nodiscard]] auto outcome_of(const sql_error& problem, stage stage) -> write_outcome;
-/// The same for a call that is no commit: `store_unavailable`, or `otherwise`.
-[[nodiscard]] auto failure_of(const sql_error& problem, errc otherwise) -> error;
 
 /// A prepared statement. Parameters are bound by the number in their name, `$1`, `$2` ..., however often and in whatever
 /// order the SQL mentions them. Bound text and bytes must live until the statement has run.

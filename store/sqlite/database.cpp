@@ -67,7 +67,7 @@ class sqlite_database final : public database {
       }
       return applied;
     } catch (const sql_error& problem) {
-      error failure = failure_of(problem, errc::internal_error);
+      error failure = error_of(problem, stage::migration);
       failure.message = "migration " + current + " failed: " + failure.message;
       return failure;
     }
@@ -84,7 +84,7 @@ class sqlite_database final : public database {
         if (!has_books || !is_applied(*with, step)) return missing_migration(step, name_);
       return check_minimum(*with);
     } catch (const sql_error& problem) {
-      return failure_of(problem, errc::store_unavailable);
+      return error_of(problem, stage::call);
     }
   }
 

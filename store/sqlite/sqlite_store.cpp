@@ -135,7 +135,7 @@ auto source::connect() const -> std::shared_ptr<connection> {
 }
 
 template <class Work>
-auto sqlite_store::use(Work work, errc otherwise) -> result<std::invoke_result_t<Work, connection&>> {
+auto sqlite_store::use(Work work, stage of) -> result<std::invoke_result_t<Work, connection&>> {
   try {
     if (!connection_) connection_ = source_->connect();
     const std::lock_guard lock(connection_->mutex());
@@ -146,9 +146,9 @@ auto sqlite_store::use(Work work, errc otherwise) -> result<std::invoke_result_t
       return work(*connection_);
     }
   } catch (const sql_error& problem) {
-    return failure_of(problem, otherwise);
+    return error_of(problem, of);
   } catch (const std::exception& problem) {
-    return error{otherwise, problem.what()};
+    return error{of == stage::query ? errc::invalid_argument : errc::internal_error, problem.what()};
   }
 }
 
@@ -309,7 +309,7 @@ auto sqlite_store::newest_timestamp() -> result<timestamp> {
 }
 
 auto sqlite_store::query(std::string_view sql, std::span<const sql_value> parameters) -> result<std::vector<sql_row>> {
-  return use([&](connection& with) { return with.prepare(sql).bind(parameters).rows(); }, errc::invalid_argument);
+  return use([&](connection& with) { return with.prepare(sql).bind(parameters).rows(); }, stage::query);
 }
 
 }  // namespace maestro::sqlite

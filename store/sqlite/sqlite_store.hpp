@@ -52,10 +52,9 @@ class sqlite_store final : public store, private batch_writer {
   auto write_one_by_one(std::span<const write_unit> units, std::vector<refusal>& refused) -> std::optional<write_outcome>;
   auto inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> override;
 
-  // Runs `work` on the connection while nobody else uses it; what SQLite refuses becomes an error, `otherwise` unless the
-  // store is at fault.
+  // Runs `work` on the connection while nobody else uses it; what SQLite refuses becomes an error.
   template <class Work>
-  auto use(Work work, errc otherwise = errc::internal_error) -> result<std::invoke_result_t<Work, connection&>>;
+  auto use(Work work, stage of = stage::call) -> result<std::invoke_result_t<Work, connection&>>;
 
   const std::shared_ptr<const source> source_;
   std::shared_ptr<connection> connection_;  // Null until first needed.

@@ -1,0 +1,140 @@
+#include <maestro/store/sqlite/failure.hpp>
+
+#include <sqlite3.h>
+
+#include <array>
+
+namespace maestro::sqlite {
+
+namespace {
+
+// What an error is about.
+enum class meaning : std::uint8_t {
+  trouble,      // The machine, the file or another connection is in the way.
+  unknown,      // What was written may be found in the file after a crash, or not.
+  taken,        // A key exists already.
+  refused,      // A value or a row that the tables do not take.
+  statement,    // The statement does not fit the schema.
+  wrong,        // Everything that is not named.
+};
+
+struct code_row {
+  int code;  // An extended code, or a primary one, which stands for all that extend it unless they are named.
+  meaning means;
+};
+
+constexpr std::array codes{
+    code_row{SQLITE_BUSY, meaning::trouble},      code_row{SQLITE_LOCKED, meaning::trouble},
+    code_row{SQLITE_FULL, meaning::trouble},      code_row{SQLITE_READONLY, meaning::trouble},
+    code_row{SQLITE_CANTOPEN, meaning::trouble},  code_row{SQLITE_NOMEM, meaning::trouble},
+    code_row{SQLITE_CORRUPT, meaning::trouble},   code_row{SQLITE_NOTADB, meaning::trouble},
+    code_row{SQLITE_PERM, meaning::trouble},      code_row{SQLITE_PROTOCOL, meaning::trouble},
+    code_row{SQLITE_INTERRUPT, meaning::trouble},
+    code_row{SQLITE_IOERR, meaning::unknown},     // at COMMIT: a sync that failed
+    code_row{SQLITE_CONSTRAINT, meaning::refused},
+    code_row{SQLITE_CONSTRAINT_UNIQUE, meaning::taken},
+    code_row{SQLITE_CONSTRAINT_PRIMARYKEY, meaning::taken},
+    code_row{SQLITE_TOOBIG, meaning::refused},    code_row{SQLITE_MISMATCH, meaning::refused},
+    code_row{SQLITE_ERROR, meaning::statement},   // no such table, a syntax error
+};
+
+// What follows from it, for who asked; all but the first three are the error's own code.
+enum class verdict : std::uint8_t {
+  unavailable,
+  in_doubt,
+  conflict,
+  projection_failed,
+  invalid_event,
+  internal_error,
+  invalid_argument,
+};
+
+struct meaning_row {
+  meaning means;
+  verdict begin, events, projection, commit, call, query, migration;
+};
+
+// What is checked at COMMIT is what projections left behind: the events were checked by their insert. A statement of the
+// store's own that does not fit the schema misses a migration.
+constexpr auto verdicts = [] {
+  using enum verdict;
+  constexpr auto projection = projection_failed, internal = internal_error, argument = invalid_argument;
+  return std::array{
+      //          meaning             begin        events         projection   commit       call         query        migration
+      meaning_row{meaning::trouble,   unavailable, unavailable,   unavailable, unavailable, unavailable, unavailable, unavailable},
+      meaning_row{meaning::unknown,   unavailable, unavailable,   unavailable, in_doubt,    unavailable, unavailable, unavailable},
+      meaning_row{meaning::taken,     internal,    conflict,      projection,  projection,  internal,    argument,    internal},
+      meaning_row{meaning::refused,   internal,    invalid_event, projection,  projection,  internal,    argument,    internal},
+      meaning_row{meaning::statement, internal,    unavailable,   projection,  internal,    unavailable, argument,    internal},
+      meaning_row{meaning::wrong,     internal,    internal,      projection,  internal,    internal,    argument,    internal},
+  };
+}();
+
+static_assert([] {
+  for (std::size_t i = 0; i < verdicts.size(); ++i)
+    if (verdicts[i].means != static_cast<meaning>(i)) return false;
+  return verdicts.size() == static_cast<std::size_t>(meaning::wrong) + 1;
+}(), "a row for each meaning, in their order");
+
+auto meaning_of(const sql_error& problem) -> meaning {
+  constexpr int primary = 0xFF;
+  meaning found = meaning::wrong;
+  for (const auto& row : codes) {
+    if (row.code == problem.code()) return row.means;
+    if (row.code == (problem.code() & primary)) found = row.means;
+  }
+  return found;
+}
+
+auto verdict_on(const sql_error& problem, stage stage) -> verdict {
+  const auto& row = verdicts.at(static_cast<std::size_t>(meaning_of(problem)));
+  switch (stage) {
+    case stage::begin: return row.begin;
+    case stage::events: return row.events;
+    case stage::projection: return row.projection;
+    case stage::commit: return row.commit;
+    case stage::call: return row.call;
+    case stage::query: return row.query;
+    case stage::migration: return row.migration;
+  }
+  return verdict::internal_error;
+}
+
+auto code_of(verdict said) -> errc {
+  switch (said) {
+    case verdict::unavailable:
+    case verdict::in_doubt: return errc::store_unavailable;
+    case verdict::conflict: return errc::retry_command;
+    case verdict::projection_failed: return errc::projection_failed;
+    case verdict::invalid_event: return errc::invalid_event;
+    case verdict::internal_error: return errc::internal_error;
+    case verdict::invalid_argument: return errc::invalid_argument;
+  }
+  return errc::internal_error;
+}
+
+auto status_of(verdict said) -> write_status {
+  switch (said) {
+    case verdict::unavailable: return write_status::unavailable;
+    case verdict::in_doubt: return write_status::in_doubt;
+    case verdict::conflict: return write_status::conflict;
+    default: return write_status::failed;
+  }
+}
+
+}  // namespace
+
+auto error_of(const sql_error& problem, stage stage) -> error {
+  const verdict said = verdict_on(problem, stage);
+  std::string text = said == verdict::projection_failed ? "projection failed: " : "SQLite: ";
+  text += problem.what();
+  if (said == verdict::unavailable && meaning_of(problem) == meaning::statement)
+    text += "; if it is a table of the store, run `maestro migrate`";
+  return {code_of(said), std::move(text)};
+}
+
+auto outcome_of(const sql_error& problem, stage stage) -> write_outcome {
+  return {status_of(verdict_on(problem, stage)), error_of(problem, stage), {}};
+}
+
+}  // namespace maestro::sqlite
