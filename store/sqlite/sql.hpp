@@ -19,6 +19,12 @@ inline constexpr const char* begin_unit = "SAVEPOINT unit";
 inline constexpr const char* keep_unit = "RELEASE unit";
 inline constexpr const char* drop_unit = "ROLLBACK TO unit";
 
+// Changes the file and leaves nothing behind.
+inline constexpr const char* overwrite = R"(
+  CREATE TABLE maestro_overwrite (unused INTEGER);
+  DROP TABLE maestro_overwrite;
+)";
+
 inline constexpr const char* insert_event = R"(
   INSERT INTO event_log (timestamp, aggregate_id, sequence, type, body, aggregate_type, command_id, metadata)
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)

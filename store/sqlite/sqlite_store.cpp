@@ -134,6 +134,16 @@ auto source::connect() const -> std::shared_ptr<connection> {
   return in_memory ? in_memory : std::make_shared<connection>(file, settings);
 }
 
+// A commit whose sync failed is in the log of the file, whole, and would be found there after a crash. Only what is written
+// next takes its place, and until then nobody may be told that it was not written.
+void sqlite_store::overwrite_doubtful() {
+  if (!doubtful_) return;
+  transaction_scope transaction(*connection_, sql::begin_write);
+  connection_->execute_script(sql::overwrite);
+  transaction.commit();
+  doubtful_ = false;
+}
+
 template <class Work>
 auto sqlite_store::use(Work work, stage of) -> result<std::invoke_result_t<Work, connection&>> {
   try {
@@ -161,6 +171,7 @@ auto sqlite_store::write(std::span<const write_unit> units) -> write_outcome {
   try {
     if (!connection_) connection_ = source_->connect();
     const std::lock_guard lock(connection_->mutex());
+    overwrite_doubtful();
     transaction_scope transaction(*connection_, sql::begin_write);
     at = stage::events;
     write_outcome outcome;
@@ -174,7 +185,9 @@ auto sqlite_store::write(std::span<const write_unit> units) -> write_outcome {
     if (!outcome.refused.empty()) careful_.saw_failure();
     return outcome;
   } catch (const sql_error& problem) {
-    return outcome_of(problem, at);
+    auto outcome = outcome_of(problem, at);
+    doubtful_ = doubtful_ || outcome.status == write_status::in_doubt;
+    return outcome;
   } catch (const std::exception& problem) {
     return {write_status::failed, {errc::internal_error, problem.what()}, {}};
   }
@@ -213,6 +226,7 @@ auto sqlite_store::write_one_by_one(std::span<const write_unit> units, std::vect
 
 auto sqlite_store::inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> {
   return use([&](connection& with) {
+    overwrite_doubtful();
     transaction_scope transaction(with, sql::begin_read);
     std::vector<unit_status> statuses;
     for (const auto& unit : units) {

@@ -52,6 +52,8 @@ class sqlite_store final : public store, private batch_writer {
   auto write_one_by_one(std::span<const write_unit> units, std::vector<refusal>& refused) -> std::optional<write_outcome>;
   auto inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> override;
 
+  // Makes sure that nothing is left of a commit in doubt. Throws `sql_error`.
+  void overwrite_doubtful();
   // Runs `work` on the connection while nobody else uses it; what SQLite refuses becomes an error.
   template <class Work>
   auto use(Work work, stage of = stage::call) -> result<std::invoke_result_t<Work, connection&>>;
@@ -59,6 +61,7 @@ class sqlite_store final : public store, private batch_writer {
   const std::shared_ptr<const source> source_;
   std::shared_ptr<connection> connection_;  // Null until first needed.
   careful_mode careful_;
+  bool doubtful_ = false;  // A commit that was rolled back may be in the file all the same.
 };
 
 }  // namespace maestro::sqlite

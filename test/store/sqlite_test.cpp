@@ -1,11 +1,14 @@
 // The embedded adapter: the conformance suite over a file and over memory, and what only a file can do.
 #include "conformance.hpp"
+#include "counters.hpp"
+#include "faulty_file.hpp"
 #include "temporary_folder.hpp"
 
 #include <boost/test/unit_test.hpp>
 
 #include <filesystem>
 #include <fstream>
+#include <stdexcept>
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -36,6 +39,21 @@ class sqlite_memory : public place {
 };
 
 const store_under_test file_store{"sqlite_file", [] { return std::make_unique<sqlite_file>(); }};
+// What another process would find in the store's file if this one ended now.
+class crash_image {
+ public:
+  explicit crash_image(workbench& bench) {
+    const std::string file = dynamic_cast<sqlite_file&>(*bench.where).uri().substr(7);
+    for (const std::string part : {"", "-wal"}) std::filesystem::copy_file(file + part, folder_.path("store.db" + part));
+  }
+  auto count(const aggregate_id& id) -> std::size_t {
+    return value_of(value_of(open_database("sqlite:" + folder_.path("store.db")))->open_reader()->get_events(id)).size();
+  }
+
+ private:
+  temporary_folder folder_;
+};
+
 const store_under_test memory_store{"sqlite_memory", [] { return std::make_unique<sqlite_memory>(); }};
 
 }  // namespace
@@ -181,6 +199,91 @@ BOOST_AUTO_TEST_CASE(tables_that_are_missing_say_what_to_do) {
   }
   value_of(opened->migrate({}));
   succeed(writer->commit_events(request.units[0].events, {}));
+}
+
+BOOST_AUTO_TEST_CASE(a_disk_that_is_full_or_fails_at_commit_loses_nothing_and_repeats_nothing) {
+  faulty_file disk;
+  store_settings impatient;
+  impatient.reconnect_limit = std::chrono::milliseconds{5};
+  for (const bool full : {true, false}) {
+    workbench bench(file_store, impatient, counters);
+    bench.committed(with_projection(bench.request(2), count_up));
+    auto request = with_projection(bench.request(2), count_up);
+    if (full) disk.fill_disk();
+    else disk.fail_writes();
+    const auto outcome = bench.commit(request);
+    BOOST_TEST((outcome.failure.code == (full ? errc::store_unavailable : errc::in_doubt)), to_string(outcome.failure));
+    BOOST_TEST(outcome.committed == 0U);
+    BOOST_TEST(bench.sequences(request.aggregate_id).empty());
+    BOOST_TEST(crash_image(bench).count(request.aggregate_id) == 0U);
+    disk.repair();
+    request.in_doubt = !full;
+    bench.committed(request);
+    BOOST_TEST(bench.sequences(request.aggregate_id) == numbers(1, 2));
+    BOOST_TEST(bench.query("SELECT sum(value) FROM counters").at(0).at(0).as<std::int64_t>() == 4);
+    BOOST_TEST(crash_image(bench).count(request.aggregate_id) == 2U);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_commit_whose_sync_fails_is_settled_and_written_once) {
+  faulty_file disk;
+  workbench bench(file_store, {}, counters);
+  bench.committed(bench.request());
+  const auto request = with_projection(bench.request(2), count_up);
+  disk.fail_syncs(1);
+  bench.committed(request);
+  BOOST_TEST(bench.sequences(request.aggregate_id) == numbers(1, 2));
+  BOOST_TEST(bench.query("SELECT value FROM counters").at(0).at(0).as<std::int64_t>() == 2);
+  bench.committed(bench.request());
+}
+
+BOOST_AUTO_TEST_CASE(a_commit_whose_sync_keeps_failing_is_in_doubt_until_it_is_settled) {
+  faulty_file disk;
+  store_settings impatient;
+  impatient.reconnect_limit = std::chrono::milliseconds{5};
+  workbench bench(file_store, impatient, counters);
+  bench.committed(bench.request());
+  auto request = with_projection(bench.request(2), count_up);
+  disk.fail_syncs();
+  BOOST_TEST((bench.commit(request).failure.code == errc::in_doubt));
+  // Nobody sees it, but should the process end now it may be there, in whole.
+  BOOST_TEST(bench.sequences(request.aggregate_id).empty());
+  const auto found = crash_image(bench).count(request.aggregate_id);
+  BOOST_TEST((found == 0U || found == 2U), found);
+  disk.repair();
+  request.in_doubt = true;
+  bench.committed(request);
+  BOOST_TEST(bench.sequences(request.aggregate_id) == numbers(1, 2));
+  BOOST_TEST(bench.query("SELECT value FROM counters").at(0).at(0).as<std::int64_t>() == 2);
+}
+
+// What is answered "not written" must not come back with the next start.
+BOOST_AUTO_TEST_CASE(a_commit_in_doubt_that_is_given_up_does_not_come_back_after_a_crash) {
+  faulty_file disk;
+  store_settings impatient;
+  impatient.reconnect_limit = std::chrono::milliseconds{5};
+  for (const bool expires : {true, false}) {
+    workbench bench(file_store, impatient, counters);
+    bench.committed(bench.request());
+    bool luck = true;
+    auto request = with_projection(bench.request(), [&](transaction&, const event&) {
+      if (!luck) throw std::runtime_error("no such luck");
+    });
+    disk.fail_syncs();
+    BOOST_TEST((bench.commit(request).failure.code == errc::in_doubt));
+    request.in_doubt = true;
+    BOOST_TEST((bench.commit(request).failure.code == errc::in_doubt));
+    disk.repair();
+    // Its time is over, or its projection thinks better of it.
+    if (expires) request.units[0].expires_at = 1;
+    else luck = false;
+    const auto outcome = bench.commit(request);
+    BOOST_TEST((outcome.failure.code == (expires ? errc::timed_out : errc::projection_failed)), to_string(outcome.failure));
+    BOOST_TEST(crash_image(bench).count(request.aggregate_id) == 0U);
+    const auto next = bench.request();
+    bench.committed(next);
+    BOOST_TEST(crash_image(bench).count(next.aggregate_id) == 1U);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(what_cannot_be_opened_says_why) {
