@@ -154,7 +154,7 @@ own_server::own_server() : binaries_(find_binaries()), folder_(make_folder()), p
 }
 
 own_server::~own_server() {
-  if (process_ > 0) stop(SIGQUIT);
+  stop(SIGQUIT);
   std::error_code ignored;
   std::filesystem::remove_all(folder_, ignored);
 }
@@ -169,7 +169,7 @@ void own_server::launch(const std::string& setting) {
 }
 
 void own_server::start() {
-  if (process_ > 0) return;
+  if (!has_ended()) return;
   // Processes of a server that was killed may still be about to notice, and a new one does not start beside them.
   await("the server to start", [this] {
     launch("hot_standby=on");
@@ -185,6 +185,7 @@ void own_server::start_in_recovery() {
 
 void own_server::promote() {
   std::ofstream(file("data/promote")).flush();
+  BOOST_REQUIRE(!has_ended());
   ::kill(process_, SIGUSR1);
   BOOST_REQUIRE(await_status("ready"));
 }
@@ -208,6 +209,7 @@ auto own_server::has_ended() -> bool {
 }
 
 void own_server::stop(int signal) {
+  if (has_ended()) return;
   ::kill(process_, signal);
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
   while (!has_ended()) {
