@@ -102,7 +102,7 @@ class rebuilder {
     try {
       transaction.commit();
     } catch (const sql_error& problem) {  // A reference that leads nowhere.
-      const error said = failure_of(problem, errc::projection_failed);
+      const error said = error_of(problem, stage::commit);
       throw stopped{{said.code, "projection \"" + plan_.projection + "\": " + said.message}};
     }
   }
@@ -144,7 +144,7 @@ auto rebuild(const source& from, const rebuild_plan& plan, const rebuild_watch& 
   } catch (const stopped& reason) {
     return reason.why;
   } catch (const sql_error& problem) {
-    return failure_of(problem, errc::internal_error);
+    return error_of(problem, stage::migration);
   } catch (const std::exception& problem) {
     return error{errc::internal_error, problem.what()};
   }
