@@ -38,6 +38,7 @@ struct arguments {
   std::string store;
   std::string projection;
   bool restart = false;
+  bool abandon = false;
 };
 
 auto report(const error& failure) -> int {
@@ -194,7 +195,7 @@ auto rebuild(const arguments& given) -> int {
   auto to = connect(given);
   if (!to) return report(to.failure());
   auto said = std::chrono::steady_clock::now() - interval;
-  std::string wish = given.restart ? "restart" : "start";
+  std::string wish = given.abandon ? "abandon" : given.restart ? "restart" : "resume";
   while (true) {
     const auto reply = (*to)->ask(query_verb::rebuild, {}, {}, [&](query_request& request) {
       request.name = given.projection;
@@ -289,7 +290,8 @@ int main(int argc, char** argv) {
 
   auto* rebuilding = at_node(verb("rebuild", "Fill a projection's tables anew from the log, or go on where that was stopped", rebuild));
   rebuilding->add_option("PROJECTION", given.projection, "The projection's registered name")->required();
-  rebuilding->add_flag("--restart", given.restart, "Throw away what an earlier attempt has done");
+  auto* restart = rebuilding->add_flag("--restart", given.restart, "Throw away what an earlier attempt has done, and begin anew");
+  rebuilding->add_flag("--abandon", given.abandon, "Throw it away, and keep the old tables")->excludes(restart);
 
   verb("migrate", "Create or upgrade the store's tables", migrate)
       ->add_option("--store", given.store, "sqlite:FILE or postgresql://...")->type_name("URI")->required();

@@ -71,7 +71,7 @@ struct query_request {
   sequence_number after = 0;           ///< `events`: exclusive minimum.
   std::uint32_t limit = 0;             ///< `events`, `list`: at most this many rows; the node sends fewer where they are large.
   std::string name;                    ///< `call`; `rebuild`: the projection.
-  std::string payload;                 ///< `call`; `rebuild`: `start`, `restart`, or nothing to ask how it stands.
+  std::string payload;                 ///< `call`; `rebuild`: `resume`, `restart` or `abandon`; nothing to ask how it stands.
   std::uint64_t expires_at = 0;
 };
 

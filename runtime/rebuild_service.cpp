@@ -40,10 +40,10 @@ auto rebuild_report::text() const -> std::string {
          ",\"paused\":" + flag(running && progress.paused) + ",\"running\":" + flag(running) + "}";
 }
 
-auto rebuild_service::start(const std::string& projection, bool restart) -> result<void> {
+auto rebuild_service::start(const std::string& projection, rebuild_mode mode) -> result<void> {
   auto plan = plan_rebuild(types_, projection);
   if (!plan) return plan.failure();
-  plan->restart = restart;
+  plan->mode = mode;
   std::unique_lock lock(mutex_);
   if (stopping_) return error{errc::shutting_down, "the node is stopping"};
   if (newest_ && newest_->running) {

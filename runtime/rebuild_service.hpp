@@ -42,9 +42,8 @@ class rebuild_service {
   auto operator=(const rebuild_service&) -> rebuild_service& = delete;
   ~rebuild_service() { stop(); }
 
-  /// Begins to rebuild `projection`, or goes on where an earlier attempt was stopped; `restart` throws that away. Does nothing when it
-  /// runs already. Errors: `invalid_argument` (no such projection), `overloaded` (another one is being rebuilt), `shutting_down`.
-  [[nodiscard]] auto start(const std::string& projection, bool restart) -> result<void>;
+  /// Begins to rebuild `projection`; `mode` says what becomes of an earlier attempt. Does nothing when it runs already. Errors: `invalid_argument` (no such projection), `overloaded` (another one is being rebuilt), `shutting_down`.
+  [[nodiscard]] auto start(const std::string& projection, rebuild_mode mode) -> result<void>;
   /// The newest rebuild of `projection` in this process. Errors: `invalid_argument` when there was none.
   [[nodiscard]] auto report(const std::string& projection) const -> result<rebuild_report>;
   /// Stops what runs, and takes nothing more. Waits for the end of a transaction.

@@ -146,6 +146,13 @@ class log_query final : public store_task {
   std::shared_ptr<void> ticket_;
 };
 
+auto rebuild_mode_of(std::string_view word) -> std::optional<rebuild_mode> {
+  if (word == "resume") return rebuild_mode::resume;
+  if (word == "restart") return rebuild_mode::restart;
+  if (word == "abandon") return rebuild_mode::abandon;
+  return std::nullopt;
+}
+
 template <class Reply, class Request>
 void refuse(const caf::actor& client, const Request& request, error failure) {
   Reply reply;
@@ -258,9 +265,10 @@ void registry::take(query_request& request) {
 void registry::answer_rebuild(const caf::actor& client, const query_request& request) {
   if (!request.payload.empty()) {
     if (draining_) return refuse<query_reply>(client, request, {errc::shutting_down, "the node is stopping"});
-    if (request.payload != "start" && request.payload != "restart")
+    const auto mode = rebuild_mode_of(request.payload);
+    if (!mode)
       return refuse<query_reply>(client, request, {errc::invalid_argument, "the request asks for what this node does not know"});
-    if (auto started = rebuilds_->start(request.name, request.payload == "restart"); !started)
+    if (auto started = rebuilds_->start(request.name, *mode); !started)
       return refuse<query_reply>(client, request, started.failure());
   }
   auto report = rebuilds_->report(request.name);

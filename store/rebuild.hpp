@@ -17,12 +17,19 @@ struct rebuild_source {
   std::shared_ptr<const maestro::projector> projector;  ///< Writes the rows of this projection alone.
 };
 
+/// What to do with what an earlier attempt has left behind.
+enum class rebuild_mode : std::uint8_t {
+  resume,   ///< Go on where it was.
+  restart,  ///< Throw it away, and begin anew.
+  abandon,  ///< Throw it away, and do nothing else: the old tables stay.
+};
+
 struct rebuild_plan {
   std::string projection;                ///< Its registered name, as in `schema`.
   std::vector<migration> schema;         ///< Makes its tables. At least one step; nothing but tables, their indexes and views.
   std::vector<rebuild_source> sources;   ///< At least one.
   bool ordered_between_aggregates = false;  ///< Its rows depend on which of two aggregates was first.
-  bool restart = false;                  ///< Throw away what an earlier attempt has done, instead of going on.
+  rebuild_mode mode = rebuild_mode::resume;
 };
 
 struct rebuild_progress {

@@ -173,7 +173,8 @@ class database {
   /// has others of one of the types.
   ///
   /// PostgreSQL: the new tables are filled in a schema of their own, aggregate by aggregate, each in sequence order and committed
-  /// together with how far it has come, so that a rebuild that was stopped or killed goes on where it was. Unique constraints other
+  /// together with how far it has come, so that a rebuild that was stopped or killed goes on where it was (until it is taken up again or
+  /// abandoned, each commit also notes for it what it appended to). Unique constraints other
   /// than primary keys are checked at the end. Commands wait only while the last events are projected and the tables change places.
   /// Where the projection is `ordered_between_aggregates` they wait all the time, the events come in timestamp order, and a rebuild
   /// that is stopped has to begin anew. SQLite: always so, in the order of commits; commits that come meanwhile find the

@@ -77,11 +77,13 @@ class rebuilder {
   auto run() -> rebuild_progress {
     name_things();
     claim();
-    if (plan_.ordered_between_aggregates) {
+    if (plan_.mode == rebuild_mode::abandon) {
+      drop_shadow();
+    } else if (plan_.ordered_between_aggregates) {
       drop_shadow();
       rebuild_in_one_go();
     } else {
-      if (plan_.restart) drop_shadow();
+      if (plan_.mode == rebuild_mode::restart) drop_shadow();
       begin();
       catch_up();
       finish();

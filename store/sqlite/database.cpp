@@ -90,6 +90,7 @@ class sqlite_database final : public database {
 
   auto rebuild(const rebuild_plan& plan, const rebuild_watch& watch) -> result<rebuild_progress> override {
     if (auto checked = check_plan(plan, dialect::sqlite); !checked) return checked.failure();
+    if (plan.mode == rebuild_mode::abandon) return rebuild_progress{};  // One that did not end has left nothing.
     return sqlite::rebuild(*source_, plan, watch);
   }
 

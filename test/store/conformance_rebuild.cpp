@@ -221,7 +221,7 @@ BOOST_DATA_TEST_CASE(a_projection_that_fails_is_named_with_its_event_and_changes
   }));
   for (const auto& wrong : {throwing, refused}) {
     auto anew = wrong;
-    anew.restart = true;
+    anew.mode = rebuild_mode::restart;
     const auto failure = failure_of(bench, anew);
     BOOST_TEST((failure.code == errc::projection_failed), to_string(failure));
     for (const auto& part : {accounts[3].id.text(), std::string("sequence 4"), std::string("\"odd\"")})
@@ -264,12 +264,20 @@ BOOST_DATA_TEST_CASE(a_rebuild_that_was_stopped_can_be_run_again, data::make(sto
   if (bench.opened->sql_dialect() == dialect::postgres) BOOST_TEST(done.resumed >= 1500U);
   hold(bench, ids_of(accounts));
 
+  // Abandoned, it leaves the tables as they are.
+  (void)failure_of(bench, plan(), [](const rebuild_progress& progress) { return progress.done < 1500; });
+  auto abandoned = plan();
+  abandoned.mode = rebuild_mode::abandon;
+  (void)value_of(bench.opened->rebuild(abandoned, {}));
+  hold(bench, ids_of(accounts));
+  BOOST_TEST(value_of(bench.opened->rebuild(plan(), {})).resumed == 0U);
+
   // Begun with other tables, it has to be begun anew.
   auto changed = plan();
   changed.schema.push_back({"holders", 3, "ALTER TABLE holders ADD COLUMN note text", "ALTER TABLE holders ADD COLUMN note TEXT"});
   (void)failure_of(bench, plan(), [](const rebuild_progress& progress) { return progress.done < 1500; });
   if (bench.opened->sql_dialect() == dialect::postgres) BOOST_TEST((failure_of(bench, changed).code == errc::invalid_argument));
-  changed.restart = true;
+  changed.mode = rebuild_mode::restart;
   BOOST_TEST(value_of(bench.opened->rebuild(changed, {})).resumed == 0U);
   hold(bench, ids_of(accounts));
   BOOST_TEST(bench.query("SELECT note FROM holders").size() == 30U);
