@@ -61,6 +61,8 @@ auto check_unit(const commit_request& request, const commit_unit& unit, sequence
                                             "', the commit of '" + request.aggregate_type + "'"};
     if (event.sequence <= 0 || event.sequence != expected)
       return error{errc::invalid_event, describe(event) + ": sequence " + std::to_string(expected) + " must come here"};
+    if (event.sequence == 1 && request.predecessor)
+      return error{errc::invalid_event, describe(event) + ": there is none before it, yet a predecessor is named"};
     if (event.timestamp <= last)
       return error{errc::invalid_event, describe(event) + ": its timestamp is not above that of the event before it"};
     if (auto checked = check_event(event, max_bytes); !checked) return checked.failure();

@@ -10,7 +10,7 @@ namespace maestro {
 
 /// Checks that `unit` can be written as the unit of `request` that starts at sequence `first` (0: wherever it says): at least
 /// one event, all of the request's aggregate and type, sequences positive and consecutive, timestamps above `above` and
-/// increasing, type names of 1 to 256 characters, bodies and metadata JSON objects of at most `max_bytes`.
+/// increasing, no predecessor named before sequence 1, type names of 1 to 256 characters, bodies and metadata JSON objects of at most `max_bytes`.
 /// Errors: `invalid_event`, naming the event.
 [[nodiscard]] auto check_unit(const commit_request& request, const commit_unit& unit, sequence_number first,
                               const timestamp& above, std::size_t max_bytes) -> result<void>;

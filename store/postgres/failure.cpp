@@ -75,19 +75,6 @@ constexpr std::array sqlstates{
     sqlstate_row{"XX", meaning::defect},         // internal error, data corrupted
 };
 
-// What follows from it, for who asked.
-enum class verdict : std::uint8_t {
-  unavailable,        // store_unavailable; nothing was written, another connection or a later time may help
-  in_doubt,           // store_unavailable; perhaps it was written
-  contention,         // store_unavailable; nothing was written, other units may fare better
-  too_slow,           // store_unavailable, for the unit alone
-  conflict,           // the log decides
-  projection_failed,  // the rest are the error's own code
-  invalid_event,
-  internal_error,
-  invalid_argument,
-};
-
 struct meaning_row {
   meaning means;
   verdict events, projection, commit, call, query, migration;
@@ -154,27 +141,6 @@ auto verdict_on(const failure& problem, stage stage) -> verdict {
     case stage::migration: return row.migration;
   }
   return verdict::internal_error;
-}
-
-auto code_of(verdict said) -> errc {
-  switch (said) {
-    case verdict::projection_failed: return errc::projection_failed;
-    case verdict::invalid_event: return errc::invalid_event;
-    case verdict::internal_error: return errc::internal_error;
-    case verdict::invalid_argument: return errc::invalid_argument;
-    case verdict::conflict: return errc::retry_command;
-    default: return errc::store_unavailable;
-  }
-}
-
-auto status_of(verdict said) -> write_status {
-  switch (said) {
-    case verdict::unavailable: return write_status::unavailable;
-    case verdict::in_doubt: return write_status::in_doubt;
-    case verdict::contention: return write_status::contention;
-    case verdict::conflict: return write_status::conflict;
-    default: return write_status::failed;
-  }
 }
 
 auto explained(const failure& problem) -> std::string {

@@ -2,7 +2,7 @@
 // of failure.cpp.
 #pragma once
 
-#include <maestro/store/group_commit.hpp>
+#include <maestro/store/verdict.hpp>
 
 #include <stdexcept>
 #include <string>
@@ -41,18 +41,6 @@ class failure : public std::runtime_error {
 [[nodiscard]] auto failure_from(PGconn* connection, const PGresult* answer) -> failure;
 /// The failure behind the exception in flight, libpqxx's or our own. Only for use in a `catch` block. `connection` may be null.
 [[nodiscard]] auto failure_in_flight(PGconn* connection) -> failure;
-
-/// What was going on when a failure came: the same failure means different things.
-enum class stage : std::uint8_t {
-  begin,       ///< Nothing was sent that could be committed.
-  events,      ///< The events' insert, within a transaction.
-  insert,      ///< The events' insert, a transaction by itself.
-  projection,  ///< A projection's statement.
-  commit,      ///< COMMIT.
-  call,        ///< A statement of the store's own that is no commit of events.
-  query,       ///< SQL that a tool asked for.
-  migration,   ///< SQL of a migration's step.
-};
 
 /// What `problem` means for the transaction that met it. For the stages up to `commit`.
 [[nodiscard]] auto outcome_of(const failure& problem, stage stage) -> write_outcome;

@@ -38,17 +38,6 @@ constexpr std::array codes{
     code_row{SQLITE_ERROR, meaning::statement},   // no such table, a syntax error
 };
 
-// What follows from it, for who asked; all but the first three are the error's own code.
-enum class verdict : std::uint8_t {
-  unavailable,
-  in_doubt,
-  conflict,
-  projection_failed,
-  invalid_event,
-  internal_error,
-  invalid_argument,
-};
-
 struct meaning_row {
   meaning means;
   verdict begin, events, projection, commit, call, query, migration;
@@ -90,6 +79,7 @@ auto verdict_on(const sql_error& problem, stage stage) -> verdict {
   const auto& row = verdicts.at(static_cast<std::size_t>(meaning_of(problem)));
   switch (stage) {
     case stage::begin: return row.begin;
+    case stage::insert:  // Never: here COMMIT is a statement of its own.
     case stage::events: return row.events;
     case stage::projection: return row.projection;
     case stage::commit: return row.commit;
@@ -98,28 +88,6 @@ auto verdict_on(const sql_error& problem, stage stage) -> verdict {
     case stage::migration: return row.migration;
   }
   return verdict::internal_error;
-}
-
-auto code_of(verdict said) -> errc {
-  switch (said) {
-    case verdict::unavailable:
-    case verdict::in_doubt: return errc::store_unavailable;
-    case verdict::conflict: return errc::retry_command;
-    case verdict::projection_failed: return errc::projection_failed;
-    case verdict::invalid_event: return errc::invalid_event;
-    case verdict::internal_error: return errc::internal_error;
-    case verdict::invalid_argument: return errc::invalid_argument;
-  }
-  return errc::internal_error;
-}
-
-auto status_of(verdict said) -> write_status {
-  switch (said) {
-    case verdict::unavailable: return write_status::unavailable;
-    case verdict::in_doubt: return write_status::in_doubt;
-    case verdict::conflict: return write_status::conflict;
-    default: return write_status::failed;
-  }
 }
 
 }  // namespace

@@ -1,9 +1,8 @@
 // What SQLite said when it said no, and what that means for whoever asked: by result code, in the two tables of failure.cpp.
 #pragma once
 
-#include <maestro/store/group_commit.hpp>
+#include <maestro/store/verdict.hpp>
 
-#include <cstdint>
 #include <stdexcept>
 #include <string>
 
@@ -17,17 +16,6 @@ class sql_error : public std::runtime_error {
 
  private:
   int code_;
-};
-
-/// What was going on when an error came: the same code means different things.
-enum class stage : std::uint8_t {
-  begin,       ///< Nothing of the transaction was done.
-  events,      ///< The events' insert.
-  projection,  ///< A projection's statement.
-  commit,      ///< COMMIT.
-  call,        ///< A statement of the store's own that is no commit of events.
-  query,       ///< SQL that a tool asked for.
-  migration,   ///< SQL of a migration's step.
 };
 
 /// What `problem` means for the transaction that met it. For the stages up to `commit`.

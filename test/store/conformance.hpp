@@ -53,6 +53,12 @@ class function_projector : public projector {
   function function_;
 };
 
+inline auto with_projection(commit_request request, function_projector::function function) -> commit_request {
+  auto projector = std::make_shared<function_projector>(std::move(function));
+  for (auto& unit : request.units) unit.projector = projector;
+  return request;
+}
+
 /// The value of `result`; the test ends here when it is an error.
 template <class T>
 auto value_of(result<T> result) -> T {

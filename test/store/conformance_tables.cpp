@@ -27,12 +27,6 @@ void project_handle(transaction& tx, const event& event) {
              event.aggregate_id, event.type);
 }
 
-auto with_projection(commit_request request, function_projector::function function) -> commit_request {
-  auto projector = std::make_shared<function_projector>(std::move(function));
-  for (auto& unit : request.units) unit.projector = projector;
-  return request;
-}
-
 auto with_handle(commit_request request, const std::string& handle) -> commit_request {
   for (auto& unit : request.units)
     for (auto& event : unit.events) event.type = handle;

@@ -18,10 +18,4 @@ inline void count_up(transaction& tx, const event& event) {
              event.aggregate_id);
 }
 
-inline auto with_projection(commit_request request, function_projector::function function) -> commit_request {
-  auto projector = std::make_shared<function_projector>(std::move(function));
-  for (auto& unit : request.units) unit.projector = projector;
-  return request;
-}
-
 }  // namespace maestro::test

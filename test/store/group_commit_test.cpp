@@ -161,6 +161,9 @@ BOOST_AUTO_TEST_CASE(an_event_that_cannot_be_stored_never_reaches_the_store) {
   umlauts.units[0].events[0].type.clear();
   for (int i = 0; i < 256; ++i) umlauts.units[0].events[0].type += "\xc3\xa4";
   BOOST_TEST(commit(umlauts).committed == 1U);
+  auto first = make.request();
+  first.predecessor = make.next_event({}, 1).timestamp;
+  BOOST_TEST((commit(first).failure.code == errc::invalid_event));
   auto empty = make.request();
   empty.units[0].events.clear();
   BOOST_TEST((commit(empty).failure.code == errc::invalid_event));
