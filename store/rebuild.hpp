@@ -1,12 +1,14 @@
 // Filling a projection's tables anew from the log: for one that was added later, or whose rules have changed.
 #pragma once
 
+#include <maestro/store/error.hpp>
 #include <maestro/store/projection.hpp>
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace maestro {
@@ -41,5 +43,21 @@ struct rebuild_progress {
 
 /// Hears how far it has come, after each transaction and now and then within a long one. Returns false to stop.
 using rebuild_watch = std::function<bool(const rebuild_progress&)>;
+
+// --- for adapters ---
+
+/// Ends a rebuild with an error. Thrown and caught within an adapter.
+struct rebuild_stopped {
+  error why;
+};
+
+/// Hands `progress` to `watch`, if there is one. Throws `rebuild_stopped` when that says stop.
+void tell_rebuild(const rebuild_plan& plan, const rebuild_watch& watch, const rebuild_progress& progress);
+
+/// That a step of the projection's own schema cannot be run.
+[[nodiscard]] auto rebuild_step_failed(const migration& step, std::string_view why) -> error;
+/// That the projection fails at an event.
+[[nodiscard]] auto rebuild_event_failed(const rebuild_plan& plan, const aggregate_id& id, sequence_number sequence,
+                                        std::string_view type, std::string_view why) -> error;
 
 }  // namespace maestro

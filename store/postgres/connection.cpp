@@ -1,5 +1,7 @@
 #include <maestro/store/postgres/connection.hpp>
 
+#include <maestro/store/postgres/values.hpp>
+
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -114,6 +116,21 @@ connection::connection(const std::string& uri, const store_settings& settings) {
     if (text == sql::own_backend && PQntuples(answer.get()) == 1)
       peer_ = {std::atoi(PQgetvalue(answer.get(), 0, 0)), PQgetvalue(answer.get(), 0, 1)};
   }
+}
+
+auto connection::query(const std::string& sql, std::span<const sql_value> parameters) -> std::vector<sql_row> {
+  const parameter_list list(parameters);
+  const std::unique_ptr<PGresult, decltype(&PQclear)> answer(
+      PQexecParams(raw_, sql.c_str(), list.count(), nullptr, list.values(), list.lengths(), list.formats(), 0), PQclear);
+  const auto status = PQresultStatus(answer.get());
+  if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) throw failure_from(raw_, answer.get());
+  return rows_from(answer.get());
+}
+
+void connection::execute_script(const std::string& sql) {
+  const std::unique_ptr<PGresult, decltype(&PQclear)> answer(PQexec(raw_, sql.c_str()), PQclear);
+  const auto status = PQresultStatus(answer.get());
+  if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) throw failure_from(raw_, answer.get());
 }
 
 void connection::prepare_insert() {

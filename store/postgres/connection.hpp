@@ -9,8 +9,10 @@
 
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 namespace maestro::postgres {
 
@@ -49,6 +51,11 @@ class connection {
     prepared_.insert(statement.name);
     return run_prepared(transaction, statement.name, parameters...);
   }
+
+  /// Runs one statement that is not prepared. Throws `failure`.
+  auto query(const std::string& sql, std::span<const sql_value> parameters) -> std::vector<sql_row>;
+  /// Runs a script of statements without parameters. Throws `failure`.
+  void execute_script(const std::string& sql);
 
   /// What projections have prepared: the statement's name by its text.
   [[nodiscard]] auto projections() -> std::unordered_map<std::string, std::string>& { return projections_; }

@@ -1,7 +1,6 @@
 #include <maestro/store/postgres/postgres_store.hpp>
 
 #include <maestro/store/event_check.hpp>
-#include <maestro/store/json.hpp>
 #include <maestro/store/postgres/event_insert.hpp>
 #include <maestro/store/postgres/projected_batch.hpp>
 #include <maestro/store/postgres/values.hpp>
@@ -32,12 +31,7 @@ auto sequence_of(const pqxx::row& row, int column) -> sequence_number {
   return row[static_cast<pqxx::row::size_type>(column)].as<sequence_number>();
 }
 
-// jsonb writes a space after ':' and ','; the store's texts have none. What a stranger stored beyond our limits stays as it is.
-auto json_of(const pqxx::row& row, int column) -> std::string {
-  const auto text = text_of(row, column);
-  auto compact = json_compact(text, {std::numeric_limits<std::size_t>::max(), 512});
-  return compact ? std::move(*compact) : std::string(text);
-}
+auto json_of(const pqxx::row& row, int column) -> std::string { return json_from_jsonb(text_of(row, column)); }
 
 // The first columns of sql::get_events, sql::get_histories and sql::find_command.
 auto event_from(const pqxx::row& row, const aggregate_id& id) -> event {
@@ -269,18 +263,7 @@ auto postgres_store::newest_timestamp() -> result<timestamp> {
 }
 
 auto postgres_store::query(std::string_view sql, std::span<const sql_value> parameters) -> result<std::vector<sql_row>> {
-  return use(
-      [&](connection& with) {
-        const parameter_list list(parameters);
-        const std::unique_ptr<PGresult, decltype(&PQclear)> answer(
-            PQexecParams(with.raw(), std::string(sql).c_str(), list.count(), nullptr, list.values(), list.lengths(),
-                         list.formats(), 0),
-            PQclear);
-        const auto status = PQresultStatus(answer.get());
-        if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) throw failure_from(with.raw(), answer.get());
-        return rows_from(answer.get());
-      },
-      stage::query);
+  return use([&](connection& with) { return with.query(std::string(sql), parameters); }, stage::query);
 }
 
 // --- the connection ----------------------------------------------------------------------------------------------------

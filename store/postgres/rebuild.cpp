@@ -1,6 +1,5 @@
 #include <maestro/store/postgres/rebuild.hpp>
 
-#include <maestro/store/json.hpp>
 #include <maestro/store/postgres/commit_transaction.hpp>
 #include <maestro/store/postgres/rebuild_sql.hpp>
 #include <maestro/store/postgres/values.hpp>
@@ -26,11 +25,6 @@ constexpr std::uint64_t few_events = 500;
 // Where more keep arriving than are projected, it is now or never.
 constexpr int max_rounds = 50;
 
-// Ends the rebuild with an error; caught by `rebuild`.
-struct stopped {
-  error why;
-};
-
 // An aggregate with events that are not projected yet.
 struct stale_aggregate {
   aggregate_id id;
@@ -49,19 +43,15 @@ auto quoted_text(std::string_view text) -> std::string {
 
 // A row of rebuild_sql::read_log.
 auto event_of(const sql_row& row) -> event {
-  const auto json = [](const sql_value& value) {
-    auto compact = json_compact(value.as<std::string>(), {std::numeric_limits<std::size_t>::max(), 512});
-    return compact ? std::move(*compact) : value.as<std::string>();
-  };
   event read;
   read.timestamp = timestamp::from_bytes(bytes_of(row.at(0))).value();
   read.aggregate_id = aggregate_id::from_bytes(bytes_of(row.at(1))).value();
   read.sequence = static_cast<sequence_number>(row.at(2).as<std::int64_t>());
   read.type = row.at(3).as<std::string>();
-  read.body = json(row.at(4));
+  read.body = json_from_jsonb(row.at(4).as<std::string>());
   if (!row.at(5).is_null()) read.aggregate_type = row.at(5).as<std::string>();
   if (!row.at(6).is_null()) read.command_id = command_id::from_bytes(bytes_of(row.at(6)));
-  if (!row.at(7).is_null()) read.metadata = json(row.at(7));
+  if (!row.at(7).is_null()) read.metadata = json_from_jsonb(row.at(7).as<std::string>());
   return read;
 }
 
@@ -69,8 +59,12 @@ auto event_of(const sql_row& row) -> event {
 class rebuilder {
  public:
   rebuilder(const std::shared_ptr<const source>& from, const rebuild_plan& plan, const rebuild_watch& watch)
-      : source_(from), plan_(plan), watch_(watch), connection_(from->uri, from->settings), reader_(from) {
-    for (const auto& each : plan.sources) projectors_.emplace(each.aggregate_type, each.projector);
+      : plan_(plan), watch_(watch), connection_(from->uri, from->settings), reader_(from) {
+    for (const auto& each : plan.sources) {
+      projectors_.emplace(each.aggregate_type, each.projector);
+      types_ += (types_.empty() ? "ARRAY[" : ",") + quoted_text(each.aggregate_type);
+    }
+    types_ += "]::text[]";
     for (const auto& step : plan.schema) schema_ += step.postgres + ";\n";
   }
 
@@ -97,7 +91,7 @@ class rebuilder {
   void name_things() {
     const auto home = query(rebuild_sql::home).at(0);
     if (home.at(0).is_null() || !home.at(1).as<bool>())
-      throw stopped{{errc::store_unavailable, "the store's tables are missing; run the node's program with --migrate"}};
+      throw rebuild_stopped{{errc::store_unavailable, "the store's tables are missing; run the node's program with --migrate"}};
     home_ = home.at(0).as<std::string>();
     std::string letters;
     for (const char letter : plan_.projection)
@@ -105,6 +99,7 @@ class rebuilder {
         letters += letter;
     const auto print = sha256_16(home_ + '\0' + plan_.projection);
     shadow_ = "maestro_rebuild_" + letters + "_" + hex({reinterpret_cast<const char*>(print.data()), 8});
+    set_mark_ = filled(rebuild_sql::set_mark);
     (void)query(rebuild_sql::use_shadow);
     (void)query("SELECT set_config('statement_timeout', '0', false)");
   }
@@ -112,7 +107,7 @@ class rebuilder {
   // One rebuild of a projection at a time. The lock is the session's: it goes with the process.
   void claim() {
     if (!query(rebuild_sql::take_lock).at(0).at(0).as<bool>())
-      throw stopped{{errc::store_in_use, "projection \"" + plan_.projection + "\" is being rebuilt already"}};
+      throw rebuild_stopped{{errc::store_in_use, "projection \"" + plan_.projection + "\" is being rebuilt already"}};
   }
 
   void drop_shadow() {
@@ -124,7 +119,7 @@ class rebuilder {
     if (!query(rebuild_sql::find_state).at(0).at(0).as<bool>()) patiently([this] { make_shadow(); });
     const auto state = query("SELECT schema, listed FROM {shadow}.maestro_rebuild_state").at(0);
     if (state.at(0).as<std::string>() != schema_)
-      throw stopped{{errc::invalid_argument, "an earlier rebuild of projection \"" + plan_.projection +
+      throw rebuild_stopped{{errc::invalid_argument, "an earlier rebuild of projection \"" + plan_.projection +
                                                  "\" was begun with other tables; restart it from the beginning"}};
     if (!state.at(1).as<bool>()) script(rebuild_sql::list_aggregates);
     count();
@@ -145,11 +140,10 @@ class rebuilder {
   void make_tables() {
     for (const auto& step : plan_.schema) {
       try {
-        run_script(step.postgres);
+        connection_.execute_script(step.postgres);
       } catch (const failure& problem) {
         if (problem.connection_lost()) throw;
-        throw stopped{{errc::invalid_argument,
-                       "migration " + step.component + " " + std::to_string(step.number) + " fails: " + problem.what()}};
+        throw rebuild_stopped{rebuild_step_failed(step, problem.what())};
       }
     }
   }
@@ -196,13 +190,13 @@ class rebuilder {
   // The next events of `stale`. Returns how many.
   auto project_page(commit_transaction& transaction, stale_aggregate& stale) -> std::size_t {
     auto page = reader_.get_events(stale.id, {stale.mark, stale.head, events_per_transaction});
-    if (!page) throw stopped{page.failure()};
+    if (!page) throw rebuild_stopped{page.failure()};
     if (page->empty())
-      throw stopped{{errc::cannot_hydrate, "aggregate " + stale.id.text() + " has no event after sequence " +
+      throw rebuild_stopped{{errc::cannot_hydrate, "aggregate " + stale.id.text() + " has no event after sequence " +
                                                std::to_string(stale.mark) + ", its newest was " + std::to_string(stale.head)}};
     for (const event& row : *page) project(transaction, row, stale.type);
     stale.mark = page->back().sequence;
-    transaction.execute(filled(rebuild_sql::set_mark), stale.id, stale.mark);
+    transaction.execute(set_mark_, stale.id, stale.mark);
     return page->size();
   }
 
@@ -216,7 +210,7 @@ class rebuilder {
     } catch (const failure&) {
       throw;
     } catch (const std::exception& problem) {
-      throw stopped{failed_at(rows_.back(), problem.what())};
+      throw rebuild_stopped{failed_at(rows_.back(), problem.what())};
     }
   }
 
@@ -258,7 +252,7 @@ class rebuilder {
       script(rebuild_sql::restore_constraints);
     } catch (const failure& problem) {
       if (!problem.sqlstate().starts_with("23")) throw;
-      throw stopped{{errc::projection_failed, "projection \"" + plan_.projection + "\": its rows violate constraint \"" +
+      throw rebuild_stopped{{errc::projection_failed, "projection \"" + plan_.projection + "\": its rows violate constraint \"" +
                                                   problem.constraint() + "\": " + problem.what()}};
     }
   }
@@ -270,7 +264,7 @@ class rebuilder {
         (void)query(rebuild_sql::record_step, {step.component, step.number});
     } catch (const failure& problem) {
       if (!problem.sqlstate().starts_with("2BP01")) throw;
-      throw stopped{{errc::invalid_argument, "projection \"" + plan_.projection + "\": its tables cannot be replaced: " + problem.what()}};
+      throw rebuild_stopped{{errc::invalid_argument, "projection \"" + plan_.projection + "\": its tables cannot be replaced: " + problem.what()}};
     }
   }
 
@@ -324,7 +318,7 @@ class rebuilder {
     } catch (const failure& problem) {
       const auto culprit = transaction.culprit();
       const bool away = error_of(problem, stage::projection).code == errc::store_unavailable;
-      if (!away && culprit && *culprit < rows_.size()) throw stopped{failed_at(rows_[*culprit], explained(problem))};
+      if (!away && culprit && *culprit < rows_.size()) throw rebuild_stopped{failed_at(rows_[*culprit], explained(problem))};
       throw;
     }
   }
@@ -347,14 +341,14 @@ class rebuilder {
   // A transaction outside the pipeline.
   class transaction_scope {
    public:
-    explicit transaction_scope(rebuilder& in) : in_(in) { in_.run_script("BEGIN"); }
+    explicit transaction_scope(rebuilder& in) : in_(in) { in_.connection_.execute_script("BEGIN"); }
     transaction_scope(const transaction_scope&) = delete;
     auto operator=(const transaction_scope&) -> transaction_scope& = delete;
     ~transaction_scope() {
       if (!committed_) PQclear(PQexec(in_.connection_.raw(), "ROLLBACK"));
     }
     void commit() {
-      in_.run_script("COMMIT");
+      in_.connection_.execute_script("COMMIT");
       committed_ = true;
     }
 
@@ -364,39 +358,24 @@ class rebuilder {
   };
 
   [[nodiscard]] auto filled(std::string text) const -> std::string {
-    std::string types = "ARRAY[";
-    for (const auto& each : plan_.sources) types += (types.back() == '[' ? "" : ",") + quoted_text(each.aggregate_type);
     const std::pair<std::string_view, std::string> values[] = {
-        {"{shadow}", shadow_}, {"{home}", home_}, {"{trigger}", shadow_}, {"{types}", types + "]::text[]"}};
+        {"{shadow}", shadow_}, {"{home}", home_}, {"{trigger}", shadow_}, {"{types}", types_}};
     for (const auto& [place, value] : values)
       for (auto at = text.find(place); at != text.npos; at = text.find(place, at + value.size()))
         text.replace(at, place.size(), value);
     return text;
   }
 
-  void script(const char* text) { run_script(filled(text)); }
-
-  void run_script(const std::string& text) {
-    const std::unique_ptr<PGresult, decltype(&PQclear)> answer(PQexec(connection_.raw(), text.c_str()), PQclear);
-    const auto status = PQresultStatus(answer.get());
-    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) throw failure_from(connection_.raw(), answer.get());
-  }
+  void script(const char* text) { connection_.execute_script(filled(text)); }
 
   auto query(const char* text, const std::vector<sql_value>& parameters = {}) -> std::vector<sql_row> {
-    const parameter_list list(parameters);
-    const std::unique_ptr<PGresult, decltype(&PQclear)> answer(
-        PQexecParams(connection_.raw(), filled(text).c_str(), list.count(), nullptr, list.values(), list.lengths(),
-                     list.formats(), 0),
-        PQclear);
-    const auto status = PQresultStatus(answer.get());
-    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) throw failure_from(connection_.raw(), answer.get());
-    return rows_from(answer.get());
+    return connection_.query(filled(text), parameters);
   }
 
   // On the connection that reads, which sees what is committed.
   auto query_aside(const char* text, const std::vector<sql_value>& parameters = {}) -> std::vector<sql_row> {
     auto rows = reader_.query(filled(text), parameters);
-    if (!rows) throw stopped{rows.failure()};
+    if (!rows) throw rebuild_stopped{rows.failure()};
     return std::move(*rows);
   }
 
@@ -406,10 +385,7 @@ class rebuilder {
     progress_.total = static_cast<std::uint64_t>(sums.at(1).as<std::int64_t>());
   }
 
-  void tell() const {
-    if (watch_ && !watch_(progress_))
-      throw stopped{{errc::shutting_down, "the rebuild of projection \"" + plan_.projection + "\" was stopped"}};
-  }
+  void tell() const { tell_rebuild(plan_, watch_, progress_); }
 
   // An event on its way into the new tables.
   struct row_name {
@@ -420,8 +396,7 @@ class rebuilder {
   static constexpr std::size_t no_row = std::numeric_limits<std::size_t>::max();
 
   [[nodiscard]] auto failed_at(const row_name& row, std::string_view why) const -> error {
-    return {errc::projection_failed, "projection \"" + plan_.projection + "\", aggregate " + row.id.text() + " at sequence " +
-                                         std::to_string(row.sequence) + ", event \"" + row.type + "\": " + std::string(why)};
+    return rebuild_event_failed(plan_, row.id, row.sequence, row.type, why);
   }
 
   static auto explained(const failure& problem) -> std::string {
@@ -434,15 +409,16 @@ class rebuilder {
 
   static constexpr int max_lock_attempts = 300;
 
-  const std::shared_ptr<const source> source_;
   const rebuild_plan& plan_;
   const rebuild_watch& watch_;
   connection connection_;
   postgres_store reader_;
   std::map<std::string, std::shared_ptr<const projector>> projectors_;
   std::string schema_;  // What makes the tables, to tell whether an earlier attempt made the same.
+  std::string types_;   // As an array in SQL.
   std::string home_;    // Quoted.
   std::string shadow_;
+  std::string set_mark_;  // Executed with each page of events.
   std::vector<row_name> rows_;  // Of the transaction under way.
   rebuild_progress progress_;
 };
@@ -453,7 +429,7 @@ auto rebuild(const std::shared_ptr<const source>& from, const rebuild_plan& plan
     -> result<rebuild_progress> {
   try {
     return rebuilder(from, plan, watch).run();
-  } catch (const stopped& reason) {
+  } catch (const rebuild_stopped& reason) {
     return reason.why;
   } catch (const failure& problem) {
     error said = error_of(problem, stage::migration);

@@ -1,9 +1,11 @@
 #include <maestro/store/postgres/values.hpp>
 
 #include <maestro/store/id.hpp>
+#include <maestro/store/json.hpp>
 
 #include <array>
 #include <charconv>
+#include <limits>
 #include <type_traits>
 
 namespace maestro::postgres {
@@ -101,6 +103,11 @@ auto unhex(std::string_view text) -> std::string {
   for (std::size_t i = 2; i + 1 < text.size(); i += 2)
     bytes.push_back(static_cast<char>(digit(text[i]) * 16 + digit(text[i + 1])));
   return bytes;
+}
+
+auto json_from_jsonb(std::string_view text) -> std::string {
+  auto compact = json_compact(text, {std::numeric_limits<std::size_t>::max(), 512});
+  return compact ? std::move(*compact) : std::string(text);
 }
 
 auto as_bytea(std::string_view bytes) -> std::string { return "\\x" + hex(bytes); }

@@ -35,6 +35,8 @@ class parameter_list {
 
 /// The bytes that `text` (`\x0123...`) denotes; empty when it is not of that form.
 [[nodiscard]] auto unhex(std::string_view text) -> std::string;
+/// The store's form of a JSON text that `jsonb` wrote: without its spaces. What a stranger stored beyond our limits stays as it is.
+[[nodiscard]] auto json_from_jsonb(std::string_view text) -> std::string;
 /// `\x0123...`, as a parameter of type `bytea`.
 [[nodiscard]] auto as_bytea(std::string_view bytes) -> std::string;
 

@@ -15,11 +15,6 @@ namespace {
 
 constexpr std::int64_t events_per_page = 1000;
 
-// Ends the rebuild with an error; caught by `rebuild`.
-struct stopped {
-  error why;
-};
-
 // One call of `rebuild`.
 class rebuilder {
  public:
@@ -50,8 +45,7 @@ class rebuilder {
       try {
         where.execute_script(step.sqlite);
       } catch (const sql_error& problem) {
-        throw stopped{{errc::invalid_argument,
-                       "migration " + step.component + " " + std::to_string(step.number) + " fails: " + problem.what()}};
+        throw rebuild_stopped{rebuild_step_failed(step, problem.what())};
       }
     }
   }
@@ -92,9 +86,7 @@ class rebuilder {
       projectors_.at(type)->project(transaction, row);
       transaction.rethrow_first_error();
     } catch (const std::exception& problem) {
-      throw stopped{{errc::projection_failed, "projection \"" + plan_.projection + "\", aggregate " + row.aggregate_id.text() +
-                                                  " at sequence " + std::to_string(row.sequence) + ", event \"" + row.type +
-                                                  "\": " + problem.what()}};
+      throw rebuild_stopped{rebuild_event_failed(plan_, row.aggregate_id, row.sequence, row.type, problem.what())};
     }
   }
 
@@ -103,7 +95,7 @@ class rebuilder {
       transaction.commit();
     } catch (const sql_error& problem) {  // A reference that leads nowhere.
       const error said = error_of(problem, stage::commit);
-      throw stopped{{said.code, "projection \"" + plan_.projection + "\": " + said.message}};
+      throw rebuild_stopped{{said.code, "projection \"" + plan_.projection + "\": " + said.message}};
     }
   }
 
@@ -121,10 +113,7 @@ class rebuilder {
     return read;
   }
 
-  void tell() const {
-    if (watch_ && !watch_(progress_))
-      throw stopped{{errc::shutting_down, "the rebuild of projection \"" + plan_.projection + "\" was stopped"}};
-  }
+  void tell() const { tell_rebuild(plan_, watch_, progress_); }
 
   connection& connection_;
   const source& source_;
@@ -141,7 +130,7 @@ auto rebuild(const source& from, const rebuild_plan& plan, const rebuild_watch& 
     const auto with = from.connect();
     const std::lock_guard lock(with->mutex());
     return rebuilder(*with, from, plan, watch).run();
-  } catch (const stopped& reason) {
+  } catch (const rebuild_stopped& reason) {
     return reason.why;
   } catch (const sql_error& problem) {
     return error_of(problem, stage::migration);

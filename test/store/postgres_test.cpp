@@ -292,8 +292,7 @@ BOOST_AUTO_TEST_CASE(a_log_that_was_not_migrated_says_what_to_do) {
   settings.reconnect_limit = std::chrono::milliseconds{5};
   auto opened = where.open(settings);
   auto writer = opened->open_writer();
-  for (std::string rest = seed_schema; rest.find(';') != rest.npos; rest.erase(0, rest.find(';') + 1))
-    value_of(writer->query(rest.substr(0, rest.find(';')), {}));
+  run_script(*writer, seed_schema);
   request_maker make;
   const auto request = make.request();
   for (const auto& problem : {writer->commit_events(request.units[0].events, {}).failure(),
