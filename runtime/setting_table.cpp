@@ -75,7 +75,7 @@ const setting rows[] = {
     {"maestro.store.max-retries", "N", [](settings_ref s) -> setting_target { return &s.store.max_retries; },
      "Repetitions of a transaction that the database gave up (deadlock, serialization).", 0, 1'000},
     {"maestro.store.lock-timeout", "TIME", [](settings_ref s) -> setting_target { return &s.store.lock_timeout; },
-     "How long a statement waits for a lock.", 1, hour},
+     "How long a statement waits for a lock; a batch in all at most twice as long for locked rows.", 1, hour},
     {"maestro.store.statement-timeout", "TIME",
      [](settings_ref s) -> setting_target { return &s.store.statement_timeout; }, "How long one statement may run.", 1,
      day},

@@ -21,6 +21,12 @@ using steady_clock = std::chrono::steady_clock;
 // So many units of one batch may fail, one after the other, before the batch is cut in halves instead.
 constexpr int max_failures_before_halving = 4;
 
+// All who are in one batch get their answers together, and new commands wait for them: each row that turns out to be locked
+// is waited for half as long as the one before it. However many there are, and however often they are tried, the waits add up
+// to twice the lock timeout, and the pauses between the rounds to about as much.
+constexpr std::chrono::milliseconds shortest_lock_wait{1};
+constexpr int max_parked_pause = 5;
+
 // How far one request has come: its units in [committed, end) are still to be written.
 struct progress {
   const commit_request* request = nullptr;
@@ -85,7 +91,7 @@ class committer {
  public:
   committer(batch_writer& writer, std::span<const commit_request* const> requests, const store_settings& settings,
             const std::function<std::uint64_t()>& wall_clock)
-      : writer_(writer), settings_(settings), wall_clock_(wall_clock), requests_(requests.size()) {
+      : writer_(writer), settings_(settings), wall_clock_(wall_clock), requests_(requests.size()), lock_wait_(settings.lock_timeout) {
     std::size_t units = 0;
     for (std::size_t i = 0; i < requests.size(); ++i) {
       requests_[i].request = requests[i];
@@ -106,7 +112,7 @@ class committer {
       const bool parked = std::any_of(in_order_.begin(), in_order_.end(), [](auto* request) { return request->parked < request->end; });
       if (!parked || given_up_ || round == settings_.max_retries) break;
       for (auto* request : in_order_) request->parked = SIZE_MAX;
-      pause(round);
+      pause(std::min(round, max_parked_pause));
     }
     review_early_refusals();
     return outcomes();
@@ -158,7 +164,7 @@ class committer {
         (void)look(units, writes);
         continue;
       }
-      write_outcome outcome = writer_.write(writes);
+      write_outcome outcome = writer_.write(writes, lock_wait_);
       switch (outcome.status) {
         case write_status::committed:
           answered();
@@ -195,6 +201,7 @@ class committer {
             given_up_ = true;
             break;
           }
+          if (outcome.culprit) lock_wait_ = std::max(lock_wait_ / 2, shortest_lock_wait);
           if (units.size() == 1) outcome.culprit = 0;
           if (!outcome.culprit) return commit_halves(std::move(units));
           units[*outcome.culprit].of->parked = units[*outcome.culprit].index;
@@ -349,6 +356,7 @@ class committer {
   std::vector<early_refusal> early_refusals_;
   std::vector<progress*> in_order_;  // By aggregate id, so that two writers lock in the same order.
   int max_stalled_ = 0;
+  std::chrono::milliseconds lock_wait_;  // How long the next transaction's projections wait for a lock.
   int stalled_ = 0;  // Transactions given up for a lock since something last moved.
   std::optional<steady_clock::time_point> lost_since_;
   int losses_ = 0;

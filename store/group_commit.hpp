@@ -4,6 +4,7 @@
 
 #include <maestro/store/store.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <optional>
@@ -62,7 +63,8 @@ class batch_writer {
   /// `failed` also tells that no event of these units was there. After an answer of `in_doubt` every later answer other than
   /// `in_doubt` and `unavailable` tells that the doubtful transaction is over, one way or the other.
   /// An adapter that has just seen a projection fail may expect more of it, write with savepoints, and commit what is good.
-  [[nodiscard]] virtual auto write(std::span<const write_unit> units) -> write_outcome = 0;
+  /// A projection's statement waits for a lock no longer than `lock_wait`, at most the settings' `lock_timeout`.
+  [[nodiscard]] virtual auto write(std::span<const write_unit> units, std::chrono::milliseconds lock_wait) -> write_outcome = 0;
 
   /// Looks each unit up, all at one moment. Must see everything that was committed before the call.
   [[nodiscard]] virtual auto inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> = 0;

@@ -81,6 +81,7 @@ class store {
   /// possible. At most one request per aggregate. The outcomes are in the order of the requests; a failure costs the unit
   /// it belongs to and the later units of the same request, nobody else. A unit that was already committed by an earlier
   /// call (same aggregate, sequences and timestamps) counts as committed and is not written again.
+  /// A row that another transaction has locked is waited for, but all of these waits together take at most twice the lock timeout.
   /// Failures of a unit: `retry_command` (its sequence is taken, its predecessor is not the aggregate's newest event, or its
   /// timestamp exists, which a partitioned log tells within a partition only: evaluate again), `projection_failed`, `invalid_event` (not one aggregate's consecutive events, or a
   /// value that the database refuses), `timed_out` (expired before it was sent), `store_unavailable` (certainly not
@@ -139,7 +140,7 @@ struct store_settings {
   std::size_t max_batch_bytes = 8 * 1024 * 1024;  ///< At most about this many bytes of bodies go into one transaction.
   int partitions = 0;  ///< Of an event_log that has to be made (PostgreSQL); 0 = it is one table.
   int max_retries = 10;  ///< Repetitions of a transaction that the database itself gave up (deadlock, serialization).
-  std::chrono::milliseconds lock_timeout{200};      ///< How long a statement waits for a lock.
+  std::chrono::milliseconds lock_timeout{200};      ///< How long a statement waits for a lock; see `commit_all`.
   std::chrono::milliseconds statement_timeout{10'000};  ///< How long one statement may run.
   std::chrono::milliseconds connect_timeout{5'000};     ///< How long one attempt to connect may take.
   std::chrono::milliseconds reconnect_limit{3'000};     ///< How long a commit tries to get a lost connection back.

@@ -29,6 +29,10 @@ commit_transaction::~commit_transaction() {
   if (!committed_) roll_back();
 }
 
+void commit_transaction::wait_for_locks(std::chrono::milliseconds limit) {
+  send_command((sql::limit_lock_waits + std::to_string(limit.count())).c_str(), stage::begin);
+}
+
 void commit_transaction::insert(const insert_parameters& events) {
   inserted_ = 0;
   sent(PQsendQueryPrepared(connection_.raw(), sql::insert_events.name, events.count, events.values(), events.lengths(),

@@ -6,6 +6,7 @@
 #include <maestro/store/postgres/event_insert.hpp>
 #include <maestro/store/projection.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <deque>
 #include <functional>
@@ -25,6 +26,8 @@ class commit_transaction final : public transaction {
   auto operator=(const commit_transaction&) -> commit_transaction& = delete;
   ~commit_transaction() override;
 
+  /// From now on a statement waits for a lock no longer than `limit`.
+  void wait_for_locks(std::chrono::milliseconds limit);
   /// Sends events; before the statements of their projections.
   void insert(const insert_parameters& events);
   /// What is executed from now on belongs to unit `index`.

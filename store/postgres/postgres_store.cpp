@@ -123,14 +123,16 @@ auto postgres_store::commit_all(std::span<const commit_request* const> requests)
   return outcomes;
 }
 
-auto postgres_store::write(std::span<const write_unit> units) -> write_outcome {
+auto postgres_store::write(std::span<const write_unit> units, std::chrono::milliseconds lock_wait) -> write_outcome {
   try {
     connected().prepare_insert();
   } catch (...) {
     return outcome_of(noted_failure(), stage::begin);
   }
   const bool projects = std::any_of(units.begin(), units.end(), [](auto& unit) { return unit.unit->projector != nullptr; });
-  auto outcome = projects ? write_with_projections(*connection_, units, careful_) : insert_alone(units);
+  // A full wait is what the connection has anyway.
+  const auto shorter_wait = lock_wait < source_->settings.lock_timeout ? std::optional(lock_wait) : std::nullopt;
+  auto outcome = projects ? write_with_projections(*connection_, units, shorter_wait, careful_) : insert_alone(units);
   if (outcome.status == write_status::in_doubt) {
     doubtful_ = connection_->peer();
     connection_->spoil();  // The doubtful process is to be ended over another one.

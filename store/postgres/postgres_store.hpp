@@ -39,7 +39,7 @@ class postgres_store final : public store, private batch_writer {
   auto query(std::string_view sql, std::span<const sql_value> parameters) -> result<std::vector<sql_row>> override;
 
  private:
-  auto write(std::span<const write_unit> units) -> write_outcome override;
+  auto write(std::span<const write_unit> units, std::chrono::milliseconds lock_wait) -> write_outcome override;
   auto inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> override;
 
   auto insert_alone(std::span<const write_unit> units) -> write_outcome;

@@ -112,11 +112,12 @@ class batch {
 
 }  // namespace
 
-auto write_with_projections(connection& connection, std::span<const write_unit> units, careful_mode& careful)
-    -> write_outcome {
+auto write_with_projections(connection& connection, std::span<const write_unit> units,
+                            std::optional<std::chrono::milliseconds> lock_wait, careful_mode& careful) -> write_outcome {
   std::optional<commit_transaction> transaction;
   try {
     transaction.emplace(connection);
+    if (lock_wait) transaction->wait_for_locks(*lock_wait);
     batch batch(connection, *transaction, units);
     auto ended = careful.begin_batch() ? batch.write_in_parts() : batch.write_at_once();
     if (!batch.refused().empty() || (ended && ended->status == write_status::failed)) careful.saw_failure();

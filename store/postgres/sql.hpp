@@ -1,6 +1,8 @@
 // Every statement that the PostgreSQL adapter sends, apart from the schema (migrations.cpp).
 #pragma once
 
+#include <string>
+
 namespace maestro::postgres::sql {
 
 /// A statement that is prepared under a name when a connection first needs it.
@@ -36,6 +38,7 @@ inline constexpr named insert_events{"maestro_insert_events", R"(
 inline constexpr const char* begin = "BEGIN";
 inline constexpr const char* commit = "COMMIT";
 inline constexpr const char* rollback = "ROLLBACK";
+inline const std::string limit_lock_waits = "SET LOCAL lock_timeout = ";  // Milliseconds.
 inline constexpr const char* begin_part = "SAVEPOINT part";
 inline constexpr const char* keep_part = "RELEASE SAVEPOINT part";
 inline constexpr const char* drop_part = "ROLLBACK TO SAVEPOINT part";

@@ -166,7 +166,8 @@ auto sqlite_store::commit_all(std::span<const commit_request* const> requests) -
   return group_commit(*this, requests, source_->settings);
 }
 
-auto sqlite_store::write(std::span<const write_unit> units) -> write_outcome {
+// A file has one lock, and nobody else's projections hold it: there is nothing to wait for by row.
+auto sqlite_store::write(std::span<const write_unit> units, std::chrono::milliseconds) -> write_outcome {
   stage at = stage::begin;
   try {
     if (!connection_) connection_ = source_->connect();

@@ -46,7 +46,7 @@ class sqlite_store final : public store, private batch_writer {
   auto query(std::string_view sql, std::span<const sql_value> parameters) -> result<std::vector<sql_row>> override;
 
  private:
-  auto write(std::span<const write_unit> units) -> write_outcome override;
+  auto write(std::span<const write_unit> units, std::chrono::milliseconds lock_wait) -> write_outcome override;
   // Both return the outcome when there is nothing to commit.
   auto write_at_once(std::span<const write_unit> units) -> std::optional<write_outcome>;
   auto write_one_by_one(std::span<const write_unit> units, std::vector<refusal>& refused) -> std::optional<write_outcome>;

@@ -4,6 +4,7 @@
 #include <maestro/store/group_commit.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <map>
@@ -28,8 +29,9 @@ class fake_log : public batch_writer {
   // What the test looks at.
   std::map<aggregate_id, std::vector<event>> events;
   std::vector<std::vector<aggregate_id>> attempts;  ///< The aggregates of each write's units.
+  std::chrono::milliseconds waited{0};              ///< For locks, in all.
 
-  auto write(std::span<const write_unit> units) -> write_outcome override {
+  auto write(std::span<const write_unit> units, std::chrono::milliseconds lock_wait) -> write_outcome override {
     auto& attempt = attempts.emplace_back();
     for (const auto& unit : units) attempt.push_back(unit.request->aggregate_id);
     const fault now = next_fault();
@@ -37,6 +39,7 @@ class fake_log : public batch_writer {
     if (now == fault::lost_before_commit) return {write_status::in_doubt, {errc::store_unavailable, "it is gone"}, {}};
     if (now == fault::reasonless_conflict) return {write_status::conflict, {}, {}};
     if (const auto at = std::find_if(units.begin(), units.end(), locked); at != units.end()) {
+      waited += lock_wait;
       write_outcome outcome{write_status::contention, {errc::none, "a lock"}, {}};
       if (names_culprit) outcome.culprit = static_cast<std::size_t>(at - units.begin());
       return outcome;

@@ -254,6 +254,21 @@ BOOST_AUTO_TEST_CASE(a_lock_costs_only_who_meets_it_and_only_while_it_is_held) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(rows_that_strangers_hold_are_waited_for_no_longer_than_two_lock_timeouts_in_all) {
+  const auto requests = make.requests(64);
+  log.locked = [&](const write_unit& unit) {
+    return std::any_of(requests.begin(), requests.begin() + 8, [&](const auto& held) { return is(unit, held); });
+  };
+  const auto outcomes = commit_each(requests);
+  for (std::size_t i = 0; i < outcomes.size(); ++i) {
+    BOOST_TEST(outcomes[i].committed == (i < 8 ? 0U : 1U));
+    if (i < 8) BOOST_TEST((outcomes[i].failure.code == errc::store_unavailable));
+  }
+  BOOST_TEST(log.waited.count() >= settings.lock_timeout.count());
+  // Each further try takes a millisecond.
+  BOOST_TEST(log.waited.count() <= 2 * settings.lock_timeout.count() + static_cast<int>(log.attempts.size()));
+}
+
 BOOST_AUTO_TEST_CASE(a_lock_on_everything_is_given_up_after_few_attempts) {
   log.locked = [](const write_unit&) { return true; };
   for (const auto& outcome : commit_each(make.requests(256))) BOOST_TEST((outcome.failure.code == errc::store_unavailable));

@@ -4,6 +4,7 @@
 #include "counters.hpp"
 #include "own_server.hpp"
 
+#include <boost/algorithm/string/join.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
@@ -339,7 +340,9 @@ BOOST_AUTO_TEST_CASE(a_row_that_is_locked_makes_its_command_wait_and_nobody_else
   workbench bench(postgres, settings, counters);
   bench.query("INSERT INTO counters VALUES ('\\x00', 0)");
   obstacle lock(bench, "UPDATE counters SET value = 10 WHERE id = '\\x00'");
-  const auto blocked = with_projection(bench.request(), [](transaction& tx, const event&) {
+  std::vector<std::string> waits;
+  const auto blocked = with_projection(bench.request(), [&waits](transaction& tx, const event&) {
+    waits.push_back(tx.query("SELECT setting FROM pg_settings WHERE name = 'lock_timeout'").at(0).at(0).as<std::string>());
     tx.execute("UPDATE counters SET value = value + 1 WHERE id = '\\x00'");
   });
   const auto free = with_projection(bench.request(), count_up);
@@ -347,6 +350,8 @@ BOOST_AUTO_TEST_CASE(a_row_that_is_locked_makes_its_command_wait_and_nobody_else
   BOOST_TEST((outcomes[0].failure.code == errc::store_unavailable), to_string(outcomes[0].failure));
   BOOST_TEST(outcomes[1].committed == 1U, to_string(outcomes[1].failure));
   BOOST_TEST(bench.sequences(blocked.aggregate_id).empty());
+  // Others wait for the answers to this batch: less and less time is spent on the lock.
+  BOOST_TEST((waits == std::vector<std::string>{"20", "10", "5", "2"}), boost::algorithm::join(waits, ", "));
   lock.remove();
   bench.committed(blocked);
   BOOST_TEST(bench.query("SELECT value FROM counters WHERE id = '\\x00'").at(0).at(0).as<std::int64_t>() == 1);
