@@ -36,6 +36,8 @@ class place {
 struct store_under_test {
   std::string name;
   std::function<std::unique_ptr<place>()> make;
+  /// Its log is in partitions by aggregate, and cannot tell that another partition holds a timestamp already.
+  bool partitioned = false;
   friend auto operator<<(std::ostream& out, const store_under_test& store) -> std::ostream& { return out << store.name; }
 };
 

@@ -25,7 +25,7 @@ void check_history_of(const store_under_test& store, const store_settings& setti
   const auto seed = test_seed();
   const auto where = store.make();
   const auto opened = where->open(settings);
-  const auto disagreement = check_history(*opened, seed, steps);
+  const auto disagreement = check_history(*opened, seed, steps, store.partitioned);
   BOOST_TEST(!disagreement, *disagreement);
 }
 

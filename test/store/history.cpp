@@ -26,8 +26,8 @@ auto verdicts_of(const std::vector<commit_outcome>& outcomes) -> std::vector<ver
 
 class history {
  public:
-  history(database& opened, std::uint64_t seed)
-      : chance_(seed), planner_(chance_, model_), clients_{history_client(opened), history_client(opened)} {}
+  history(database& opened, std::uint64_t seed, bool partitioned)
+      : chance_(seed), planner_(chance_, model_, partitioned), clients_{history_client(opened), history_client(opened)} {}
 
   auto run(std::size_t steps) -> std::optional<std::string> {
     for (std::size_t step = 1; step <= steps; ++step) {
@@ -269,11 +269,12 @@ class history {
 
 }  // namespace
 
-auto check_history(database& opened, std::uint64_t seed, std::size_t steps) -> std::optional<std::string> {
+auto check_history(database& opened, std::uint64_t seed, std::size_t steps, bool partitioned)
+    -> std::optional<std::string> {
   auto found = [&]() -> std::optional<std::string> {
     if (const auto migrated = opened.migrate(history_tables()); !migrated)
       return "migrate: " + to_string(migrated.failure());
-    return history(opened, seed).run(steps);
+    return history(opened, seed, partitioned).run(steps);
   }();
   if (found) *found = "MAESTRO_TEST_SEED=" + std::to_string(seed) + ", " + *found;
   return found;

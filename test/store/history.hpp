@@ -15,7 +15,8 @@ namespace maestro::test {
 /// each with connections and (possibly stale) knowledge of its own, commits a batch and looks at what became of it. Two
 /// runs with the same seed do the same, however many steps the longer one goes on; only who wins where requests of one
 /// batch want the same is for the store to choose. Returns the first disagreement: seed, step, what was asked, expected
-/// and found; nothing when there is none.
-[[nodiscard]] auto check_history(database& opened, std::uint64_t seed, std::size_t steps) -> std::optional<std::string>;
+/// and found; nothing when there is none. In a `partitioned` log no two aggregates are given the same timestamp.
+[[nodiscard]] auto check_history(database& opened, std::uint64_t seed, std::size_t steps, bool partitioned = false)
+    -> std::optional<std::string>;
 
 }  // namespace maestro::test

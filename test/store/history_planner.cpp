@@ -42,7 +42,8 @@ const std::vector<history_planner::weighted_plan> history_planner::plans = {
     {1, &history_planner::empty_unit},
 };
 
-history_planner::history_planner(dice& chance, const history_model& model) : chance_(chance), model_(model) {
+history_planner::history_planner(dice& chance, const history_model& model, bool partitioned)
+    : chance_(chance), model_(model), partitioned_(partitioned) {
   for (std::size_t i = 0; i < aggregates; ++i)
     ids_.push_back(aggregate_id::make(chance_.below(std::size_t{1} << 48), static_cast<std::uint16_t>(i),
                                       chance_.below(SIZE_MAX)));
@@ -111,7 +112,7 @@ auto history_planner::successor_of_lost(const history_client& who, const aggrega
 // The whole of the first unit lies before a timestamp that is taken, so that only the log can refuse its last event.
 auto history_planner::duplicate_timestamp(const history_client& who, const aggregate_id& id) -> planned_request {
   auto planned = fitting(who, id);
-  const auto taken = stored_timestamp();
+  const auto taken = partitioned_ ? stored_timestamp(id) : stored_timestamp();
   if (!taken) return planned;
   auto& events = planned.request.units.front().events;
   std::uint16_t counter = taken.counter();
@@ -254,9 +255,13 @@ auto history_planner::event_type() -> std::string {
 // Of any event in the log; none while that is empty.
 auto history_planner::stored_timestamp() -> timestamp {
   for (std::size_t i = 0; i < 2 * ids_.size() && model_.size() > 0; ++i)
-    if (const auto& events = model_.events_of(chance_.pick(ids_)); !events.empty())
-      return chance_.pick(events).timestamp;
+    if (const auto found = stored_timestamp(chance_.pick(ids_))) return found;
   return model_.newest_timestamp();
+}
+
+auto history_planner::stored_timestamp(const aggregate_id& of) -> timestamp {
+  const auto& events = model_.events_of(of);
+  return events.empty() ? timestamp{} : chance_.pick(events).timestamp;
 }
 
 auto history_planner::fresh_timestamp() -> timestamp {
@@ -272,7 +277,7 @@ auto history_planner::make_rivals(planned_batch& batch) -> bool {
   const std::size_t first = chance_.below(sound.size() - 1);
   auto& units = sound[first]->request.units;
   auto& other = sound[chance_.between(first + 1, sound.size() - 1)]->request.units;
-  if (chance_.one_in(3)) {
+  if (chance_.one_in(3) && !partitioned_) {
     units.back().events.back().timestamp = other.back().events.back().timestamp = fresh_timestamp();
     return true;
   }

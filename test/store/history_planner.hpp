@@ -34,8 +34,8 @@ struct planned_batch {
 
 class history_planner {
  public:
-  /// `model` is what was committed so far; it must outlive the planner.
-  history_planner(dice& chance, const history_model& model);
+  /// `model` is what was committed so far; it must outlive the planner. `partitioned`: no timestamp is given to two aggregates.
+  history_planner(dice& chance, const history_model& model, bool partitioned);
 
   [[nodiscard]] auto batch(const history_client& who) -> planned_batch;
   [[nodiscard]] auto snapshot() -> maestro::snapshot;
@@ -72,6 +72,7 @@ class history_planner {
   auto event_after(aggregate_head& head) -> event;
   auto event_type() -> std::string;
   auto stored_timestamp() -> timestamp;
+  auto stored_timestamp(const aggregate_id& of) -> timestamp;
   auto fresh_timestamp() -> timestamp;
   static auto aggregate_type(const aggregate_id& id) -> std::string {
     return id.bytes[0] % 4 == 0 ? "till" : "account";
@@ -80,6 +81,7 @@ class history_planner {
 
   dice& chance_;
   const history_model& model_;
+  const bool partitioned_;
   std::vector<aggregate_id> ids_;
   std::uint64_t milliseconds_ = 1'700'000'000'000;
   std::uint64_t names_ = 0;

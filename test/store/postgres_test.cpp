@@ -70,12 +70,23 @@ void run_script(store& with, std::string script) {
     value_of(with.query(script.substr(0, script.find(';')), {}));
 }
 
+// A server whose log is made in partitions.
+class partitioned_place final : public postgres_place {
+ public:
+  [[nodiscard]] auto open(const store_settings& settings) -> std::shared_ptr<database> override {
+    auto in_partitions = settings;
+    in_partitions.partitions = 3;
+    return postgres_place::open(in_partitions);
+  }
+};
+
 }  // namespace
 
 auto maestro::test::stores_under_test() -> std::vector<store_under_test> {
   require_server();
   return {{"postgres", [] { return std::make_unique<postgres_place>(); }},
-          {"postgres_several_writers", [] { return with_several_writers(std::make_unique<postgres_place>()); }}};
+          {"postgres_several_writers", [] { return with_several_writers(std::make_unique<postgres_place>()); }},
+          {"postgres_partitions", [] { return std::make_unique<partitioned_place>(); }, true}};
 }
 
 BOOST_AUTO_TEST_SUITE(postgres_adapter)
