@@ -331,7 +331,7 @@ class rebuilder {
       try {
         return work();
       } catch (const failure& problem) {
-        const bool passing = problem.sqlstate() == "55P03" || problem.sqlstate() == "40P01";
+        const bool passing = outcome_of(problem, stage::projection).status == write_status::contention;
         if (!passing || attempt == max_lock_attempts) throw;
       }
       std::this_thread::sleep_for(std::chrono::milliseconds(std::uniform_int_distribution<int>(10, 200)(random)));

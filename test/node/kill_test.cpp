@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <future>
 #include <iostream>
 #include <string>
 #include <thread>
@@ -26,6 +27,7 @@ namespace {
 constexpr int rounds = 30;
 constexpr std::int64_t most_answers = 300;  // In one life.
 constexpr std::chrono::milliseconds longest_start{60};
+constexpr std::chrono::milliseconds longest_rebuild{250};
 
 auto seed() -> std::uint64_t {
   const char* given = std::getenv("MAESTRO_TEST_SEED");
@@ -95,6 +97,24 @@ void kill_again_and_again(const std::string& uri) {
   BOOST_TEST(sum.landed + sum.lost > 0U);
 }
 
+auto rebuild_of(const std::string& projection, const node_process& node) -> std::vector<std::string> {
+  return {MAESTRO_COMMAND, "rebuild", "--node", node.address().text(), projection};
+}
+
+// A node rebuilds a projection under load and is killed over it. True when the rebuild was not through yet.
+auto die_rebuilding(const std::string& uri, load& work, const std::string& projection, std::chrono::milliseconds after) -> bool {
+  node_process node(uri);
+  const auto client = node.connect();
+  auto sending = std::async(std::launch::async, [&] { work.send(*client, most_answers); });
+  process asking(rebuild_of(projection, node));
+  BOOST_TEST(asking.wait_for_line("{").has_value(), asking.errors());
+  (void)asking.wait_for_line("\n", after);
+  BOOST_TEST(node.end(SIGKILL) == 128 + SIGKILL);
+  sending.get();
+  BOOST_TEST_REQUIRE(work.settle(), "a command was left without any answer");
+  return asking.wait().value_or(0) != 0;
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(killed_nodes)
@@ -102,6 +122,44 @@ BOOST_AUTO_TEST_SUITE(killed_nodes)
 BOOST_AUTO_TEST_CASE(a_killed_node_keeps_what_it_acknowledged) {
   const test_store fresh;
   kill_again_and_again(fresh.uri());
+}
+
+BOOST_AUTO_TEST_CASE(a_rebuild_can_be_taken_up_again_when_its_node_was_killed_and_commands_went_on) {
+  const test_store fresh;
+  load work(seed());
+  {
+    node_process node(fresh.uri());
+    const auto client = node.connect();
+    work.send(*client, 5000);
+    BOOST_TEST_REQUIRE(work.settle(), "a command was left without any answer");
+    BOOST_TEST(node.end() == 0);
+  }
+  const auto audited = [&] {
+    const auto where = open(fresh.uri());
+    const auto reader = where->open_reader();
+    wait_until_alone(*where, *reader);
+    (void)audit(*reader, work.commands());
+  };
+  for (const std::string projection : {"balances", "batch_totals"}) {
+    int interrupted = 0;
+    for (int round = 0; round < 4; ++round) {
+      // The first dies at once, when the rebuild has hardly begun.
+      const std::chrono::milliseconds after(round == 0 ? 0 : work.pick(0, longest_rebuild.count()));
+      interrupted += die_rebuilding(fresh.uri(), work, projection, after) ? 1 : 0;
+      audited();
+    }
+    BOOST_TEST(interrupted > 0);
+    node_process node(fresh.uri());
+    const auto client = node.connect();
+    auto sending = std::async(std::launch::async, [&] { work.send(*client, most_answers); });
+    const auto said = run(rebuild_of(projection, node));
+    BOOST_TEST(said.status == 0, said.errors);
+    sending.get();
+    BOOST_TEST_REQUIRE(work.settle(), "a command was left without any answer");
+    BOOST_TEST(node.end() == 0);
+    std::cout << projection << ": " << interrupted << " of 4 kills met the rebuild; at last: " << said.out;
+    audited();
+  }
 }
 
 // Without this, a test that finds nothing proves nothing.

@@ -162,6 +162,23 @@ BOOST_DATA_TEST_CASE(a_snapshot_that_is_no_object_is_refused, data::make(stores_
   BOOST_TEST((refused.failure().code == errc::invalid_argument));
 }
 
+BOOST_DATA_TEST_CASE(a_store_without_tables_says_what_to_do_and_works_once_that_is_done, data::make(stores_under_test()), store) {
+  store_settings impatient;
+  impatient.reconnect_limit = std::chrono::milliseconds{5};
+  const auto where = store.make();
+  const auto opened = where->open(impatient);
+  const auto writer = opened->open_writer();
+  request_maker make;
+  const auto request = make.request();
+  for (const auto& problem : {writer->commit_events(request.units[0].events, {}).failure(),
+                              writer->get_events(request.aggregate_id).failure()}) {
+    BOOST_TEST((problem.code == errc::store_unavailable), to_string(problem));
+    BOOST_TEST((problem.message.find("maestro migrate") != std::string::npos), problem.message);
+  }
+  value_of(opened->migrate({}));
+  succeed(writer->commit_events(request.units[0].events, {}));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(conformance_projections)

@@ -184,23 +184,6 @@ BOOST_AUTO_TEST_CASE(a_full_disk_makes_the_store_unavailable_and_room_makes_it_w
   bench.committed(request);
 }
 
-BOOST_AUTO_TEST_CASE(tables_that_are_missing_say_what_to_do) {
-  store_settings impatient;
-  impatient.reconnect_limit = std::chrono::milliseconds{5};
-  sqlite_file where;
-  auto opened = where.open(impatient);
-  auto writer = opened->open_writer();
-  request_maker make;
-  const auto request = make.request();
-  for (const auto& problem : {writer->commit_events(request.units[0].events, {}).failure(),
-                              writer->get_events(request.aggregate_id).failure()}) {
-    BOOST_TEST((problem.code == errc::store_unavailable), to_string(problem));
-    BOOST_TEST((problem.message.find("maestro migrate") != std::string::npos), problem.message);
-  }
-  value_of(opened->migrate({}));
-  succeed(writer->commit_events(request.units[0].events, {}));
-}
-
 BOOST_AUTO_TEST_CASE(a_disk_that_is_full_or_fails_at_commit_loses_nothing_and_repeats_nothing) {
   faulty_file disk;
   store_settings impatient;
