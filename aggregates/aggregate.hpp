@@ -9,9 +9,12 @@
 #include <maestro/store/event.hpp>
 #include <maestro/store/projection.hpp>
 
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <initializer_list>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
@@ -28,6 +31,38 @@ struct commands {};
 /// The events an aggregate records.
 template <class... Ts>
 struct events {};
+
+/// The forms that events had before and the log still holds. Each is a struct under the name that it was recorded by, or a
+/// `stored_json`; the aggregate says `static auto upcast(const Old&) -> R`, or `upcast(const Old&, const maestro::event& row)`, where
+/// `R` holds one event, several or none, in any of the forms that `eval` may return. What it returns may be an old form itself.
+/// An upcast is pure, and works for as long as the log keeps such rows. All events that it makes of a row have the row's sequence.
+template <class... Ts>
+struct former_events {};
+
+/// A name as a template argument: `stored_json<"deposit_made">`.
+template <std::size_t Size>
+struct literal_name {
+  char text[Size];
+  consteval literal_name(const char (&given)[Size]) { std::copy_n(given, Size, text); }
+};
+
+/// An old form that nobody wants to keep a struct for: the JSON object itself.
+template <literal_name Name>
+struct stored_json {
+  static constexpr std::string_view registered_name{Name.text, sizeof(Name.text) - 1};
+  std::string body;
+};
+
+/// How an aggregate type's members live; each aggregate may say `static constexpr maestro::lifecycle_policy lifecycle{...}`.
+struct lifecycle_policy {
+  /// After a commit, a snapshot is stored when so many events follow the newest one; 0: never. It goes behind the commit, and
+  /// nobody waits for it.
+  sequence_number snapshot_every = 0;
+  /// When the aggregate leaves memory a snapshot is stored, unless there is one of its newest event.
+  bool snapshot_on_passivation = false;
+  /// How long it stays in memory without being asked for anything; 0: as long as `maestro.aggregate.idle-timeout` says.
+  std::chrono::milliseconds idle_timeout{0};
+};
 
 /// The classes that keep rows in the commit's transaction.
 template <class... Ts>
@@ -182,7 +217,12 @@ concept applies = requires(State& state, const Event& event) { Aggregate::apply(
 /// ordered_between_aggregates = true`: when it is rebuilt, commands wait, and the events come in the order of their timestamps.
 /// All others are rebuilt aggregate by aggregate, while commands go on.
 ///
-/// Hooks with defaults that `Derived` may replace: `initial_state`, `prepare_snapshot`, `use_snapshot`, `snapshot_version`.
+/// Hooks with defaults that `Derived` may replace: `initial_state`, `prepare_snapshot`, `use_snapshot`, `snapshot_version`,
+/// `lifecycle`.
+///
+/// As the domain changes: a member that old events lack is read with `optional_member` (codec.hpp), members that nobody reads any
+/// more are ignored; an event that was renamed lists its `former_names` (names.hpp); one whose meaning changed takes a new name, and
+/// the old struct goes to `using former_events = maestro::former_events<...>`, with an `upcast` (above).
 template <class Derived, class State>
 class aggregate {
  public:
@@ -190,6 +230,8 @@ class aggregate {
   using id = typed_id<Derived>;
   using projections = maestro::projections<>;
   using calls = maestro::calls<>;
+  using former_events = maestro::former_events<>;
+  static constexpr lifecycle_policy lifecycle{};
 
   /// The state of an aggregate that has no events.
   [[nodiscard]] static auto initial_state() -> State { return State{}; }

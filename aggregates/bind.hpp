@@ -22,6 +22,15 @@ auto joined_names(List<Ts...>) -> std::string {
   return text.empty() ? "none" : text;
 }
 
+/// Whether no two of the types can be meant by one name in the log.
+template <class... Ts>
+constexpr auto stored_names_differ(events<Ts...> = {}) -> bool {
+  bool differ = true;
+  [[maybe_unused]] const auto once = [&](std::string_view name) { differ = differ && (is_stored_as<Ts>(name) + ... + 0) == 1; };
+  (for_each_stored_name<Ts>(once), ...);
+  return differ;
+}
+
 template <class List>
 inline constexpr bool names_differ = true;
 template <template <class...> class List, class First, class... Rest>
@@ -79,6 +88,55 @@ struct event_check {
   static constexpr bool done = true;
 };
 
+template <class Aggregate, class Old>
+concept upcasts_with_row = requires(const Old& old, const event& row) { Aggregate::upcast(old, row); };
+template <class Aggregate, class Old>
+concept upcasts_plainly = requires(const Old& old) { Aggregate::upcast(old); };
+
+template <class Aggregate, class Old>
+auto call_upcast(const Old& old, const event& row) {
+  if constexpr (upcasts_with_row<Aggregate, Old>) return Aggregate::upcast(old, row);
+  else return Aggregate::upcast(old);
+}
+
+template <class T>
+inline constexpr bool is_stored_json = false;
+template <literal_name Name>
+inline constexpr bool is_stored_json<stored_json<Name>> = true;
+
+template <class Events, class Former>
+struct all_forms;
+template <class... Es, class... Fs>
+struct all_forms<events<Es...>, former_events<Fs...>> {
+  using type = events<Es..., Fs...>;
+};
+/// The events of `Aggregate`, and the forms they had.
+template <class Aggregate>
+using stored_events = typename all_forms<typename Aggregate::events, typename Aggregate::former_events>::type;
+
+template <class Aggregate, class Old>
+constexpr auto upcasts_to_listed() -> bool {
+  if constexpr (upcasts_with_row<Aggregate, Old> || upcasts_plainly<Aggregate, Old>) {
+    using answer = decltype(call_upcast<Aggregate>(std::declval<const Old&>(), std::declval<const event&>()));
+    return emits_only<answer, stored_events<Aggregate>>::value;
+  } else {
+    return true;  // What is wrong was said already.
+  }
+}
+
+template <class Aggregate, class Old>
+struct former_event_check {
+  static_assert(is_stored_json<Old> || serializable<Old>,
+                "maestro: an event's former form needs a default constructor, a copy constructor and a serialize member");
+  static_assert(upcasts_with_row<Aggregate, Old> || upcasts_plainly<Aggregate, Old>,
+                "maestro: a listed former event needs `static auto upcast(const FormerEvent&)`, public, with or without a second "
+                "parameter `const maestro::event&`");
+  static_assert(upcasts_to_listed<Aggregate, Old>(),
+                "maestro: this former event's upcast returns something other than the aggregate's listed `events` or "
+                "`former_events` (one, or several in an optional, vector, variant, tuple or maestro::emits)");
+  static constexpr bool done = true;
+};
+
 template <class Aggregate, class Call>
 concept answers = requires(const typename Aggregate::state& state, const Call& query) { Aggregate::call(state, query); };
 
@@ -117,6 +175,10 @@ template <class Aggregate, class... Es>
 constexpr auto check_all(events<Es...>) -> bool {
   return (event_check<Aggregate, Es>::done && ...);
 }
+template <class Aggregate, class... Fs>
+constexpr auto check_all(former_events<Fs...>) -> bool {
+  return (former_event_check<Aggregate, Fs>::done && ...);
+}
 template <class Aggregate, class... Qs>
 constexpr auto check_all(calls<Qs...>) -> bool {
   return (call_check<Aggregate, Qs>::done && ...);
@@ -136,26 +198,25 @@ struct aggregate_check {
   static_assert(serializable<state>,
                 "maestro: the state needs a default constructor, a copy constructor and a serialize member");
   static_assert(names_differ<typename Aggregate::commands>, "maestro: two commands are registered under one name");
-  static_assert(names_differ<typename Aggregate::events>, "maestro: two events are registered under one name");
+  static_assert(stored_names_differ(stored_events<Aggregate>{}),
+                "maestro: two events, or forms that events had, are stored under one name");
+  static_assert(Aggregate::lifecycle.snapshot_every >= 0 && Aggregate::lifecycle.idle_timeout.count() >= 0,
+                "maestro: the members of `lifecycle` are not negative");
   static constexpr bool done =
-      check_all<Aggregate>(typename Aggregate::events{}) && check_all<Aggregate>(typename Aggregate::commands{}) &&
+      check_all<Aggregate>(typename Aggregate::events{}) && check_all<Aggregate>(typename Aggregate::former_events{}) && check_all<Aggregate>(typename Aggregate::commands{}) &&
       check_all<Aggregate>(typename Aggregate::calls{}) && check_all<Aggregate>(typename Aggregate::projections{});
 };
 
-/// Encodes and collects whatever form `eval` answered in. Stops at the first event that cannot be stored.
-class event_collector {
+/// Takes apart whatever form `eval` or `upcast` answered in, and hands each event to `Each`, until there is an error.
+template <class Each>
+class emission {
  public:
+  explicit emission(Each& each) : each_(each) {}
+
   template <class Event>
   void add(Event&& event) {
-    using plain = std::remove_cvref_t<Event>;
     if (failure_) return;
-    auto body = encode(event);
-    if (!body) {
-      failure_ = {errc::invalid_event,
-                  "event \"" + std::string(registered_name<plain>()) + "\": " + body.failure().message};
-      return;
-    }
-    list_.push_back({registered_name<plain>(), std::move(*body), std::make_shared<plain>(std::forward<Event>(event))});
+    if (result<void> taken = each_(std::forward<Event>(event)); !taken) failure_ = std::move(taken).failure();
   }
   void add(nothing_t) {}
   void add(error failure) {
@@ -190,14 +251,41 @@ class event_collector {
     for (auto& each : given.list()) add(std::move(each));
   }
 
-  [[nodiscard]] auto take() && -> result<std::vector<emitted_event>> {
+  /// The first error that there was.
+  [[nodiscard]] auto outcome() && -> result<void> {
     if (failure_) return std::move(failure_);
-    return std::move(list_);
+    return {};
   }
 
  private:
-  std::vector<emitted_event> list_;
+  Each& each_;
   error failure_;
+};
+
+/// Hands each event that `answer` holds to `each`, which returns a `result<void>`.
+template <class Answer, class Each>
+auto for_each_emitted(Answer answer, Each&& each) -> result<void> {
+  emission<Each> parts(each);
+  parts.add(std::move(answer));
+  return std::move(parts).outcome();
+}
+
+/// Encodes and collects events. Stops at the first that cannot be stored.
+class event_collector {
+ public:
+  template <class Event>
+  auto operator()(Event&& event) -> result<void> {
+    using plain = std::remove_cvref_t<Event>;
+    auto body = encode(event);
+    if (!body)
+      return error{errc::invalid_event, "event \"" + std::string(registered_name<plain>()) + "\": " + body.failure().message};
+    list_.push_back({registered_name<plain>(), std::move(*body), std::make_shared<plain>(std::forward<Event>(event))});
+    return {};
+  }
+  [[nodiscard]] auto take() && -> std::vector<emitted_event> { return std::move(list_); }
+
+ private:
+  std::vector<emitted_event> list_;
 };
 
 /// Runs `body`, which returns a `result`, turning an exception into an error with `code`.
@@ -219,24 +307,60 @@ auto with_named(List<Ts...>, [[maybe_unused]] std::string_view name, [[maybe_unu
   return ((registered_name<Ts>() == name ? (found.template operator()<Ts>(index), true) : (++index, false)) || ...);
 }
 
+template <class T>
+auto decode_stored(std::string_view body) -> result<T> {
+  if constexpr (!is_stored_json<T>) return decode<T>(body);
+  else return T{std::string(body)};
+}
+
+/// Hands `value` to `each`, or, when it is of an old form, what has become of it.
+template <class Aggregate, class Stored, class Each>
+auto bring_up_to_date(const Stored& value, const event& row, Each& each) -> result<void> {
+  if constexpr (is_listed<Stored, typename Aggregate::events>) {
+    each(value);
+    return {};
+  } else {
+    return for_each_emitted(call_upcast<Aggregate>(value, row), [&](const auto& newer) -> result<void> {
+      return bring_up_to_date<Aggregate>(newer, row, each);
+    });
+  }
+}
+
+/// Hands each event that `row` stands for today to `each`. What `each` or an upcast throws goes through. Errors: `cannot_hydrate`.
+template <class Aggregate, class Each>
+auto for_each_event(const event& row, Each&& each) -> result<void> {
+  if (row.value) {
+    with_named(typename Aggregate::events{}, row.type,
+               [&]<class Event>(std::size_t) { each(*static_cast<const Event*>(row.value.get())); });
+    return {};
+  }
+  result<void> answer = error{errc::cannot_hydrate, "aggregate type \"" + std::string(Aggregate::type) + "\" knows no event \"" +
+                                                        row.type + "\"; it knows: " + joined_names(stored_events<Aggregate>{})};
+  const auto read_as = [&]<class Stored> {
+    auto value = decode_stored<Stored>(row.body);
+    if (value) answer = bring_up_to_date<Aggregate>(*value, row, each);
+    else answer = error{errc::cannot_hydrate, value.failure().message};
+    return true;
+  };
+  [&]<class... Ts>(events<Ts...>) {
+    (void)((is_stored_as<Ts>(row.type) && read_as.template operator()<Ts>()) || ...);
+  }(stored_events<Aggregate>{});
+  return answer;
+}
+
 /// Hands the events of `Aggregate` to those of its projections that `List` names.
 template <class Aggregate, class List>
 class bound_projector final : public projector {
  public:
   void project(transaction& tx, const event& row) const override {
-    with_named(typename Aggregate::events{}, row.type,
-               [&]<class Event>(std::size_t) { project_all<Event>(tx, row, List{}); });
+    const auto read = for_each_event<Aggregate>(row, [&](const auto& value) { project_all(tx, value, row, List{}); });
+    if (!read) throw std::runtime_error("the event cannot be read: " + read.failure().message);
   }
 
  private:
   template <class Event, class... Ps>
-  static void project_all(transaction& tx, const event& row, projections<Ps...>) {
-    if constexpr ((projects<Ps, Event> || ...)) {
-      if (row.value) return (project_one<Ps>(tx, *static_cast<const Event*>(row.value.get()), row), ...);
-      auto decoded = decode<Event>(row.body);
-      if (!decoded) throw std::runtime_error("the event's body cannot be read: " + decoded.failure().message);
-      (project_one<Ps>(tx, *decoded, row), ...);
-    }
+  static void project_all(transaction& tx, const Event& value, const event& row, projections<Ps...>) {
+    (project_one<Ps>(tx, value, row), ...);
   }
   template <class Projection, class Event>
   static void project_one(transaction& tx, const Event& value, const event& row) {
@@ -264,6 +388,7 @@ class bound_definition final : public definition {
 
   auto type() const -> std::string_view override { return Aggregate::type; }
   auto snapshot_version() const -> int override { return Aggregate::snapshot_version; }
+  auto lifecycle() const -> const lifecycle_policy& override { return Aggregate::lifecycle; }
 
   auto initial_state() const -> result<state_ptr> override {
     return guarded(errc::internal_error, "initial_state", []() -> result<state_ptr> {
@@ -296,25 +421,17 @@ class bound_definition final : public definition {
     return guarded(errc::eval_failed, "eval", [&] { return eval_indexed(state, command, with, command_list{}); });
   }
 
-  auto decode_event(std::string_view name, std::string_view body) const
-      -> result<std::shared_ptr<const void>> override {
-    result<std::shared_ptr<const void>> answer =
-        error{errc::cannot_hydrate, "aggregate type \"" + std::string(type()) + "\" knows no event \"" +
-                                        std::string(name) + "\"; it knows: " + joined_names(event_list{})};
-    with_named(event_list{}, name, [&]<class Event>(std::size_t) {
-      auto event = decode<Event>(body);
-      if (event) answer = std::shared_ptr<const void>(std::make_shared<Event>(std::move(*event)));
-      else answer = error{errc::cannot_hydrate, "event \"" + std::string(name) + "\": " + event.failure().message};
-    });
-    return answer;
-  }
-
   auto apply(const state_ptr& state, std::string_view name, const void* event) const -> result<void> override {
     return guarded(errc::apply_failed, "apply", [&]() -> result<void> {
       with_named(event_list{}, name, [&]<class Event>(std::size_t) {
         Aggregate::apply(get(state), *static_cast<const Event*>(event));
       });
       return {};
+    });
+  }
+  auto enter(const state_ptr& state, const event& row) const -> result<void> override {
+    return guarded(errc::apply_failed, "apply, or an upcast,", [&] {
+      return for_each_event<Aggregate>(row, [&](const auto& value) { Aggregate::apply(get(state), value); });
     });
   }
 
@@ -356,12 +473,15 @@ class bound_definition final : public definition {
   static auto eval_indexed(const state_ptr& state, const decoded_command& command, const context& with, commands<Cs...>)
       -> result<std::vector<emitted_event>> {
     event_collector collected;
+    result<void> outcome;
     std::size_t index = 0;
     (void)((index++ == command.index &&
-            (collected.add(call_eval<Aggregate>(std::as_const(get(state)),
-                                                *static_cast<const Cs*>(command.value.get()), with)),
+            (outcome = for_each_emitted(call_eval<Aggregate>(std::as_const(get(state)),
+                                                             *static_cast<const Cs*>(command.value.get()), with),
+                                        collected),
              true)) ||
            ...);
+    if (!outcome) return std::move(outcome).failure();
     return std::move(collected).take();
   }
 

@@ -43,6 +43,7 @@ class definition {
 
   [[nodiscard]] virtual auto type() const -> std::string_view = 0;
   [[nodiscard]] virtual auto snapshot_version() const -> int = 0;
+  [[nodiscard]] virtual auto lifecycle() const -> const lifecycle_policy& = 0;
 
   [[nodiscard]] virtual auto initial_state() const -> result<state_ptr> = 0;
   [[nodiscard]] virtual auto clone(const state_ptr& state) const -> result<state_ptr> = 0;
@@ -55,12 +56,12 @@ class definition {
   [[nodiscard]] virtual auto eval(const state_ptr& state, const decoded_command& command, const context& with) const
       -> result<std::vector<emitted_event>> = 0;
 
-  /// The event that `body` denotes. Errors: `cannot_hydrate`, for an unknown type or a body that does not decode.
-  [[nodiscard]] virtual auto decode_event(std::string_view type, std::string_view body) const
-      -> result<std::shared_ptr<const void>> = 0;
-  /// Changes `state` in place. After an error (`apply_failed`) the state is unusable.
+  /// Applies what `eval` emitted to `state`, in place. After an error (`apply_failed`) the state is unusable.
   [[nodiscard]] virtual auto apply(const state_ptr& state, std::string_view type, const void* event) const
       -> result<void> = 0;
+  /// Applies a row of the log to `state`, in place; what is of an old form is brought up to date first. After an error the state
+  /// is unusable. Errors: `cannot_hydrate` (an unknown type, a body that does not decode, a failed upcast), `apply_failed`.
+  [[nodiscard]] virtual auto enter(const state_ptr& state, const event& row) const -> result<void> = 0;
 
   [[nodiscard]] virtual auto prepare_snapshot(const state_ptr& state) const -> result<std::string> = 0;
   [[nodiscard]] virtual auto use_snapshot(std::string_view body) const -> result<state_ptr> = 0;

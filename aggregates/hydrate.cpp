@@ -70,9 +70,7 @@ auto enter(hydrated& at, const definition& type, const event& row) -> result<voi
   };
   if (row.sequence != at.sequence + 1)
     return problem({errc::cannot_hydrate, "sequence " + std::to_string(at.sequence + 1) + " is missing"});
-  auto value = row.value ? result<std::shared_ptr<const void>>(row.value) : type.decode_event(row.type, row.body);
-  if (!value) return problem(value.failure());
-  if (auto applied = type.apply(at.state, row.type, value->get()); !applied) return problem(applied.failure());
+  if (auto entered = type.enter(at.state, row); !entered) return problem(entered.failure());
   at.sequence = row.sequence;
   at.newest = row.timestamp;
   return {};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <concepts>
+#include <iterator>
 #include <string_view>
 #include <type_traits>
 
@@ -25,6 +26,11 @@ concept has_registered_name = requires {
   { T::registered_name } -> std::convertible_to<std::string_view>;
 } && !std::is_member_object_pointer_v<decltype(&T::registered_name)>;
 
+template <class T>
+concept has_former_names = requires {
+  { *std::begin(T::former_names) } -> std::convertible_to<std::string_view>;
+};
+
 }  // namespace detail
 
 /// The name that `T` is registered under: its member `static constexpr std::string_view registered_name`, or else the C++
@@ -39,6 +45,23 @@ template <class T>
                   "maestro: an instance of a template has no name of its own to persist: give it a registered_name");
     return detail::unqualified_name<T>();
   }
+}
+
+/// Calls `use` with each name that the log may know `T` by: its registered name, then those in its member `former_names`, as
+/// `static constexpr std::string_view former_names[] = {"money_in"};` declares them for an event that was renamed.
+template <class T, class Use>
+constexpr void for_each_stored_name(Use&& use) {
+  use(registered_name<T>());
+  if constexpr (detail::has_former_names<T>)
+    for (const std::string_view name : T::former_names) use(name);
+}
+
+/// Whether a row of the log whose type is `name` holds a `T`.
+template <class T>
+[[nodiscard]] constexpr auto is_stored_as(std::string_view name) -> bool {
+  bool found = false;
+  for_each_stored_name<T>([&](std::string_view known) { found = found || known == name; });
+  return found;
 }
 
 }  // namespace maestro

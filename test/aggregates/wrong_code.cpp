@@ -17,6 +17,11 @@ struct raise : with_number<raise> {};
 struct lower : with_number<lower> {};
 struct raised : with_number<raised> {};
 struct lowered : with_number<lowered> {};
+struct raised_before : with_number<raised_before> {
+#ifdef FORMER_NAME_TAKEN
+  static constexpr std::string_view former_names[] = {"lowered"};
+#endif
+};
 struct level : with_number<level> {};
 
 #ifdef COMMAND_WITHOUT_SERIALIZE
@@ -46,7 +51,14 @@ class gauge : public maestro::aggregate<gauge, level> {
 #else
   using events = maestro::events<raised, lowered>;
 #endif
+  using former_events = maestro::former_events<raised_before>;
   using projections = maestro::projections<levels>;
+
+#ifdef UPCAST_TO_NO_EVENT
+  static auto upcast(const raised_before&) -> level { return {}; }
+#elif !defined(UPCAST_MISSING)
+  static auto upcast(const raised_before& old) -> raised { return {{old.number}}; }
+#endif
 
   static auto eval(const level&, const raise& command) -> raised { return {{command.number}}; }
 #ifndef EVAL_MISSING
