@@ -63,6 +63,9 @@ void aggregate_actor::rest() {
 
 void aggregate_actor::retire() {
   const bool finished = work_ == nullptr;
+  if (finished && type_->lifecycle().snapshot_on_passivation && committed_.sequence > committed_.snapshot_sequence)
+    if (auto stored = make_snapshot())  // Nobody waits for it, and should it fail, the events are still there.
+      caf::anon_send(writer(), store_task_ptr(std::make_shared<snapshot_task>(nullptr, std::move(*stored), environment_->log)));
   if (environment_->registry) caf::anon_send(environment_->registry, aggregate_retired{type_, id_, finished});
   if (finished) quit();
 }
@@ -105,8 +108,8 @@ void aggregate_actor::hydration_done(hydrate_task& finished) {
   }
   committed_ = std::move(*finished.answer);
   environment_->clock->merge(committed_.newest);
-  environment_->log->debug("{}: hydrated to sequence {} from snapshot {} and {} events", described(),
-                           committed_.sequence, committed_.snapshot_sequence, committed_.events_read);
+  environment_->log->debug("{}: hydrated to sequence {} from snapshot {} and {} events in {} us", described(),
+                           committed_.sequence, committed_.snapshot_sequence, committed_.events_read, finished.took.count());
   w.hold = false;
   auto queries = std::exchange(w.queries, {});
   for (auto& query : queries) take(std::move(query));

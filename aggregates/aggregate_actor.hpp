@@ -109,6 +109,7 @@ class aggregate_actor : public caf::event_based_actor {
     std::vector<waiter> refresh_next;   ///< Came after it began: need another one.
     std::vector<query_job_ptr> queries; ///< Wait for hydration.
     std::size_t tasks = 0;              ///< Store tasks under way besides `reading`.
+    bool taking_snapshot = false;       ///< One that nobody asked for is under way.
 
     [[nodiscard]] auto commands() const -> std::size_t;
     [[nodiscard]] auto idle() const -> bool;
@@ -171,7 +172,10 @@ class aggregate_actor : public caf::event_based_actor {
   void take(query_job_ptr query);
   void answer_state(query_job& query);
   void answer_call(query_job& query);
-  void store_snapshot(query_job_ptr query);
+  void take_snapshot(query_job_ptr query);
+  void take_snapshot_when_due();
+  [[nodiscard]] auto make_snapshot() -> result<snapshot>;
+  void snapshot_done(const snapshot_task& finished);
 
   const aggregate_environment* const environment_;
   const definition* const type_;

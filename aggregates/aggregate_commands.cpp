@@ -248,6 +248,7 @@ void aggregate_actor::commit_done(const commit_job_ptr& finished) {
   }
   if (lost) lose_state(lost);
   pump();
+  take_snapshot_when_due();
 }
 
 // Enters the first `count` units into the committed state.
@@ -257,7 +258,9 @@ auto aggregate_actor::advance_committed(const std::vector<commit_unit>& units, s
   const bool nothing_ahead =
       std::none_of(w.gathered.begin(), w.gathered.end(), [](const evaluated& each) { return each.emitted; });
   if (count == units.size() && nothing_ahead && w.tentative && w.tentative->sequence > committed_.sequence) {
+    const auto snapshot_sequence = committed_.snapshot_sequence;
     committed_ = std::move(*w.tentative);
+    committed_.snapshot_sequence = snapshot_sequence;
     w.tentative.reset();
     return {};
   }

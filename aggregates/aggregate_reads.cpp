@@ -173,7 +173,7 @@ void aggregate_actor::take(query_job_ptr query) {
   const bool current = environment_->single_owner;
   const bool far_enough = committed_.sequence >= query->at_least;
   switch (query->kind) {
-    case query_kind::snapshot: return store_snapshot(std::move(query));
+    case query_kind::snapshot: return take_snapshot(std::move(query));
     case query_kind::call: return current ? answer_call(*query) : refresh_for({std::nullopt, std::move(query)});
     case query_kind::get:
       if (current || far_enough) return answer_state(*query);
@@ -207,21 +207,43 @@ void aggregate_actor::answer_call(query_job& query) {
   query.answer(std::move(answer));
 }
 
-void aggregate_actor::store_snapshot(query_job_ptr query) {
+void aggregate_actor::take_snapshot(query_job_ptr query) {
   if (committed_.sequence == 0) return query->answer({});
-  auto body = type_->prepare_snapshot(committed_.state);
-  if (!body)
-    return query->answer({{errc::internal_error, described() + ": no snapshot can be made: " + body.failure().message},
-                          committed_.sequence,
-                          {}});
-  snapshot stored;
-  stored.aggregate_id = id_;
-  stored.sequence = stored.version_sequence = committed_.sequence;
-  stored.aggregate_type = type_->type();
-  stored.body = std::move(*body);
-  stored.version = type_->snapshot_version();
+  auto made = make_snapshot();
+  if (!made) return query->answer({made.failure(), committed_.sequence, {}});
   ++work().tasks;
-  start(std::make_shared<snapshot_task>(std::move(query), std::move(stored)), writer());
+  start(std::make_shared<snapshot_task>(std::move(query), std::move(*made), environment_->log), writer());
+}
+
+// Behind the commit that made it due, which has been answered already.
+void aggregate_actor::take_snapshot_when_due() {
+  auto& w = work();
+  const auto every = type_->lifecycle().snapshot_every;
+  if (every == 0 || w.taking_snapshot || !committed_.state || committed_.sequence - committed_.snapshot_sequence < every) return;
+  auto made = make_snapshot();
+  if (!made) return environment_->log->warn("{}", to_string(made.failure()));
+  w.taking_snapshot = true;
+  ++w.tasks;
+  start(std::make_shared<snapshot_task>(nullptr, std::move(*made), environment_->log), writer());
+}
+
+auto aggregate_actor::make_snapshot() -> result<snapshot> {
+  auto body = type_->prepare_snapshot(committed_.state);
+  if (!body) return error{errc::internal_error, described() + ": no snapshot can be made: " + body.failure().message};
+  snapshot made;
+  made.aggregate_id = id_;
+  made.sequence = made.version_sequence = committed_.sequence;
+  made.aggregate_type = type_->type();
+  made.body = std::move(*body);
+  made.version = type_->snapshot_version();
+  return made;
+}
+
+void aggregate_actor::snapshot_done(const snapshot_task& finished) {
+  auto& w = work();
+  --w.tasks;
+  if (!finished.asked_for()) w.taking_snapshot = false;
+  if (finished.is_stored()) committed_.snapshot_sequence = std::max(committed_.snapshot_sequence, finished.sequence());
 }
 
 }  // namespace maestro

@@ -4,6 +4,8 @@
 
 #include <maestro/aggregates/aggregate_actor.hpp>
 
+#include <chrono>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -25,12 +27,15 @@ class aggregate_actor::hydrate_task final : public history_task, public task {
   hydrate_task(const definition* type, const aggregate_id& of, std::size_t page)
       : history_task(of, page), type_(type) {}
   void run(store& with) override {
+    const auto began = std::chrono::steady_clock::now();
     if (!start) answer = hydrate(with, *type_, id, max_sequence(), page_events);
     else if (*start) answer = hydrate(with, *type_, id, **start, page_events);
     else answer = start->failure();
+    took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - began);
   }
   void deliver(aggregate_actor& to) override { to.hydration_done(*this); }
 
+  std::chrono::microseconds took{0};  ///< Besides what was read together with others.
   result<hydrated> answer = error{errc::internal_error, "hydration did not run"};
 
  private:
@@ -106,21 +111,32 @@ class aggregate_actor::replay_task final : public plain_task {
   std::size_t page_events_;
 };
 
-/// Stores a snapshot and answers.
+/// Stores a snapshot, and answers who asked for it, if anybody did.
 class aggregate_actor::snapshot_task final : public plain_task {
  public:
-  snapshot_task(query_job_ptr query, snapshot body) : query_(std::move(query)), snapshot_(std::move(body)) {}
+  snapshot_task(query_job_ptr query, snapshot body, std::shared_ptr<spdlog::logger> log)
+      : query_(std::move(query)), asked_for_(query_ != nullptr), snapshot_(std::move(body)), log_(std::move(log)) {}
   void run(store& with) override {
-    query_answer answer;
-    answer.sequence = snapshot_.sequence;
-    if (auto stored = with.commit_snapshot(snapshot_); !stored) answer.failure = stored.failure();
-    query_->answer(std::move(answer));
+    auto stored = with.commit_snapshot(snapshot_);
+    is_stored_ = stored.has_value();
+    error failure = stored ? error{} : stored.failure();
+    if (asked_for_) return query_->answer({std::move(failure), snapshot_.sequence, {}});
+    if (!is_stored_)
+      log_->warn("aggregate \"{}\" {}: no snapshot was stored at sequence {}: {}", snapshot_.aggregate_type,
+                 snapshot_.aggregate_id.text(), snapshot_.sequence, to_string(failure));
   }
-  void deliver(aggregate_actor& to) override { --to.work().tasks; }
+  void deliver(aggregate_actor& to) override { to.snapshot_done(*this); }
+
+  [[nodiscard]] auto asked_for() const -> bool { return asked_for_; }
+  [[nodiscard]] auto is_stored() const -> bool { return is_stored_; }
+  [[nodiscard]] auto sequence() const -> sequence_number { return snapshot_.sequence; }
 
  private:
-  query_job_ptr query_;
-  snapshot snapshot_;
+  const query_job_ptr query_;
+  const bool asked_for_;
+  const snapshot snapshot_;
+  const std::shared_ptr<spdlog::logger> log_;
+  bool is_stored_ = false;
 };
 
 }  // namespace maestro

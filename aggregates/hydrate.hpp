@@ -14,7 +14,7 @@ struct hydrated {
   state_ptr state;
   sequence_number sequence = 0;
   timestamp newest;  ///< Of the event at `sequence`; none (zero) at 0.
-  sequence_number snapshot_sequence = 0;  ///< Where the events began to be applied; 0 = no snapshot was used.
+  sequence_number snapshot_sequence = 0;  ///< Of the newest snapshot that this program can use; 0 = none is known.
   std::size_t events_read = 0;
 };
 

@@ -126,7 +126,7 @@ void node::parts::start_actors(std::vector<definition_ptr> registered) {
   for (std::size_t i = 0; i < writers; ++i)
     environment.writers.push_back(spawn_store_writer(*system, database->open_writer(), settings.store_actor));
   for (std::size_t i = 0; i < settings.store_readers; ++i)
-    environment.readers.push_back(spawn_store_reader(*system, database->open_reader()));
+    environment.readers.push_back(spawn_store_reader(*system, database->open_reader(), settings.store_actor));
   rebuilds = std::make_unique<rebuild_service>(*database, types);
   gateway = caf::actor_cast<caf::actor>(system->spawn<registry>(
       &environment, types, &flight, rebuilds.get(),

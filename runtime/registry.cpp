@@ -193,7 +193,11 @@ registry::registry(caf::actor_config& config, const aggregate_environment* envir
       flight_(flight),
       rebuilds_(rebuilds),
       settings_(std::move(settings)) {
-  for (auto& type : types) types_.push_back({std::move(type), {}, {}});
+  for (auto& type : types) {
+    const auto idle = idle_timeout(*type);
+    shortest_idle_timeout_ = std::min(shortest_idle_timeout_, idle);
+    types_.push_back({std::move(type), std::chrono::ceil<tick>(idle).count(), {}, {}});
+  }
 }
 
 auto registry::make_behavior() -> caf::behavior {
@@ -355,15 +359,19 @@ void registry::release_empty(const aggregate_empty& notice) {
       if (const auto at = type.live.find(notice.id); at != type.live.end()) ask_to_retire(at->second);
 }
 
+auto registry::idle_timeout(const definition& type) const -> std::chrono::milliseconds {
+  const auto own = type.lifecycle().idle_timeout;
+  return own.count() > 0 ? own : settings_.idle_timeout;
+}
+
 void registry::sweep() {
-  const auto interval = std::clamp<std::chrono::milliseconds>(settings_.idle_timeout / 4, std::chrono::milliseconds(100),
+  const auto interval = std::clamp<std::chrono::milliseconds>(shortest_idle_timeout_ / 4, std::chrono::milliseconds(100),
                                                               std::chrono::seconds(30));
   delayed_send(this, interval, sweep_idle{});
-  const auto idle_ticks = std::chrono::ceil<tick>(settings_.idle_timeout).count();
   const auto current = now();
   for (auto& type : types_)
     for (auto& [id, entry] : type.live)
-      if (current - entry.last_used > idle_ticks) ask_to_retire(entry);
+      if (current - entry.last_used > type.idle_ticks) ask_to_retire(entry);
 }
 
 // Asks the least recently used twentieth to end. Aggregates with work decline, so the bound is exceeded by at most what is

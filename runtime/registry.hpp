@@ -46,7 +46,7 @@ class flight_counter {
 struct registry_settings {
   std::string node_name;
   std::size_t max_live_aggregates = 1'000'000;  ///< Beyond it, the least recently used idle ones are passivated.
-  std::chrono::milliseconds idle_timeout{std::chrono::minutes{5}};
+  std::chrono::milliseconds idle_timeout{std::chrono::minutes{5}};  ///< For types that name no other.
 };
 
 /// To the registry: take no new work. Requests are answered `shutting_down` from then on; those before it are counted.
@@ -81,6 +81,7 @@ class registry : public caf::event_based_actor {
   };
   struct registered_type {
     definition_ptr definition;
+    std::uint32_t idle_ticks;  ///< How long its aggregates may be idle.
     std::unordered_map<aggregate_id, live_aggregate> live;
     std::unordered_map<aggregate_id, held_jobs> held;  ///< For those that are retiring.
   };
@@ -97,6 +98,7 @@ class registry : public caf::event_based_actor {
   void release_empty(const aggregate_empty& notice);
   void ask_to_retire(live_aggregate& entry);
   void sweep();
+  [[nodiscard]] auto idle_timeout(const definition& type) const -> std::chrono::milliseconds;
   void make_room(const live_aggregate& newest);
   [[nodiscard]] auto now() const -> std::uint32_t;
   template <class Job>
@@ -108,6 +110,7 @@ class registry : public caf::event_based_actor {
   rebuild_service* const rebuilds_;
   const registry_settings settings_;
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  std::chrono::milliseconds shortest_idle_timeout_ = std::chrono::milliseconds::max();
   std::size_t live_count_ = 0;
   bool draining_ = false;
 };

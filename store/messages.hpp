@@ -45,6 +45,8 @@ class history_task : public store_task {
   std::optional<result<aggregate_history>> start;
 };
 
+using history_task_ptr = std::shared_ptr<history_task>;
+
 /// Tells the store's actors to finish what they hold and end; sent once, at the node's end.
 struct store_stop {};
 /// A store actor's note to itself: commit what has gathered.

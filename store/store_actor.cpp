@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <iterator>
 #include <span>
 #include <utility>
 
@@ -29,20 +30,17 @@ void run_task(const store_task_ptr& task, store& connection) {
   if (to) caf::anon_send(to, task);
 }
 
-// So many tasks share a statement. What they read together is about a page, however many they are.
-constexpr std::size_t max_read_together = 64;
+// So many snapshots and the like are stored before the commits that have come meanwhile.
+constexpr std::size_t tasks_between_commits = 4;
 
-void read_together(std::span<const store_task_ptr> tasks, store& connection) {
-  std::vector<history_task*> readers;
+// What they read together is about a page, however many they are.
+void read_together(std::span<const history_task_ptr> readers, store& connection) {
   std::vector<aggregate_id> ids;
   std::size_t page = SIZE_MAX;
-  for (const auto& task : tasks)
-    if (auto* reader = dynamic_cast<history_task*>(task.get())) {
-      readers.push_back(reader);
-      ids.push_back(reader->id);
-      page = std::min(page, reader->page_events);
-    }
-  if (readers.empty()) return;
+  for (const auto& reader : readers) {
+    ids.push_back(reader->id);
+    page = std::min(page, reader->page_events);
+  }
   auto histories = connection.get_histories(ids, std::max<std::size_t>(page / readers.size(), 1));
   // A store that is away is away for each of them. Anything else may be the matter of one.
   if (!histories && histories.failure().code != errc::store_unavailable) return;
@@ -97,7 +95,11 @@ void store_writer::flush() {
     commit(std::move(batch));
   }
 
-  for (auto& task : std::exchange(tasks_, {})) run_task(task, *connection_);
+  for (std::size_t i = 0; i < tasks_between_commits && !tasks_.empty(); ++i) {
+    run_task(tasks_.front(), *connection_);
+    tasks_.pop_front();
+  }
+  if (!tasks_.empty()) request_flush();
 
   if (!doubtful_.empty() && !std::exchange(flush_sent_, true))
     delayed_send(this, settings_.settle_interval, store_flush{});
@@ -121,37 +123,50 @@ void store_writer::commit(std::vector<commit_job_ptr> batch) {
 
 void store_writer::stop() {
   flush();
+  while (!tasks_.empty()) {
+    run_task(tasks_.front(), *connection_);
+    tasks_.pop_front();
+  }
   for (auto& job : std::exchange(doubtful_, {})) hand_back(job);
   quit();
 }
 
-store_reader::store_reader(caf::actor_config& config, std::unique_ptr<store> connection)
-    : caf::event_based_actor(config), connection_(std::move(connection)) {}
+store_reader::store_reader(caf::actor_config& config, std::unique_ptr<store> connection, store_actor_settings settings)
+    : caf::event_based_actor(config), connection_(std::move(connection)), settings_(settings) {}
 
 auto store_reader::make_behavior() -> caf::behavior {
   return {
       [this](store_task_ptr& task) {
         task->reply_to = caf::actor_cast<caf::actor>(current_sender());
-        pending_.push_back(std::move(task));
-        // The flush goes to the end of the mailbox, as the writer's does.
-        if (!std::exchange(flush_sent_, true)) send(this, store_flush{});
+        if (auto hydration = std::dynamic_pointer_cast<history_task>(task)) hydrations_.push_back(std::move(hydration));
+        else pending_.push_back(std::move(task));
+        request_flush();
       },
       [this](store_flush) { flush(); },
       [this](store_stop) {
-        flush();
+        do flush();
+        while (!hydrations_.empty());
         quit();
       },
   };
 }
 
+// To the end of the mailbox, as the writer's.
+void store_reader::request_flush() {
+  if (!std::exchange(flush_sent_, true)) send(this, store_flush{});
+}
+
 void store_reader::flush() {
   flush_sent_ = false;
-  const auto waiting = std::exchange(pending_, {});
-  for (std::size_t next = 0; next < waiting.size(); next += max_read_together) {
-    const auto some = std::span(waiting).subspan(next, std::min(max_read_together, waiting.size() - next));
-    read_together(some, *connection_);
-    for (const auto& task : some) run_task(task, *connection_);
-  }
+  for (const auto& task : std::exchange(pending_, {})) run_task(task, *connection_);
+  const auto count = std::min(hydrations_.size(), settings_.max_concurrent_hydrations);
+  if (count == 0) return;
+  const auto end = hydrations_.begin() + static_cast<std::ptrdiff_t>(count);
+  const std::vector<history_task_ptr> some(std::make_move_iterator(hydrations_.begin()), std::make_move_iterator(end));
+  hydrations_.erase(hydrations_.begin(), end);
+  read_together(some, *connection_);
+  for (const auto& task : some) run_task(task, *connection_);
+  if (!hydrations_.empty()) request_flush();
 }
 
 auto spawn_store_writer(caf::actor_system& system, std::unique_ptr<store> connection, store_actor_settings settings)
@@ -159,8 +174,9 @@ auto spawn_store_writer(caf::actor_system& system, std::unique_ptr<store> connec
   return caf::actor_cast<caf::actor>(system.spawn<store_writer, caf::detached>(std::move(connection), settings));
 }
 
-auto spawn_store_reader(caf::actor_system& system, std::unique_ptr<store> connection) -> caf::actor {
-  return caf::actor_cast<caf::actor>(system.spawn<store_reader, caf::detached>(std::move(connection)));
+auto spawn_store_reader(caf::actor_system& system, std::unique_ptr<store> connection, store_actor_settings settings)
+    -> caf::actor {
+  return caf::actor_cast<caf::actor>(system.spawn<store_reader, caf::detached>(std::move(connection), settings));
 }
 
 }  // namespace maestro

@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -18,11 +19,12 @@ struct store_actor_settings {
   std::size_t max_batch_commands = 256;  ///< At most this many units go into one `commit_all`.
   /// How long the writer waits before it submits commits again whose outcome is in doubt.
   std::chrono::milliseconds settle_interval{500};
+  std::size_t max_concurrent_hydrations = 64;  ///< On one connection; they are read together.
 };
 
 /// Commits what `commit_job`s bring, in batches; answers every job exactly once. A job whose outcome is in doubt stays here and
 /// is submitted again, before anything else of its aggregate, until the store says what became of it: only the store ends
-/// a commit. Also runs `store_task`s (snapshots), after the commits that were there first. On `store_stop` it commits what is
+/// a commit. Also runs `store_task`s (snapshots), behind the commits, a few at a time. On `store_stop` it commits what is
 /// pending, answers what is still in doubt as in doubt, and ends.
 class store_writer : public caf::event_based_actor {
  public:
@@ -40,21 +42,25 @@ class store_writer : public caf::event_based_actor {
   const store_actor_settings settings_;
   std::vector<commit_job_ptr> pending_;
   std::vector<commit_job_ptr> doubtful_;
-  std::vector<store_task_ptr> tasks_;
+  std::deque<store_task_ptr> tasks_;
   bool flush_sent_ = false;
 };
 
-/// Runs `store_task`s in the order they came; what waits with a `history_task` and is one too is read together with it.
+/// Runs `store_task`s. Hydrations (`history_task`) that wait together are read together, as many at a time as is set; all other tasks
+/// come before the next of them, so that a storm of hydrations does not hold up who lives already.
 class store_reader : public caf::event_based_actor {
  public:
-  store_reader(caf::actor_config& config, std::unique_ptr<store> connection);
+  store_reader(caf::actor_config& config, std::unique_ptr<store> connection, store_actor_settings settings);
   auto make_behavior() -> caf::behavior override;
 
  private:
+  void request_flush();
   void flush();
 
   const std::unique_ptr<store> connection_;
+  const store_actor_settings settings_;
   std::vector<store_task_ptr> pending_;
+  std::deque<history_task_ptr> hydrations_;
   bool flush_sent_ = false;
 };
 
@@ -62,6 +68,7 @@ class store_reader : public caf::event_based_actor {
 [[nodiscard]] auto spawn_store_writer(caf::actor_system& system, std::unique_ptr<store> connection,
                                       store_actor_settings settings = {}) -> caf::actor;
 /// Starts a reader on its own thread.
-[[nodiscard]] auto spawn_store_reader(caf::actor_system& system, std::unique_ptr<store> connection) -> caf::actor;
+[[nodiscard]] auto spawn_store_reader(caf::actor_system& system, std::unique_ptr<store> connection,
+                                      store_actor_settings settings = {}) -> caf::actor;
 
 }  // namespace maestro

@@ -20,6 +20,7 @@
 #include <chrono>
 #include <future>
 #include <memory>
+#include <semaphore>
 #include <set>
 #include <sstream>
 #include <string>
@@ -238,6 +239,33 @@ BOOST_AUTO_TEST_CASE(an_aggregate_stays_for_the_command_that_woke_it) {
   int hydrations = 0;
   for (auto at = log.find("hydrated"); at != std::string::npos; at = log.find("hydrated", at + 1)) ++hydrations;
   BOOST_TEST(hydrations == 4 * rounds);
+}
+
+BOOST_AUTO_TEST_CASE(commands_that_meet_an_aggregate_on_its_way_out_are_not_lost) {
+  constexpr int aggregates = 40;
+  constexpr std::size_t outstanding = 64;
+  constexpr std::size_t commands = 6000;
+  // Nearly every command wakes an aggregate, and asks another one to leave.
+  start({"--node.max-live-aggregates=2"});
+  std::counting_semaphore<outstanding> free(outstanding);
+  std::atomic<std::size_t> accepted{0};
+  {
+    const auto client = node->connect();
+    for (std::size_t i = 0; i < commands; ++i) {
+      BOOST_TEST_REQUIRE(free.try_acquire_for(patience), "a command was not answered");
+      const auto id = batch_id::named(std::to_string(i * 7 % aggregates));
+      client->send_async(id, ::test::add{1}, {}, [&](const receipt& got) {
+        if (!got.answer.failure) ++accepted;
+        free.release();
+      });
+    }
+    for (std::size_t i = 0; i < outstanding; ++i) BOOST_TEST_REQUIRE(free.try_acquire_for(patience), "a command was not answered");
+    BOOST_TEST(accepted == commands);
+    std::int64_t items = 0;
+    for (int i = 0; i < aggregates; ++i) items += client->get(batch_id::named(std::to_string(i))).value().value.items;
+    BOOST_TEST(items == static_cast<std::int64_t>(commands));
+  }
+  stop();
 }
 
 BOOST_AUTO_TEST_CASE(an_idle_aggregate_leaves_memory_and_comes_back_as_it_was) {
