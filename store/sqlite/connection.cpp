@@ -171,11 +171,15 @@ connection::connection(const std::string& file, const store_settings& settings) 
   handle_.reset(handle);
   if (code != SQLITE_OK) fail(handle, code);
   sqlite3_extended_result_codes(handle, 1);
-  sqlite3_busy_timeout(handle, static_cast<int>(settings.lock_timeout.count()));
+  wait_for_locks(settings.lock_timeout);
   execute_script(sql::configure);
 }
 
 connection::~connection() = default;
+
+void connection::wait_for_locks(std::chrono::milliseconds limit) {
+  sqlite3_busy_timeout(handle_.get(), static_cast<int>(limit.count()));
+}
 
 auto connection::prepare(std::string_view sql) -> statement& {
   if (const auto found = prepared_.find(sql); found != prepared_.end()) {

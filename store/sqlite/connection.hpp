@@ -5,6 +5,7 @@
 #include <maestro/store/sqlite/failure.hpp>
 #include <maestro/store/store.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -76,6 +77,9 @@ class connection {
   connection(const connection&) = delete;
   auto operator=(const connection&) -> connection& = delete;
   ~connection();
+
+  /// From now on waits up to `limit` for another connection's transaction.
+  void wait_for_locks(std::chrono::milliseconds limit);
 
   /// The statement for `sql`, reset. The first `max_prepared_statements` texts stay prepared; any other one is good until
   /// the next call.

@@ -3,6 +3,7 @@
 #include <maestro/store/sqlite/projection_transaction.hpp>
 #include <maestro/store/sqlite/sql.hpp>
 
+#include <chrono>
 #include <exception>
 #include <map>
 #include <mutex>
@@ -14,6 +15,8 @@ namespace maestro::sqlite {
 namespace {
 
 constexpr std::int64_t events_per_page = 1000;
+// Commits that follow close on each other leave little room between them.
+constexpr std::chrono::seconds patience{60};
 
 // One call of `rebuild`.
 class rebuilder {
@@ -25,7 +28,9 @@ class rebuilder {
 
   auto run() -> rebuild_progress {
     const auto tables = tables_of_schema();
+    connection_.wait_for_locks(patience);
     transaction_scope transaction(connection_, sql::begin_write);
+    connection_.wait_for_locks(source_.settings.lock_timeout);
     progress_.paused = true;
     connection_.execute_script(sql::defer_foreign_keys);
     for (const auto& [name, kind] : tables) connection_.execute_script("DROP " + kind + " IF EXISTS " + name);

@@ -8,6 +8,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <stdexcept>
 
 #include <sys/wait.h>
@@ -166,6 +167,20 @@ BOOST_AUTO_TEST_CASE(a_lock_of_another_tool_makes_the_store_unavailable_only_whi
   BOOST_TEST((outcome.failure.message.find("locked") != std::string::npos), outcome.failure.message);
   bench.query("ROLLBACK");
   bench.committed(request);
+}
+
+BOOST_AUTO_TEST_CASE(a_rebuild_waits_longer_than_a_command_for_its_turn) {
+  store_settings settings;
+  settings.lock_timeout = std::chrono::milliseconds{1};
+  workbench bench(file_store, settings, counters);
+  const auto request = with_projection(bench.request(), count_up);
+  bench.committed(request);
+  bench.query("BEGIN IMMEDIATE");
+  const rebuild_plan plan{.projection = "counters", .schema = counters, .sources = {{request.aggregate_type, request.units[0].projector}}};
+  auto done = std::async(std::launch::async, [&] { return bench.opened->rebuild(plan, {}); });
+  BOOST_TEST((done.wait_for(std::chrono::milliseconds{50}) == std::future_status::timeout));
+  bench.query("ROLLBACK");
+  BOOST_TEST(value_of(done.get()).done == 1U);
 }
 
 BOOST_AUTO_TEST_CASE(a_full_disk_makes_the_store_unavailable_and_room_makes_it_work_again) {
