@@ -95,7 +95,8 @@ void aggregate_actor::start(store_task_ptr job, const caf::actor& where) { send(
 void aggregate_actor::start_hydration() {
   auto& w = work();
   if (std::exchange(w.reading, true)) return;
-  start(std::make_shared<hydrate_task>(type_, id_, environment_->settings.page_events), reader());
+  const recent_window window{environment_->clock->physical_milliseconds(), drift()};
+  start(std::make_shared<hydrate_task>(type_, id_, environment_->settings.page_events, window), reader());
 }
 
 void aggregate_actor::hydration_done(hydrate_task& finished) {

@@ -79,7 +79,9 @@ class aggregate_actor : public caf::event_based_actor {
     std::chrono::system_clock::time_point time;  ///< When this node took the attempt up: what `eval` is told.
     int conflicts = 0;
     bool look_up = false;                 ///< The log must be searched for it before it is evaluated.
-    std::vector<command_job_ptr> twins;   ///< Later attempts at the same command, answered with it.
+    std::uint64_t searched = 0;           ///< What was known when that was done (recent_commands.hpp); 0: it was not.
+    std::string row_metadata = {};         ///< What its events keep of the caller's metadata and ids.
+    std::vector<command_job_ptr> twins = {}; ///< Later attempts at the same command, answered with it.
   };
   /// A command that was evaluated, on committed or tentative state.
   struct evaluated {
@@ -104,6 +106,7 @@ class aggregate_actor : public caf::event_based_actor {
     std::optional<hydrated> tentative;  ///< The state after `in_flight` and `gathered`, while they hold events.
     std::vector<pending> looking_up;
     bool reading = false;               ///< A hydration or refresh is under way.
+    bool repeats = false;               ///< A command came that had been sent before.
     bool hold = false;                  ///< After a conflict: evaluate nothing before the refresh.
     std::vector<waiter> refreshing;     ///< Served by the refresh under way.
     std::vector<waiter> refresh_next;   ///< Came after it began: need another one.
@@ -121,6 +124,7 @@ class aggregate_actor : public caf::event_based_actor {
   class refresh_task;
   class lookup_task;
   class replay_task;
+  class diff_task;
   class snapshot_task;
 
   // aggregate_actor.cpp
@@ -166,6 +170,10 @@ class aggregate_actor : public caf::event_based_actor {
   void refresh_done(refresh_task& finished);
   void serve(waiter& who);
   void note_landed(const event& row);
+  void note_recent(const event& row);
+  void forget_recent();
+  [[nodiscard]] auto may_have_landed(const pending& command) const -> bool;
+  [[nodiscard]] auto drift() const -> std::uint64_t;
   void look_up(pending command);
   [[nodiscard]] auto found_before(const pending& command, lookup_task& finished) -> command_answer;
   void lookup_done(lookup_task& finished);

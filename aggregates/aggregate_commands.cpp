@@ -11,7 +11,7 @@ namespace maestro {
 
 namespace {
 
-auto position(const hydrated& at) -> hydrated { return {nullptr, at.sequence, at.newest, 0, 0}; }
+auto position(const hydrated& at) -> hydrated { return {nullptr, at.sequence, at.newest, 0, 0, nullptr}; }
 
 }  // namespace
 
@@ -42,12 +42,20 @@ void aggregate_actor::take(command_job_ptr job) {
   auto metadata = check_metadata(job->metadata);
   if (!metadata) return refuse_now(metadata.failure());
   job->metadata = std::move(*metadata);
+  auto row_metadata = metadata_with_ids(job->metadata, job->correlation_id, job->causation_id);
+  if (!row_metadata) return refuse_now(row_metadata.failure());
   auto print = command_fingerprint(job->command, job->payload);
   if (!print) return refuse_now(print.failure());
 
-  if (!job->first_send && join_twin(job, *print)) return;
-  const bool look_up = !job->first_send;
-  w.waiting.push_back({std::move(job), std::move(*decoded), *print, now(), 0, look_up, {}});
+  // An attempt may arrive after a later one at the same command.
+  w.repeats = w.repeats || !job->first_send;
+  if (w.repeats && join_twin(job, *print)) return;
+  forget_recent();
+  pending next{std::move(job), std::move(*decoded), *print, now()};
+  next.look_up = !next.job->first_send ||
+                 next.job->command_id.milliseconds() + recent_commands::fresh_milliseconds < clock.physical_milliseconds();
+  next.row_metadata = std::move(*row_metadata);
+  w.waiting.push_back(std::move(next));
   pump();
 }
 
@@ -84,7 +92,7 @@ void aggregate_actor::pump() {
     pending next = std::move(w.waiting.front());
     w.waiting.pop_front();
     if (expired(*next.job)) refuse(next, {errc::timed_out, "the command expired before it was evaluated"});
-    else if (next.look_up) look_up(std::move(next));
+    else if (next.look_up || may_have_landed(next)) look_up(std::move(next));
     else evaluate(std::move(next));
   }
   send_commit();
@@ -128,6 +136,8 @@ auto aggregate_actor::evaluate_on(const hydrated& basis, pending& command) -> re
   with.time = command.time;
   with.command_id = job.command_id;
   with.metadata = job.metadata;
+  with.correlation_id = job.correlation_id;
+  with.causation_id = job.causation_id;
   auto emitted = type_->eval(basis.state, command.command, with);
   if (emitted && emitted->size() > static_cast<std::size_t>(max_sequence() - basis.sequence))
     return error{errc::sequence_exhausted, described() + " is at sequence " + std::to_string(basis.sequence) +
@@ -161,8 +171,8 @@ auto aggregate_actor::extend_tentative(evaluated& next, std::vector<emitted_even
     row.type = each.type;
     row.body = std::move(each.body);
     row.command_id = job.command_id;
-    row.metadata =
-        next.unit.events.size() == 1 ? first_event_metadata(job.metadata, count, next.origin.print) : job.metadata;
+    const std::string& kept = next.origin.row_metadata;
+    row.metadata = next.unit.events.size() == 1 ? first_event_metadata(kept, count, next.origin.print) : kept;
     row.value = std::move(each.value);
     at.newest = row.timestamp;
     at.sequence = row.sequence;
@@ -258,9 +268,9 @@ auto aggregate_actor::advance_committed(const std::vector<commit_unit>& units, s
   const bool nothing_ahead =
       std::none_of(w.gathered.begin(), w.gathered.end(), [](const evaluated& each) { return each.emitted; });
   if (count == units.size() && nothing_ahead && w.tentative && w.tentative->sequence > committed_.sequence) {
-    const auto snapshot_sequence = committed_.snapshot_sequence;
+    w.tentative->snapshot_sequence = committed_.snapshot_sequence;
+    w.tentative->recent = std::move(committed_.recent);
     committed_ = std::move(*w.tentative);
-    committed_.snapshot_sequence = snapshot_sequence;
     w.tentative.reset();
     return {};
   }
@@ -335,6 +345,8 @@ void aggregate_actor::conclude(evaluated& finished, std::vector<event> events) {
     accepted.last = events.back().sequence;
   }
   auto& command = finished.origin;
+  // Its first attempt may still be on the way.
+  if (!events.empty() && (!command.job->first_send || !command.twins.empty())) note_recent(events.front());
   const bool wanted = command.job->returns == return_mode::events ||
                       std::any_of(command.twins.begin(), command.twins.end(),
                                   [](const auto& twin) { return twin->returns == return_mode::events; });
@@ -358,7 +370,10 @@ void aggregate_actor::refuse(pending& command, const error& failure) {
 void aggregate_actor::answer(pending& command, const command_answer& answer) {
   for (auto& twin : command.twins) {
     if (!answer.failure && twin->returns == return_mode::state && answer.state.empty()) {
-      work().waiting.push_back({std::move(twin), command.command, command.print, now(), 0, true, {}});
+      pending alone{std::move(twin), command.command, command.print, now()};
+      alone.look_up = true;
+      alone.row_metadata = command.row_metadata;
+      work().waiting.push_back(std::move(alone));
       continue;
     }
     command_answer again = answer;

@@ -78,37 +78,47 @@ void aggregate_actor::serve(waiter& who) {
   }
   pending& command = who.unconfirmed->origin;
   const auto& basis = who.unconfirmed->basis;
-  if (basis.sequence == committed_.sequence && basis.newest == committed_.newest && !command.look_up)
+  if (basis.sequence == committed_.sequence && basis.newest == committed_.newest && !may_have_landed(command))
     return conclude(*who.unconfirmed, {});
   if (++command.conflicts > environment_->settings.max_retries) return refuse(command, too_many_conflicts());
   work().waiting.push_front(std::move(command));
 }
 
-// A row that this aggregate has not written itself: when its command is also pending here, the log knows the answer.
+// A row that this aggregate has not written itself: the answer to its command, should that come here as well.
 void aggregate_actor::note_landed(const event& row) {
-  if (!row.command_id) return;
   auto& w = work();
   if (w.commit)
     for (const auto& unit : w.commit->request.units)
       for (const auto& mine : unit.events)
         if (mine.timestamp == row.timestamp) return;
-  const auto note = [&row](pending& command) {
-    if (command.job->command_id == *row.command_id) command.look_up = true;
-  };
-  for (auto& command : w.waiting) note(command);
-  for (auto& each : w.gathered) note(each.origin);
-  for (auto& each : w.in_flight) note(each.origin);
-  for (auto* list : {&w.refreshing, &w.refresh_next})
-    for (auto& who : *list)
-      if (who.unconfirmed) note(who.unconfirmed->origin);
+  note_recent(row);
+}
+
+void aggregate_actor::note_recent(const event& row) {
+  const auto& clock = *environment_->clock;
+  if (!recent_commands::matters(row.timestamp.milliseconds(), clock.physical_milliseconds(), drift())) return;
+  if (!committed_.recent) committed_.recent = std::make_unique<recent_commands>();
+  committed_.recent->note(row);
+}
+
+void aggregate_actor::forget_recent() {
+  if (committed_.recent && committed_.recent->is_past(environment_->clock->physical_milliseconds(), drift()))
+    committed_.recent.reset();
+}
+
+auto aggregate_actor::may_have_landed(const pending& command) const -> bool {
+  return committed_.recent && committed_.recent->may_hold(command.job->command_id, command.searched, drift());
+}
+
+auto aggregate_actor::drift() const -> std::uint64_t {
+  return static_cast<std::uint64_t>(environment_->clock->max_drift().count());
 }
 
 void aggregate_actor::look_up(pending command) {
   auto& w = work();
-  const auto& clock = *environment_->clock;
   const auto created = command.job->command_id.milliseconds();
-  const auto drift = static_cast<std::uint64_t>(clock.max_drift().count());
-  const auto not_before = timestamp::make(created > drift ? created - drift : 0, 0, 0);
+  const auto not_before = timestamp::make(created > drift() ? created - drift() : 0, 0, 0);
+  command.searched = committed_.recent ? committed_.recent->epoch() : 0;
   // Where nobody else writes, an aggregate whose newest event is older than that cannot hold the command.
   if (environment_->single_owner && committed_.newest < not_before) {
     command.look_up = false;
@@ -162,9 +172,12 @@ auto aggregate_actor::found_before(const pending& command, lookup_task& finished
 
 void aggregate_actor::take(query_job_ptr query) {
   auto& w = work();
-  if (query->kind == query_kind::replay) {
+  if (query->kind == query_kind::replay || query->kind == query_kind::diff) {
     ++w.tasks;
-    return start(std::make_shared<replay_task>(type_, std::move(query), environment_->settings.page_events), reader());
+    const auto page = environment_->settings.page_events;
+    if (query->kind == query_kind::diff) start(std::make_shared<diff_task>(type_, std::move(query), page), reader());
+    else start(std::make_shared<replay_task>(type_, std::move(query), page), reader());
+    return;
   }
   if (!committed_.state) {
     w.queries.push_back(std::move(query));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <maestro/aggregates/aggregate_actor.hpp>
+#include <maestro/aggregates/state_diff.hpp>
 
 #include <chrono>
 #include <memory>
@@ -24,12 +25,12 @@ class aggregate_actor::plain_task : public store_task, public task {};
 /// Reads the whole aggregate.
 class aggregate_actor::hydrate_task final : public history_task, public task {
  public:
-  hydrate_task(const definition* type, const aggregate_id& of, std::size_t page)
-      : history_task(of, page), type_(type) {}
+  hydrate_task(const definition* type, const aggregate_id& of, std::size_t page, const recent_window& window)
+      : history_task(of, page), type_(type), window_(window) {}
   void run(store& with) override {
     const auto began = std::chrono::steady_clock::now();
-    if (!start) answer = hydrate(with, *type_, id, max_sequence(), page_events);
-    else if (*start) answer = hydrate(with, *type_, id, **start, page_events);
+    if (!start) answer = hydrate(with, *type_, id, moment{}, page_events, window_);
+    else if (*start) answer = hydrate(with, *type_, id, **start, page_events, window_);
     else answer = start->failure();
     took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - began);
   }
@@ -40,6 +41,7 @@ class aggregate_actor::hydrate_task final : public history_task, public task {
 
  private:
   const definition* type_;
+  const recent_window window_;
 };
 
 /// Reads what follows `base`, and the event at `base` itself, which must still be the one we know.
@@ -69,7 +71,7 @@ class aggregate_actor::lookup_task final : public plain_task {
   void run(store& with) override {
     rows = with.find_command(job_->aggregate_id, job_->command_id, not_before_);
     if (!rows || rows->empty() || job_->returns != return_mode::state) return;
-    auto then = hydrate(with, *type_, job_->aggregate_id, rows->back().sequence, page_events_);
+    auto then = hydrate(with, *type_, job_->aggregate_id, moment{rows->back().sequence}, page_events_);
     auto text = then ? type_->encode_state(then->state) : result<std::string>(then.failure());
     if (text) state_after = std::move(*text);  // Otherwise the command is accepted all the same, and stays so.
   }
@@ -101,6 +103,26 @@ class aggregate_actor::replay_task final : public plain_task {
     } else {
       answer.failure = text.failure();
     }
+    query_->answer(std::move(answer));
+  }
+  void deliver(aggregate_actor& to) override { --to.work().tasks; }
+
+ private:
+  query_job_ptr query_;
+  const definition* type_;
+  std::size_t page_events_;
+};
+
+/// Follows the state from one point in its history to another, and answers with what changed.
+class aggregate_actor::diff_task final : public plain_task {
+ public:
+  diff_task(const definition* type, query_job_ptr query, std::size_t page_events)
+      : query_(std::move(query)), type_(type), page_events_(page_events) {}
+  void run(store& with) override {
+    auto text = state_diff(with, *type_, query_->aggregate_id, query_->from, query_->up_to, page_events_);
+    query_answer answer;
+    if (text) answer.state = std::move(*text);
+    else answer.failure = text.failure();
     query_->answer(std::move(answer));
   }
   void deliver(aggregate_actor& to) override { --to.work().tasks; }

@@ -32,13 +32,6 @@ auto start_from(const snapshot& stored, const event* last, const definition& typ
   return {};
 }
 
-auto enter_all(hydrated& at, const definition& type, std::span<const event> rows) -> result<void> {
-  for (const event& row : rows)
-    if (auto entered = enter(at, type, row); !entered) return entered.failure();
-  at.events_read += rows.size();
-  return {};
-}
-
 auto start_from_nothing(const definition& type, hydrated& at) -> result<void> {
   auto initial = type.initial_state();
   if (!initial) return initial.failure();
@@ -46,17 +39,73 @@ auto start_from_nothing(const definition& type, hydrated& at) -> result<void> {
   return {};
 }
 
-// The events after `at`, page by page.
-auto read_on(store& from, const definition& type, const aggregate_id& id, sequence_number up_to, std::size_t page_events,
-             hydrated& at) -> result<void> {
-  while (at.sequence < up_to) {
-    auto page = from.get_events(id, {at.sequence, up_to, page_events});
-    if (!page) return page.failure();
-    if (auto entered = enter_all(at, type, *page); !entered) return entered;
-    if (page->size() < page_events) break;
+// One hydration: what to read, and how far.
+struct reading {
+  store& from;
+  const definition& type;
+  const aggregate_id& id;
+  moment up_to;
+  std::size_t page_events;
+  std::optional<recent_window> window;
+
+  [[nodiscard]] auto is_beyond(const event& row) const -> bool {
+    return row.sequence > up_to.sequence || (up_to.time && row.timestamp.milliseconds() > *up_to.time);
   }
-  return {};
-}
+
+  // False when `up_to` lies before the last of them.
+  auto enter_all(hydrated& at, std::span<const event> rows) const -> result<bool> {
+    for (const event& row : rows) {
+      if (is_beyond(row)) return false;
+      if (auto entered = enter(at, type, row); !entered) return entered.failure();
+      ++at.events_read;
+      if (window && recent_commands::matters(row.timestamp.milliseconds(), window->now, window->drift)) recent(at).note(row);
+    }
+    return true;
+  }
+
+  // The events after `at`, page by page.
+  auto read_on(hydrated& at) const -> result<void> {
+    while (at.sequence < up_to.sequence) {
+      auto page = from.get_events(id, {at.sequence, up_to.sequence, page_events});
+      if (!page) return page.failure();
+      auto entered = enter_all(at, *page);
+      if (!entered) return entered.failure();
+      if (!*entered || page->size() < page_events) break;
+    }
+    return {};
+  }
+
+  auto run(const aggregate_history& start) const -> result<hydrated> {
+    hydrated at;
+    std::span<const event> rows = start.events;
+    bool complete = start.complete;
+    if (start.snapshot && (rows.empty() || !is_beyond(rows.front())))
+      if (auto started = start_from(*start.snapshot, rows.empty() ? nullptr : &rows.front(), type, at); !started)
+        return started.failure();
+    if (at.state) {
+      if (const auto time = rows.front().timestamp.milliseconds(); window && recent_commands::matters(time, window->now, window->drift))
+        recent(at).note_unread(time);
+      rows = rows.subspan(1);
+    } else {
+      // The events that came with a snapshot begin with its own; without it they are of no use.
+      if (start.snapshot) {
+        rows = {};
+        complete = false;
+      }
+      if (auto started = start_from_nothing(type, at); !started) return started.failure();
+    }
+    auto entered = enter_all(at, rows);
+    if (!entered) return entered.failure();
+    if (*entered && !complete)
+      if (auto read = read_on(at); !read) return read.failure();
+    return at;
+  }
+
+  static auto recent(hydrated& at) -> recent_commands& {
+    if (!at.recent) at.recent = std::make_unique<recent_commands>();
+    return *at.recent;
+  }
+};
 
 }  // namespace
 
@@ -76,34 +125,9 @@ auto enter(hydrated& at, const definition& type, const event& row) -> result<voi
   return {};
 }
 
-namespace {
-
-auto hydrate_from(store& from, const definition& type, const aggregate_id& id, sequence_number up_to,
-                  std::size_t page_events, const aggregate_history& start) -> result<hydrated> {
-  hydrated at;
-  std::span<const event> rows = start.events;
-  bool complete = start.complete;
-  if (start.snapshot) {
-    if (auto started = start_from(*start.snapshot, rows.empty() ? nullptr : &rows.front(), type, at); !started)
-      return started.failure();
-    // The events that came with the snapshot begin with its own; without it they are of no use.
-    if (at.state) rows = rows.subspan(1);
-    else rows = {};
-    complete = complete && at.state != nullptr;
-  }
-  if (!at.state)
-    if (auto started = start_from_nothing(type, at); !started) return started.failure();
-  if (auto entered = enter_all(at, type, rows); !entered) return entered.failure();
-  if (!complete)
-    if (auto read = read_on(from, type, id, up_to, page_events, at); !read) return read.failure();
-  return at;
-}
-
-}  // namespace
-
-auto hydrate(store& from, const definition& type, const aggregate_id& id, sequence_number up_to,
-             std::size_t page_events) -> result<hydrated> {
-  auto kept = from.get_snapshot(id, 0, up_to);
+auto hydrate(store& from, const definition& type, const aggregate_id& id, const moment& up_to, std::size_t page_events,
+             std::optional<recent_window> window) -> result<hydrated> {
+  auto kept = from.get_snapshot(id, 0, up_to.sequence);
   if (!kept) return kept.failure();
   aggregate_history start;
   start.snapshot = std::move(*kept);
@@ -112,12 +136,12 @@ auto hydrate(store& from, const definition& type, const aggregate_id& id, sequen
     if (!last) return last.failure();
     start.events = std::move(*last);
   }
-  return hydrate_from(from, type, id, up_to, page_events, start);
+  return reading{from, type, id, up_to, page_events, window}.run(start);
 }
 
 auto hydrate(store& from, const definition& type, const aggregate_id& id, const aggregate_history& start,
-             std::size_t page_events) -> result<hydrated> {
-  return hydrate_from(from, type, id, max_sequence(), page_events, start);
+             std::size_t page_events, std::optional<recent_window> window) -> result<hydrated> {
+  return reading{from, type, id, {}, page_events, window}.run(start);
 }
 
 }  // namespace maestro

@@ -3,9 +3,14 @@
 #pragma once
 
 #include <maestro/aggregates/definition.hpp>
+#include <maestro/aggregates/recent_commands.hpp>
 #include <maestro/store/store.hpp>
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
 
 namespace maestro {
 
@@ -16,18 +21,34 @@ struct hydrated {
   timestamp newest;  ///< Of the event at `sequence`; none (zero) at 0.
   sequence_number snapshot_sequence = 0;  ///< Of the newest snapshot that this program can use; 0 = none is known.
   std::size_t events_read = 0;
+  std::unique_ptr<recent_commands> recent;  ///< Null: none that matters.
 };
 
-/// The state of `id` at `up_to`, or at its newest event when that is earlier: the newest usable snapshot at or below, then
-/// the events after it, read in pages of `page_events`. An id without events has sequence 0 and the initial state. A snapshot
+/// A point in an aggregate's history.
+struct moment {
+  sequence_number sequence = max_sequence();  ///< Not beyond this one,
+  /// and not beyond the last event before the first whose timestamp is later than this, in milliseconds since the Unix epoch.
+  std::optional<std::uint64_t> time = std::nullopt;
+};
+
+/// Which rows a hydration remembers by their commands (recent_commands.hpp): those that matter to commands that come `now`.
+struct recent_window {
+  std::uint64_t now = 0;
+  std::uint64_t drift = 0;
+};
+
+/// The state of `id` at `up_to`, or at its newest event when that is earlier: the newest usable snapshot not beyond, then the
+/// events after it, read in pages of `page_events`. An id without events has sequence 0 and the initial state. A snapshot
 /// of another version, a foreign one, or one that does not decode is ignored. Errors: `wrong_aggregate_type`,
 /// `cannot_hydrate` (naming aggregate, sequence and event type), `store_unavailable`.
 [[nodiscard]] auto hydrate(store& from, const definition& type, const aggregate_id& id,
-                           sequence_number up_to = max_sequence(), std::size_t page_events = 1000) -> result<hydrated>;
+                           const moment& up_to = {}, std::size_t page_events = 1000, std::optional<recent_window> window = {})
+    -> result<hydrated>;
 
 /// The same, up to the newest event, from what `store::get_histories` has read of `id` already.
 [[nodiscard]] auto hydrate(store& from, const definition& type, const aggregate_id& id,
-                           const aggregate_history& start, std::size_t page_events = 1000) -> result<hydrated>;
+                           const aggregate_history& start, std::size_t page_events = 1000, std::optional<recent_window> window = {})
+    -> result<hydrated>;
 
 /// Applies the stored `row` to `at`, which must be at the sequence just before. Errors: `wrong_aggregate_type`,
 /// `cannot_hydrate`; the state is unusable after one.

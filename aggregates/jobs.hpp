@@ -2,6 +2,7 @@
 // runtime derives from them; an aggregate sees nothing of wires and clients.
 #pragma once
 
+#include <maestro/aggregates/hydrate.hpp>
 #include <maestro/store/error.hpp>
 #include <maestro/store/event.hpp>
 
@@ -41,6 +42,8 @@ class command_job {
   std::string command;   ///< Registered name.
   std::string payload;   ///< One JSON object.
   std::string metadata;  ///< One JSON object, or empty.
+  std::string correlation_id;  ///< Of the conversation that the command belongs to; empty for none.
+  std::string causation_id;    ///< Of what made the caller send it; empty for none.
   /// The caller made `command_id` just now and has not sent it before: no need to look it up in the log.
   bool first_send = false;
   std::uint64_t expires_at = 0;  ///< Milliseconds since the Unix epoch after which this attempt must not be carried out.
@@ -52,15 +55,16 @@ using command_job_ptr = std::shared_ptr<command_job>;
 enum class query_kind : std::uint8_t {
   get = 0,       ///< The committed state as this node knows it.
   fetch = 1,     ///< The same after asking the store.
-  replay = 2,    ///< The state at `up_to`, or at the newest sequence when that is lower.
+  replay = 2,    ///< The state at `up_to`, or the newest one when that is earlier.
   snapshot = 3,  ///< Store a snapshot of the committed state now.
   call = 4,      ///< A message of the aggregate's own.
+  diff = 8,      ///< What changed in the state from `from` to `up_to`, and which events did it.
 };
 
 struct query_answer {
   error failure;
   sequence_number sequence = 0;
-  std::string state;  ///< JSON: the state, or the reply to a call. Empty for `snapshot`.
+  std::string state;  ///< JSON: the state, the reply to a call, or what changed. Empty for `snapshot`.
 };
 
 /// One question to an aggregate.
@@ -74,7 +78,8 @@ class query_job {
   query_kind kind = query_kind::get;
   maestro::aggregate_id aggregate_id;
   sequence_number at_least = 0;  ///< For `get`, `fetch` and `call`: answer from this sequence on only.
-  sequence_number up_to = 0;     ///< For `replay`.
+  moment up_to;                  ///< For `replay` and `diff`.
+  moment from;                   ///< For `diff`.
   std::string name;              ///< For `call`: its registered name.
   std::string payload;           ///< For `call`: one JSON object.
 };

@@ -5,6 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <utility>
+
 namespace maestro {
 
 auto check_metadata(std::string_view metadata) -> result<std::string> {
@@ -18,6 +20,39 @@ auto check_metadata(std::string_view metadata) -> result<std::string> {
                    "metadata: the member \"" + member.key() + "\" begins with $, such names are the runtime's"};
   if (*compact == "{}") return std::string();
   return compact;
+}
+
+auto metadata_with_ids(std::string_view callers, std::string_view correlation_id, std::string_view causation_id)
+    -> result<std::string> {
+  std::string members;
+  for (const auto& [name, id] : {std::pair{"correlation", correlation_id}, std::pair{"causation", causation_id}}) {
+    if (id.empty()) continue;
+    if (id.size() > max_id_bytes)
+      return error{errc::malformed_payload, "the " + std::string(name) + " id has " + std::to_string(id.size()) +
+                                                " bytes, at most " + std::to_string(max_id_bytes) + " are kept"};
+    members += std::string(members.empty() ? "" : ",") + "\"$" + name + "_id\":" + json_quote(id);
+  }
+  if (members.empty()) return std::string(callers);
+  auto whole = json_compact("{" + members + (callers.empty() ? "}" : "," + std::string(callers.substr(1))));
+  if (!whole) return error{errc::malformed_payload, "the correlation or causation id: " + whole.failure().message};
+  return whole;
+}
+
+auto read_metadata(std::string_view metadata) -> event_metadata {
+  event_metadata said;
+  auto document = nlohmann::json::parse(metadata, nullptr, false);
+  if (!document.is_object()) return said;
+  const auto id = [&](const char* name) {
+    const auto found = document.find(name);
+    return found != document.end() && found->is_string() ? found->get<std::string>() : std::string();
+  };
+  said.correlation_id = id("$correlation_id");
+  said.causation_id = id("$causation_id");
+  auto callers = nlohmann::json::object();
+  for (const auto& [name, value] : document.items())
+    if (!name.starts_with('$')) callers[name] = value;
+  if (!callers.empty()) said.callers = callers.dump();
+  return said;
 }
 
 auto first_event_metadata(std::string_view callers, std::size_t events, const fingerprint& print) -> std::string {

@@ -19,6 +19,22 @@ using fingerprint = std::array<std::uint8_t, 16>;
 /// object or has a member whose name begins with `$`.
 [[nodiscard]] auto check_metadata(std::string_view metadata) -> result<std::string>;
 
+inline constexpr std::size_t max_id_bytes = 256;
+
+/// `callers` (compact, or empty) with `$correlation_id` and `$causation_id`, where they are given: what every event of a command
+/// keeps. Errors: `malformed_payload`, for an id that is longer than `max_id_bytes`, or no text.
+[[nodiscard]] auto metadata_with_ids(std::string_view callers, std::string_view correlation_id, std::string_view causation_id)
+    -> result<std::string>;
+
+/// What an event's metadata says.
+struct event_metadata {
+  std::string correlation_id;  ///< Empty for none.
+  std::string causation_id;    ///< Empty for none.
+  std::string callers;         ///< The caller's own members, as one JSON object; empty for none.
+};
+/// Reads `event::metadata`, in a projection for instance. What is no JSON object says nothing.
+[[nodiscard]] auto read_metadata(std::string_view metadata) -> event_metadata;
+
 /// The metadata of a command's first event: `callers` (compact, or empty) with `$events` and `$fingerprint`.
 [[nodiscard]] auto first_event_metadata(std::string_view callers, std::size_t events, const fingerprint& print)
     -> std::string;

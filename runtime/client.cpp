@@ -3,18 +3,14 @@
 #include <maestro/runtime/network_end.hpp>
 #include <maestro/runtime/requester.hpp>
 #include <maestro/runtime/settings.hpp>
-#include <maestro/runtime/tcp_probe.hpp>
 
 #include <caf/actor_system_config.hpp>
 #include <caf/io/middleman.hpp>
-#include <caf/io/middleman_actor.hpp>
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <future>
-#include <set>
 #include <utility>
 
 namespace maestro {
@@ -32,119 +28,72 @@ struct client::own_system {
   caf::actor_system system{configuration};
 };
 
-auto node_address::parse(std::string_view text) -> result<node_address> {
-  const error wrong{errc::invalid_argument, "\"" + std::string(text) + "\" is no node address; write HOST:PORT"};
-  const auto colon = text.rfind(':');
-  if (colon == std::string_view::npos || colon == 0) return wrong;
-  auto host = text.substr(0, colon);
-  const auto port = text.substr(colon + 1);
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  else if (host.find(':') != std::string_view::npos) return wrong;
-  node_address address;
-  address.host = host;
-  const auto parsed = std::from_chars(port.data(), port.data() + port.size(), address.port);
-  if (host.empty() || parsed.ec != std::errc{} || parsed.ptr != port.data() + port.size() || address.port == 0) return wrong;
-  return address;
-}
-
-auto node_address::text() const -> std::string {
-  const bool numeric6 = host.find(':') != std::string::npos;
-  return (numeric6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
-}
-
-namespace {
-
 using steady_clock = std::chrono::steady_clock;
 
-auto time_until(steady_clock::time_point deadline) -> std::chrono::milliseconds {
-  return std::max(std::chrono::milliseconds(1), std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now()));
-}
-
-auto no_node(const node_address& address, const std::string& reason) -> error {
-  return {errc::node_unavailable, "no node answers at " + address.text() + ": " + reason};
-}
-
-// What the node published; null when that did not arrive in time, or nothing is published there.
-auto find_gateway(caf::actor_system& system, const node_address& address, steady_clock::time_point deadline) -> caf::actor {
-  caf::actor gateway;
-  caf::scoped_actor self(system);
-  self->request(system.middleman().actor_handle(), time_until(deadline), caf::connect_atom::value, address.host, address.port)
-      .receive(
-          [&](const caf::node_id&, const caf::strong_actor_ptr& found, const std::set<std::string>&) {
-            gateway = caf::actor_cast<caf::actor>(found);
-          },
-          [](const caf::error&) {});
-  return gateway;
-}
-
-}  // namespace
-
 auto client::connect(const node_address& address, client_settings settings) -> result<std::unique_ptr<client>> {
-  return connect(nullptr, address, settings);
+  return connect(nullptr, {address}, settings);
+}
+
+auto client::connect(std::vector<node_address> addresses, client_settings settings) -> result<std::unique_ptr<client>> {
+  return connect(nullptr, std::move(addresses), settings);
 }
 
 auto client::connect(caf::actor_system& system, const node_address& address, client_settings settings)
     -> result<std::unique_ptr<client>> {
-  return connect(&system, address, settings);
+  return connect(&system, {address}, settings);
 }
 
-auto client::connect(caf::actor_system* system, const node_address& address, client_settings settings)
+auto client::connect(caf::actor_system* system, std::vector<node_address> addresses, client_settings settings)
     -> result<std::unique_ptr<client>> {
   const auto deadline = steady_clock::now() + settings.timeout;
-  auto host = probe_tcp(address.host, address.port, settings.timeout);
-  if (!host) return no_node(address, host.failure().message);
   std::unique_ptr<own_system> own;
   if (system == nullptr) {
     own = std::make_unique<own_system>();
     system = &own->system;
   }
-  auto gateway = find_gateway(*system, {*host, address.port}, deadline);
-  if (!gateway) return no_node(address, "what listens there is no maestro node, it is busy, or the timeout is too short");
-  auto made = std::unique_ptr<client>(new client(std::move(own), *system, std::move(gateway), settings));
-  if (auto greeted = made->greet(address, deadline); !greeted) return greeted.failure();
-  return made;
-}
-
-auto client::greet(const node_address& address, steady_clock::time_point deadline) -> result<void> {
-  auto answered = std::make_shared<std::promise<hello_reply>>();
-  auto greeting = std::make_shared<outgoing_hello>();
-  greeting->deadline = deadline;
-  greeting->done = [answered](hello_reply reply) { answered->set_value(std::move(reply)); };
-  caf::anon_send(requester_, std::move(greeting));
-  greeting_ = answered->get_future().get();
-  const auto received = static_cast<std::int64_t>(clock_.physical_milliseconds());
-  if (greeting_.version == 0) return no_node(address, "it did not return our greeting in time");
-  if (greeting_.version != protocol_version)
-    return error{errc::protocol_mismatch, "the node at " + address.text() + " speaks protocol version " +
-                                              std::to_string(greeting_.version) + ", this program speaks " +
-                                              std::to_string(protocol_version)};
-  // The lowest that the node's clock can be ahead: an expiry said in its time is then never later than we mean it.
-  node_ahead_ = static_cast<std::int64_t>(greeting_.milliseconds) - received;
-  return {};
+  // One address has all the time there is; of several none may keep the others waiting.
+  const bool one = addresses.size() == 1;
+  result<node_link> link = error{errc::node_unavailable, "there is no address to connect to"};
+  for (std::size_t i = 0; i < addresses.size() && !link; ++i) {
+    link = connect_node(*system, addresses[i], one ? deadline : std::min(deadline, steady_clock::now() + connector::longest_try));
+    if (!link) continue;
+    auto again = caf::actor_cast<caf::actor>(
+        system->spawn<connector, caf::detached + caf::hidden>(addresses, (i + 1) % addresses.size()));
+    return std::unique_ptr<client>(new client(std::move(own), *system, *link, settings, std::move(again)));
+  }
+  return std::move(link).failure();
 }
 
 client::client(caf::actor_system& system, caf::actor gateway, client_settings settings, std::chrono::milliseconds node_ahead)
-    : client(nullptr, system, std::move(gateway), settings) {
-  node_ahead_ = node_ahead.count();
-}
+    : client(nullptr, system, node_link{std::move(gateway), node_ahead.count(), {}}, settings, nullptr) {}
 
-client::client(std::unique_ptr<own_system> own, caf::actor_system& system, caf::actor gateway, client_settings settings)
+client::client(std::unique_ptr<own_system> own, caf::actor_system& system, const node_link& link, client_settings settings,
+               caf::actor connector)
     : own_(std::move(own)),
       settings_(settings),
-      requester_(caf::actor_cast<caf::actor>(system.spawn<requester, caf::hidden>(std::move(gateway)))) {}
+      greeting_(link.greeting),
+      connector_(std::move(connector)),
+      requester_(caf::actor_cast<caf::actor>(system.spawn<requester, caf::hidden>(
+          link, connector_,
+          requester_settings{settings.attempt_timeout, settings.retry_backoff, settings.max_retry_backoff}))) {}
 
 client::~client() {
   caf::anon_send(requester_, requester_stop{});
+  if (connector_) caf::anon_send(connector_, stop_connector{});
   // Everybody has an answer when we are gone, and nothing is on its way into a system that ends.
-  if (own_) caf::scoped_actor(own_->system)->wait_for(requester_);
+  if (own_) {
+    caf::scoped_actor self(own_->system);
+    self->wait_for(requester_);
+    self->wait_for(connector_);
+  }
   requester_ = nullptr;
+  connector_ = nullptr;
 }
 
 auto client::new_command_id() -> command_id { return clock_.fresh<command_id>(); }
 
 void client::send_async(std::string_view aggregate_type, const aggregate_id& id, std::string_view command,
                         std::string payload, send_options options, std::function<void(receipt)> done) {
-  const auto timeout = options.timeout.count() > 0 ? options.timeout : settings_.timeout;
   auto sending = std::make_shared<outgoing_command>();
   auto& request = sending->request;
   request.aggregate_type = aggregate_type;
@@ -154,13 +103,12 @@ void client::send_async(std::string_view aggregate_type, const aggregate_id& id,
   request.command = command;
   request.payload = std::move(payload);
   request.metadata = std::move(options.metadata);
+  request.correlation_id = std::move(options.correlation_id);
+  request.causation_id = std::move(options.causation_id);
   if (options.expect_sequence) request.expect_sequence = *options.expect_sequence;
   request.returns = static_cast<std::uint8_t>(options.returns);
-  // The attempt expires a little before we stop waiting, so that most of the time the node can still say so.
-  const auto patience = timeout - std::min<std::chrono::milliseconds>(timeout / 10, std::chrono::milliseconds(500));
-  request.expires_at = static_cast<std::uint64_t>(static_cast<std::int64_t>(clock_.physical_milliseconds()) +
-                                                  node_ahead_ + patience.count());
-  sending->deadline = std::chrono::steady_clock::now() + timeout;
+  sending->retry = options.retry;
+  sending->deadline = steady_clock::now() + (options.timeout.count() > 0 ? options.timeout : settings_.timeout);
   sending->done = [done = std::move(done), id = request.command_id](command_reply reply) {
     receipt got{id, {}};
     got.answer.failure = {static_cast<errc>(reply.code), std::move(reply.message)};
@@ -187,7 +135,7 @@ void client::ask_async(query_request request, std::chrono::milliseconds timeout,
   if (timeout.count() <= 0) timeout = settings_.timeout;
   auto asking = std::make_shared<outgoing_query>();
   asking->request = std::move(request);
-  asking->deadline = std::chrono::steady_clock::now() + timeout;
+  asking->deadline = steady_clock::now() + timeout;
   asking->done = std::move(done);
   caf::anon_send(requester_, std::move(asking));
 }

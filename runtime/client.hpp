@@ -4,6 +4,7 @@
 
 #include <maestro/aggregates/aggregate.hpp>
 #include <maestro/aggregates/jobs.hpp>
+#include <maestro/runtime/node_link.hpp>
 #include <maestro/runtime/protocol.hpp>
 
 #include <caf/actor.hpp>
@@ -23,17 +24,12 @@
 
 namespace maestro {
 
-/// A node's address.
-struct node_address {
-  std::string host = "127.0.0.1";
-  std::uint16_t port = 4242;
-  /// `HOST:PORT`, or `[HOST]:PORT`. Errors: `invalid_argument`.
-  [[nodiscard]] static auto parse(std::string_view text) -> result<node_address>;
-  [[nodiscard]] auto text() const -> std::string;
-};
-
 struct client_settings {
   std::chrono::milliseconds timeout{10'000};  ///< For every request that names no other.
+  /// How long one attempt at a command may take before the next one is made.
+  std::chrono::milliseconds attempt_timeout{3'000};
+  std::chrono::milliseconds retry_backoff{10};  ///< Before the second attempt; doubles with each.
+  std::chrono::milliseconds max_retry_backoff{1'000};
 };
 
 struct send_options {
@@ -42,7 +38,12 @@ struct send_options {
   std::optional<sequence_number> expect_sequence;  ///< Refuse (`wrong_sequence`) unless the aggregate is there.
   return_mode returns = return_mode::sequences;
   std::string metadata;                            ///< One JSON object to keep with the events, or empty.
+  std::string correlation_id;  ///< Of the conversation that the command belongs to, kept with the events; at most 256 bytes.
+  std::string causation_id;    ///< Of what made you send it; the same.
   std::chrono::milliseconds timeout{0};            ///< 0: the client's own.
+  /// Makes further attempts, under the same command id, after answers that are retryable or in doubt and after lost connections,
+  /// until the timeout. Without it the answer is that of the one attempt.
+  bool retry = true;
 };
 
 /// What is known of a command that was sent, whatever came of it.
@@ -64,13 +65,18 @@ struct query_options {
 };
 
 /// Any thread may call any member. The blocking calls must not be made from inside an actor; use `send_async` and `ask_async`
-/// there. Every call ends within its timeout. Errors beyond the node's own answers: `node_unavailable` (nothing was sent),
+/// there. Every call ends within its timeout. A lost connection is made again, to whichever of the addresses answers; questions that
+/// went unanswered are asked again, and commands too (`send_options::retry`). A rejection is told only when no earlier attempt at the
+/// command can be carried out any more. Errors beyond the node's own answers: `node_unavailable` (nothing was carried out),
 /// `timed_out` for questions and `in_doubt` for commands that went unanswered: ask again with the same command id.
 class client {
  public:
   /// Connects to the node at `address` within `settings.timeout`, with an actor system of the client's own. Errors:
   /// `node_unavailable`, `protocol_mismatch`.
   [[nodiscard]] static auto connect(const node_address& address, client_settings settings = {})
+      -> result<std::unique_ptr<client>>;
+  /// The same for several nodes on one store: connects to the first that answers, and to another one when that is lost.
+  [[nodiscard]] static auto connect(std::vector<node_address> addresses, client_settings settings = {})
       -> result<std::unique_ptr<client>>;
   /// The same within `system`, which outlives the client and has CAF's middleman and maestro's message types.
   [[nodiscard]] static auto connect(caf::actor_system& system, const node_address& address, client_settings settings = {})
@@ -144,6 +150,16 @@ class client {
         ask(query_verb::replay, Aggregate::type, id, [&](query_request& request) { request.up_to = sequence; }));
   }
 
+  /// The state at `time`: after the last event that was recorded by then.
+  template <class Aggregate>
+  [[nodiscard]] auto replay(const typed_id<Aggregate>& id, std::chrono::system_clock::time_point time)
+      -> result<at_sequence<typename Aggregate::state>> {
+    const auto since_epoch = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
+    return decode_reply<typename Aggregate::state>(ask(query_verb::replay, Aggregate::type, id, [&](query_request& request) {
+      request.up_to_time = since_epoch > 0 ? static_cast<std::uint64_t>(since_epoch) : 0;
+    }));
+  }
+
   /// Stores a snapshot of the committed state now; returns its sequence (0: there was nothing to store).
   template <class Aggregate>
   auto snapshot(const typed_id<Aggregate>& id) -> result<sequence_number> {
@@ -181,7 +197,7 @@ class client {
     return {static_cast<errc>(reply.code), reply.message};
   }
 
-  /// What the node said of itself when the client connected; empty inside a node.
+  /// What the first node said of itself; empty inside a node.
   [[nodiscard]] auto greeting() const -> const hello_reply& { return greeting_; }
 
  private:
@@ -203,18 +219,18 @@ class client {
   }
 
   struct own_system;
-  client(std::unique_ptr<own_system> own, caf::actor_system& system, caf::actor gateway, client_settings settings);
+  client(std::unique_ptr<own_system> own, caf::actor_system& system, const node_link& link, client_settings settings,
+         caf::actor connector);
   // Null: a system of the client's own.
-  [[nodiscard]] static auto connect(caf::actor_system* system, const node_address& address, client_settings settings)
+  [[nodiscard]] static auto connect(caf::actor_system* system, std::vector<node_address> addresses, client_settings settings)
       -> result<std::unique_ptr<client>>;
-  [[nodiscard]] auto greet(const node_address& address, std::chrono::steady_clock::time_point deadline) -> result<void>;
 
   std::unique_ptr<own_system> own_;
   client_settings settings_;
   hybrid_clock clock_;
-  caf::actor requester_;
-  std::int64_t node_ahead_ = 0;  ///< The node's clock minus ours, in milliseconds.
   hello_reply greeting_;
+  caf::actor connector_;  ///< Null inside a node.
+  caf::actor requester_;
 };
 
 }  // namespace maestro

@@ -1,6 +1,8 @@
 // The `maestro` command: sends commands and questions to a node from a shell. One JSON document per line on stdout, errors as
 // one line on stderr, and an exit status that tells what kind of failure it was.
+#include <maestro/aggregates/metadata.hpp>
 #include <maestro/runtime/client.hpp>
+#include <maestro/runtime/moment_text.hpp>
 #include <maestro/runtime/node.hpp>
 #include <maestro/store/json.hpp>
 
@@ -31,7 +33,11 @@ struct arguments {
   return_mode returns = return_mode::sequences;
   bool fetch = false;
   sequence_number at_least = 0;
-  sequence_number sequence = 0;
+  std::string from;
+  std::string up_to;
+  std::string metadata;
+  std::string correlation_id;
+  std::string causation_id;
   sequence_number after = 0;
   std::string after_id;
   std::optional<std::size_t> limit;
@@ -58,6 +64,9 @@ auto event_line(const event& row) -> std::string {
                      quoted("timestamp", row.timestamp.text()) + "," + quoted("type", row.type) + "," +
                      member("body", row.body);
   if (row.command_id) line += "," + quoted("command_id", row.command_id->text());
+  const auto said = read_metadata(row.metadata);
+  if (!said.correlation_id.empty()) line += "," + quoted("correlation_id", said.correlation_id);
+  if (!said.causation_id.empty()) line += "," + quoted("causation_id", said.causation_id);
   if (!row.metadata.empty()) line += "," + member("metadata", row.metadata);
   return line + "}";
 }
@@ -81,6 +90,9 @@ auto send(const arguments& given) -> int {
   send_options options;
   options.expect_sequence = given.expect_sequence;
   options.returns = given.returns;
+  options.metadata = given.metadata;
+  options.correlation_id = given.correlation_id;
+  options.causation_id = given.causation_id;
   if (!given.command_id.empty()) {
     options.command_id = command_id::parse(given.command_id);
     if (!options.command_id)
@@ -124,13 +136,35 @@ void print_state(const aggregate_id& id, const query_reply& reply) {
             << member("state", reply.state) << "}" << std::endl;
 }
 
+void set_up_to(query_request& request, const moment& up_to) {
+  request.up_to = up_to.sequence;
+  request.up_to_time = up_to.time.value_or(query_request::any_time);
+}
+
 auto get(const arguments& given) -> int {
   return ask(given, given.fetch ? query_verb::fetch : query_verb::get,
              [&](query_request& request) { request.at_least = given.at_least; }, print_state);
 }
 
 auto replay(const arguments& given) -> int {
-  return ask(given, query_verb::replay, [&](query_request& request) { request.up_to = given.sequence; }, print_state);
+  const auto up_to = parse_moment(given.up_to);
+  if (!up_to) return report(up_to.failure());
+  return ask(given, query_verb::replay, [&](query_request& request) { set_up_to(request, *up_to); }, print_state);
+}
+
+auto diff(const arguments& given) -> int {
+  const auto from = parse_moment(given.from);
+  if (!from) return report(from.failure());
+  const auto up_to = parse_moment(given.up_to);
+  if (!up_to) return report(up_to.failure());
+  const auto fill = [&](query_request& request) {
+    set_up_to(request, *up_to);
+    request.from = from->sequence;
+    request.from_time = from->time.value_or(query_request::any_time);
+  };
+  return ask(given, query_verb::diff, fill, [](const aggregate_id& id, const query_reply& reply) {
+    std::cout << "{" << quoted("aggregate_id", id.text()) << "," << reply.state.substr(1) << std::endl;
+  });
 }
 
 auto take_snapshot(const arguments& given) -> int {
@@ -263,6 +297,9 @@ int main(int argc, char** argv) {
   sending->add_option("JSON", given.payload, "The command as a JSON object")->required();
   sending->add_option("--command-id", given.command_id, "Name the command; repeating it has no second effect")->type_name("HEX");
   sending->add_option("--expect-sequence", given.expect_sequence, "Refuse unless the aggregate is there")->check(sequences);
+  sending->add_option("--metadata", given.metadata, "A JSON object to keep with the events")->type_name("JSON");
+  sending->add_option("--correlation-id", given.correlation_id, "The conversation that the command belongs to, kept with the events");
+  sending->add_option("--causation-id", given.causation_id, "What made you send it, kept with the events");
   sending->add_option("--return", given.returns, "Show more of what happened: events or state")
       ->type_name("events|state")
       ->transform([](const std::string& word) {
@@ -276,7 +313,11 @@ int main(int argc, char** argv) {
   getting->add_option("--at-least", given.at_least, "Refuse until this sequence is there")->check(sequences);
 
   of_aggregate(verb("replay", "Show a past state", replay))
-      ->add_option("SEQUENCE", given.sequence, "The sequence to show; past the newest: the newest")->required()->check(sequences);
+      ->add_option("SEQUENCE|TIME", given.up_to, "The sequence to show, or a time as 2026-11-24T20:15:00Z; past the newest: the newest")->required();
+
+  auto* comparing = of_aggregate(verb("diff", "Show what changed in the state between two points, and which events did it", diff));
+  comparing->add_option("FROM", given.from, "A sequence (0: before the first event) or a time as 2026-11-24T20:15:00Z")->required();
+  comparing->add_option("TO", given.up_to, "The same")->required();
 
   auto* listing = of_node(verb("list", "List the aggregates of a type", list));
   listing->add_option("--after", given.after_id, "Only ids above this one")->type_name("ID");

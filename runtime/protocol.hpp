@@ -17,7 +17,7 @@
 namespace maestro {
 
 /// Raised when a message changes its form or meaning. Peers of different versions refuse each other by name.
-inline constexpr std::uint16_t protocol_version = 1;
+inline constexpr std::uint16_t protocol_version = 2;
 
 /// The first message on a connection.
 struct hello {
@@ -41,6 +41,8 @@ struct command_request {
   std::string command;
   std::string payload;
   std::string metadata;
+  std::string correlation_id;
+  std::string causation_id;
   bool first_send = false;
   std::uint64_t expires_at = 0;      ///< In the node's time; 0 = never.
   std::int64_t expect_sequence = -1;  ///< -1: whatever it is.
@@ -59,15 +61,20 @@ struct command_reply {
 };
 
 /// What a query asks for: the aggregate's `query_kind`s, what the log answers without it, and how the node's own work stands.
-enum class query_verb : std::uint8_t { get = 0, fetch = 1, replay = 2, snapshot = 3, call = 4, events = 5, list = 6, rebuild = 7 };
+enum class query_verb : std::uint8_t { get = 0, fetch = 1, replay = 2, snapshot = 3, call = 4, events = 5, list = 6, rebuild = 7, diff = 8 };
 
 struct query_request {
+  static constexpr std::uint64_t any_time = UINT64_MAX;
+
   std::uint64_t request = 0;
   std::uint8_t verb = 0;  ///< A `query_verb`.
   std::string aggregate_type;
   maestro::aggregate_id aggregate_id;  ///< For `list`: exclusive minimum.
   sequence_number at_least = 0;        ///< `get`, `fetch`, `call`.
-  sequence_number up_to = 0;           ///< `replay`.
+  sequence_number up_to = max_sequence();   ///< `replay`, `diff`; see `moment`.
+  std::uint64_t up_to_time = any_time;
+  sequence_number from = max_sequence();    ///< `diff`.
+  std::uint64_t from_time = any_time;
   sequence_number after = 0;           ///< `events`: exclusive minimum.
   std::uint32_t limit = 0;             ///< `events`, `list`: at most this many rows; the node sends fewer where they are large.
   std::string name;                    ///< `call`; `rebuild`: the projection.
@@ -133,7 +140,7 @@ auto inspect(Inspector& f, hello_reply& x) -> typename Inspector::result_type {
 template <class Inspector>
 auto inspect(Inspector& f, command_request& x) -> typename Inspector::result_type {
   return f(caf::meta::type_name("command_request"), x.request, x.aggregate_type, x.aggregate_id, x.command_id, x.command,
-           x.payload, x.metadata, x.first_send, x.expires_at, x.expect_sequence, x.returns);
+           x.payload, x.metadata, x.correlation_id, x.causation_id, x.first_send, x.expires_at, x.expect_sequence, x.returns);
 }
 
 template <class Inspector>
@@ -145,7 +152,7 @@ auto inspect(Inspector& f, command_reply& x) -> typename Inspector::result_type 
 template <class Inspector>
 auto inspect(Inspector& f, query_request& x) -> typename Inspector::result_type {
   return f(caf::meta::type_name("query_request"), x.request, x.verb, x.aggregate_type, x.aggregate_id, x.at_least,
-           x.up_to, x.after, x.limit, x.name, x.payload, x.expires_at);
+           x.up_to, x.up_to_time, x.from, x.from_time, x.after, x.limit, x.name, x.payload, x.expires_at);
 }
 
 template <class Inspector>

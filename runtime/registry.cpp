@@ -29,6 +29,8 @@ class client_command final : public command_job {
     command = std::move(request.command);
     payload = std::move(request.payload);
     metadata = std::move(request.metadata);
+    correlation_id = std::move(request.correlation_id);
+    causation_id = std::move(request.causation_id);
     first_send = request.first_send;
     expires_at = request.expires_at;
     if (request.expect_sequence >= 0) expect_sequence = static_cast<sequence_number>(request.expect_sequence);
@@ -57,6 +59,10 @@ class client_command final : public command_job {
   std::uint64_t request_;
 };
 
+auto moment_of(sequence_number sequence, std::uint64_t time) -> moment {
+  return {sequence, time == query_request::any_time ? std::nullopt : std::optional(time)};
+}
+
 // A question from a client.
 class client_query final : public query_job {
  public:
@@ -65,7 +71,8 @@ class client_query final : public query_job {
     kind = static_cast<query_kind>(request.verb);
     aggregate_id = request.aggregate_id;
     at_least = request.at_least;
-    up_to = request.up_to;
+    up_to = moment_of(request.up_to, request.up_to_time);
+    from = moment_of(request.from, request.from_time);
     name = std::move(request.name);
     payload = std::move(request.payload);
   }
@@ -252,8 +259,8 @@ void registry::take(query_request& request) {
   if (request.verb == static_cast<std::uint8_t>(query_verb::rebuild)) return answer_rebuild(client, request);
   auto* type = find_type(request.aggregate_type);
   if (!type) return refuse<query_reply>(client, request, unknown_type(request.aggregate_type));
-  if (request.verb > static_cast<std::uint8_t>(query_verb::list) || request.at_least < 0 || request.up_to < 0 ||
-      request.after < 0)
+  if (request.verb > static_cast<std::uint8_t>(query_verb::diff) || request.at_least < 0 || request.up_to < 0 ||
+      request.from < 0 || request.after < 0)
     return refuse<query_reply>(client, request, {errc::invalid_argument, "the request asks for what this node does not know"});
   auto [ticket, refusal] = admit();
   if (refusal) return refuse<query_reply>(client, request, std::move(refusal));

@@ -100,7 +100,7 @@ class owner {
     job->aggregate_id = id;
     job->kind = kind;
     job->at_least = kind == query_kind::replay ? 0 : number;
-    job->up_to = number;
+    job->up_to.sequence = number;
     job->name = std::move(name);
     job->payload = "{}";
     auto answer = job->promise.get_future();

@@ -401,7 +401,7 @@ BOOST_AUTO_TEST_CASE(a_snapshot_starts_hydration_and_one_of_another_version_is_i
   BOOST_TEST(at->events_read == 1U);
   BOOST_TEST(*type->encode_state(at->state) == R"({"total":22,"amounts":[1,2,3,4,5,7]})");
 
-  auto past = hydrate(*reader, *type, id, 3);
+  auto past = hydrate(*reader, *type, id, moment{3});
   BOOST_TEST(past->snapshot_sequence == 0);
   BOOST_TEST(*type->encode_state(past->state) == R"({"total":6,"amounts":[1,2,3]})");
 

@@ -87,6 +87,13 @@ auto account_at(sequence_number sequence, std::int64_t balance) -> json {
           {"state", {{"owner", "Alice"}, {"handle", "@alice"}, {"balance", balance}, {"open", true}}}};
 }
 
+// One attempt, whose answer is told as it is.
+const send_options once = [] {
+  send_options options;
+  options.retry = false;
+  return options;
+}();
+
 auto without(json from, const std::string& member) -> json {
   from.erase(member);
   return from;
@@ -125,7 +132,7 @@ BOOST_DATA_TEST_CASE(a_node_that_is_told_to_stop_answers_what_is_under_way, boos
     }
     const auto status = node->child().wait();
     BOOST_TEST((status == 0), node->child().errors());
-    const auto after = client->send(id, ::test::add{1});
+    const auto after = client->send(id, ::test::add{1}, once);
     BOOST_TEST((after.answer.failure.kind() == error_kind::retryable), to_string(after.answer.failure));
   }
   start();
@@ -143,7 +150,7 @@ BOOST_AUTO_TEST_CASE(a_node_that_runs_out_of_time_to_stop_ends_all_the_same_and_
     const auto client = node->connect();
     BOOST_TEST(!client->send(id, ::test::add{1}).answer.failure);
     for (std::ptrdiff_t i = 0; i < commands; ++i)
-      client->send_async(id, ::test::add{1}, {}, [&](const receipt&) {
+      client->send_async(id, ::test::add{1}, once, [&](const receipt&) {
         if (--waiting == 0) last.set_value();
       });
     stop();
@@ -162,7 +169,7 @@ BOOST_AUTO_TEST_CASE(a_node_that_is_stopping_says_so_to_who_comes_late) {
   BOOST_TEST(client->ask(query_verb::list, "batch", {}).code == 0);
   node->child().send_signal(SIGTERM);
   error refused;
-  while (!refused) refused = client->send(batch_id::named("late"), ::test::add{1}).answer.failure;
+  while (!refused) refused = client->send(batch_id::named("late"), ::test::add{1}, once).answer.failure;
   BOOST_TEST((refused.code == errc::shutting_down), to_string(refused));
   BOOST_TEST(!last.get().answer.failure);
   BOOST_TEST((node->child().wait() == 0));

@@ -62,6 +62,7 @@ auto load::make_command() -> sent_command {
 
 void load::send_one(client& node, sent_command& command, bool again) {
   send_options options;
+  options.retry = false;  // What becomes of each attempt is what is audited.
   if (again) options.command_id = command.command_id;
   node.send_async(command.aggregate_type, command.aggregate_id, command.name, command.payload, std::move(options),
                   [this, &command, again](const receipt& got) {

@@ -1,0 +1,116 @@
+#include <maestro/runtime/node_link.hpp>
+
+#include <maestro/runtime/strangers.hpp>
+#include <maestro/runtime/tcp_probe.hpp>
+#include <maestro/store/clock.hpp>
+
+#include <caf/io/middleman.hpp>
+#include <caf/io/middleman_actor.hpp>
+#include <caf/scoped_actor.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <set>
+#include <utility>
+
+namespace maestro {
+
+auto node_address::parse(std::string_view text) -> result<node_address> {
+  const error wrong{errc::invalid_argument, "\"" + std::string(text) + "\" is no node address; write HOST:PORT"};
+  const auto colon = text.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return wrong;
+  auto host = text.substr(0, colon);
+  const auto port = text.substr(colon + 1);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  else if (host.find(':') != std::string_view::npos) return wrong;
+  node_address address;
+  address.host = host;
+  const auto parsed = std::from_chars(port.data(), port.data() + port.size(), address.port);
+  if (host.empty() || parsed.ec != std::errc{} || parsed.ptr != port.data() + port.size() || address.port == 0) return wrong;
+  return address;
+}
+
+auto node_address::text() const -> std::string {
+  const bool numeric6 = host.find(':') != std::string::npos;
+  return (numeric6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
+
+namespace {
+
+using steady_clock = std::chrono::steady_clock;
+
+auto time_until(steady_clock::time_point deadline) -> std::chrono::milliseconds {
+  return std::max(std::chrono::milliseconds(1), std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now()));
+}
+
+auto no_node(const node_address& address, const std::string& reason) -> error {
+  return {errc::node_unavailable, "no node answers at " + address.text() + ": " + reason};
+}
+
+// What the node published; null when that did not arrive in time, or nothing is published there.
+auto find_gateway(caf::actor_system& system, const node_address& address, steady_clock::time_point deadline) -> caf::actor {
+  caf::actor gateway;
+  caf::scoped_actor self(system);
+  self->request(system.middleman().actor_handle(), time_until(deadline), caf::connect_atom::value, address.host, address.port)
+      .receive(
+          [&](const caf::node_id&, const caf::strong_actor_ptr& found, const std::set<std::string>&) {
+            gateway = caf::actor_cast<caf::actor>(found);
+          },
+          [](const caf::error&) {});
+  return gateway;
+}
+
+auto greet(caf::actor_system& system, const caf::actor& gateway, steady_clock::time_point deadline) -> std::optional<hello_reply> {
+  std::optional<hello_reply> greeting;
+  caf::scoped_actor self(system);
+  self->send(gateway, hello{});
+  self->receive([&](hello_reply& reply) { greeting = std::move(reply); }, caf::after(time_until(deadline)) >> [] {});
+  return greeting;
+}
+
+}  // namespace
+
+auto connect_node(caf::actor_system& system, const node_address& address, steady_clock::time_point deadline)
+    -> result<node_link> {
+  auto host = probe_tcp(address.host, address.port, time_until(deadline));
+  if (!host) return no_node(address, host.failure().message);
+  node_link link;
+  link.gateway = find_gateway(system, {*host, address.port}, deadline);
+  if (!link.gateway) return no_node(address, "what listens there is no maestro node, it is busy, or the timeout is too short");
+  auto greeting = greet(system, link.gateway, deadline);
+  const auto received = static_cast<std::int64_t>(system_milliseconds(std::chrono::milliseconds(0)));
+  if (!greeting) return no_node(address, "it did not return our greeting in time");
+  if (greeting->version != protocol_version)
+    return error{errc::protocol_mismatch, "the node at " + address.text() + " speaks protocol version " +
+                                              std::to_string(greeting->version) + ", this program speaks " +
+                                              std::to_string(protocol_version)};
+  // The lowest that the node's clock can be ahead: an expiry said in its time is then never later than we mean it.
+  link.ahead = static_cast<std::int64_t>(greeting->milliseconds) - received;
+  link.greeting = std::move(*greeting);
+  return link;
+}
+
+connector::connector(caf::actor_config& config, std::vector<node_address> addresses, std::size_t next)
+    : caf::event_based_actor(config), addresses_(std::move(addresses)), next_(next) {}
+
+auto connector::make_behavior() -> caf::behavior {
+  ignore_strangers(*this);
+  return {
+      [this](find_node) { send(caf::actor_cast<caf::actor>(current_sender()), std::make_shared<result<node_link>>(find())); },
+      [this](stop_connector) { quit(); },
+  };
+}
+
+auto connector::find() -> result<node_link> {
+  result<node_link> found = error{errc::node_unavailable, "there is no address to connect to"};
+  for (std::size_t i = 0; i < addresses_.size(); ++i) {
+    const auto& address = addresses_[next_];
+    next_ = (next_ + 1) % addresses_.size();
+    found = connect_node(system(), address, steady_clock::now() + longest_try);
+    if (found) break;
+  }
+  return found;
+}
+
+}  // namespace maestro

@@ -1,0 +1,67 @@
+// The way to a node: its address, and the connection that a client has to it.
+#pragma once
+
+#include <maestro/runtime/protocol.hpp>
+#include <maestro/store/error.hpp>
+
+#include <caf/actor.hpp>
+#include <caf/actor_system.hpp>
+#include <caf/allowed_unsafe_message_type.hpp>
+#include <caf/event_based_actor.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace maestro {
+
+/// A node's address.
+struct node_address {
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 4242;
+  /// `HOST:PORT`, or `[HOST]:PORT`. Errors: `invalid_argument`.
+  [[nodiscard]] static auto parse(std::string_view text) -> result<node_address>;
+  [[nodiscard]] auto text() const -> std::string;
+};
+
+/// A node that has greeted back.
+struct node_link {
+  caf::actor gateway;
+  std::int64_t ahead = 0;  ///< The node's clock minus ours, in milliseconds, at the least.
+  hello_reply greeting;
+};
+
+/// Connects to the node at `address`, which takes until `deadline` at most. Not to be called from inside an actor that others wait for.
+/// Errors: `node_unavailable`, `protocol_mismatch`.
+[[nodiscard]] auto connect_node(caf::actor_system& system, const node_address& address,
+                                std::chrono::steady_clock::time_point deadline) -> result<node_link>;
+
+/// To a connector: find a node. Answered with a `found_node_ptr`.
+struct find_node {};
+/// To a connector: end.
+struct stop_connector {};
+using found_node_ptr = std::shared_ptr<result<node_link>>;
+
+/// Makes a client's connections, on a thread of its own: tries the addresses in turn, the one after the last that answered first.
+class connector : public caf::event_based_actor {
+ public:
+  connector(caf::actor_config& config, std::vector<node_address> addresses, std::size_t next);
+  auto make_behavior() -> caf::behavior override;
+
+  static constexpr std::chrono::milliseconds longest_try{1'000};
+
+ private:
+  [[nodiscard]] auto find() -> result<node_link>;
+
+  const std::vector<node_address> addresses_;
+  std::size_t next_;
+};
+
+}  // namespace maestro
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::find_node)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::stop_connector)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::found_node_ptr)

@@ -1,0 +1,205 @@
+// What a client does with answers that are not final: against a gateway that answers as it is told.
+#include <maestro/runtime/client.hpp>
+
+#include <maestro/store/clock.hpp>
+
+#include <caf/actor_system_config.hpp>
+#include <caf/event_based_actor.hpp>
+#include <caf/scoped_actor.hpp>
+#include <caf/send.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <chrono>
+#include <functional>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+using namespace maestro;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct seen_attempt {
+  command_request request;
+  std::uint64_t at = 0;  // Milliseconds since the Unix epoch.
+};
+
+// What to answer to the attempt of this number, from 1; nothing to stay silent.
+using script = std::function<std::optional<command_reply>(std::size_t attempt)>;
+
+auto refusal(errc code) -> command_reply {
+  command_reply reply;
+  set_failure(reply, {code, "as it was told"});
+  return reply;
+}
+auto accepted() -> command_reply {
+  command_reply reply;
+  reply.first = reply.last = 7;
+  return reply;
+}
+
+struct bench {
+  struct configuration : caf::actor_system_config {
+    configuration() { add_message_types<caf::id_block::maestro>(); }
+  };
+
+  void play(script answers, client_settings with = {}) {
+    gateway = system.spawn([this, answers = std::move(answers)](caf::event_based_actor* self) -> caf::behavior {
+      self->set_default_handler(caf::drop);
+      return {[this, self, answers](command_request& request) {
+        std::size_t number = 0;
+        {
+          const std::lock_guard lock(mutex);
+          attempts.push_back({request, system_milliseconds(0ms)});
+          number = attempts.size();
+        }
+        auto reply = answers(number);
+        if (!reply) return;
+        reply->request = request.request;
+        self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::move(*reply));
+      }};
+    });
+    to = std::make_unique<client>(system, gateway, with);
+  }
+  ~bench() {
+    to.reset();
+    caf::anon_send_exit(gateway, caf::exit_reason::user_shutdown);
+  }
+  auto send(send_options options = {}) -> receipt { return to->send_json("thing", id, "do", "{}", std::move(options)); }
+  auto seen() -> std::vector<seen_attempt> {
+    const std::lock_guard lock(mutex);
+    return attempts;
+  }
+
+  configuration config;
+  caf::actor_system system{config};
+  hybrid_clock clock;
+  const aggregate_id id = clock.fresh<aggregate_id>();
+  std::mutex mutex;
+  std::vector<seen_attempt> attempts;
+  caf::actor gateway;
+  std::unique_ptr<client> to;
+};
+
+// So short that the second attempt comes long before the first one cannot be carried out any more.
+client_settings hasty() {
+  client_settings settings;
+  settings.attempt_timeout = 50ms;
+  settings.retry_backoff = 1ms;
+  return settings;
+}
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(requesting, bench)
+
+BOOST_AUTO_TEST_CASE(what_can_be_tried_again_is_tried_again_under_the_same_id) {
+  const std::vector<errc> refused{errc::overloaded, errc::store_unavailable, errc::too_many_conflicts, errc::timed_out, errc::shutting_down};
+  play([&](std::size_t attempt) { return attempt <= refused.size() ? refusal(refused[attempt - 1]) : accepted(); });
+  const auto got = send();
+  BOOST_TEST(!got.answer.failure, to_string(got.answer.failure));
+  BOOST_TEST(got.answer.last == 7);
+  const auto all = seen();
+  BOOST_TEST_REQUIRE(all.size() == refused.size() + 1);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    BOOST_TEST((all[i].request.command_id == got.command_id));
+    BOOST_TEST(all[i].request.first_send == (i == 0));
+    BOOST_TEST(all[i].request.expires_at > all[i].at);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(an_id_that_the_caller_made_is_never_called_new) {
+  play([](std::size_t) { return accepted(); });
+  send_options options;
+  options.command_id = to->new_command_id();
+  BOOST_TEST(!send(options).answer.failure);
+  BOOST_TEST(!seen().at(0).request.first_send);
+}
+
+BOOST_AUTO_TEST_CASE(who_wants_one_attempt_gets_its_answer) {
+  play([](std::size_t) { return refusal(errc::overloaded); });
+  send_options once;
+  once.retry = false;
+  BOOST_TEST((send(once).answer.failure.code == errc::overloaded));
+  BOOST_TEST(seen().size() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(a_first_rejection_is_final) {
+  play([](std::size_t) { return refusal(errc::rejected); });
+  BOOST_TEST((send().answer.failure.code == errc::rejected));
+  BOOST_TEST(seen().size() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(a_rejection_is_told_only_when_no_earlier_attempt_can_be_carried_out_any_more) {
+  play([](std::size_t attempt) { return attempt == 1 ? std::nullopt : std::optional(refusal(errc::rejected)); }, hasty());
+  BOOST_TEST((send().answer.failure.code == errc::rejected));
+  const auto all = seen();
+  BOOST_TEST_REQUIRE(all.size() == 3U);
+  BOOST_TEST(all[2].at > all[0].request.expires_at);
+}
+
+BOOST_AUTO_TEST_CASE(an_acceptance_after_a_rejection_that_was_not_final_is_told) {
+  play(
+      [](std::size_t attempt) -> std::optional<command_reply> {
+        if (attempt == 1) return refusal(errc::in_doubt);
+        return attempt == 2 ? refusal(errc::rejected) : accepted();
+      },
+      hasty());
+  BOOST_TEST(!send().answer.failure);
+  BOOST_TEST(seen().size() == 3U);
+}
+
+BOOST_AUTO_TEST_CASE(without_a_final_answer_in_time_it_is_in_doubt_or_what_was_said_last) {
+  play([](std::size_t) { return std::nullopt; }, hasty());
+  send_options brief;
+  brief.timeout = 200ms;
+  BOOST_TEST((send(brief).answer.failure.code == errc::in_doubt));
+  BOOST_TEST(seen().size() > 1U);
+}
+
+BOOST_AUTO_TEST_CASE(what_was_never_carried_out_is_retryable_when_time_is_over) {
+  play([](std::size_t) { return refusal(errc::store_unavailable); });
+  send_options brief;
+  brief.timeout = 100ms;
+  const auto got = send(brief).answer.failure;
+  BOOST_TEST((got.code == errc::store_unavailable), to_string(got));
+  BOOST_TEST(seen().size() > 1U);
+}
+
+BOOST_AUTO_TEST_CASE(a_retryable_answer_does_not_tell_what_became_of_an_earlier_attempt) {
+  play([](std::size_t attempt) { return attempt == 1 ? std::nullopt : std::optional(refusal(errc::store_unavailable)); }, hasty());
+  send_options brief;
+  brief.timeout = 200ms;
+  const auto got = send(brief).answer.failure;
+  BOOST_TEST((got.code == errc::in_doubt), to_string(got));
+  BOOST_TEST((got.message.find("store_unavailable") != std::string::npos), got.message);
+}
+
+BOOST_AUTO_TEST_CASE(an_aggregate_that_cannot_be_read_does_not_tell_it_either) {
+  play([](std::size_t attempt) { return attempt == 1 ? std::nullopt : std::optional(refusal(errc::cannot_hydrate)); }, hasty());
+  const auto got = send().answer.failure;
+  BOOST_TEST((got.code == errc::in_doubt), to_string(got));
+  BOOST_TEST((got.message.find("cannot_hydrate") != std::string::npos), got.message);
+}
+
+BOOST_AUTO_TEST_CASE(a_gateway_that_ends_leaves_commands_in_doubt_and_questions_unanswered) {
+  play([](std::size_t) { return std::nullopt; });
+  std::promise<receipt> command;
+  std::promise<query_reply> question;
+  to->send_async("thing", id, "do", "{}", {}, [&](receipt got) { command.set_value(std::move(got)); });
+  to->ask_async({}, 10s, [&](query_reply got) { question.set_value(std::move(got)); });
+  while (seen().empty()) std::this_thread::yield();
+  caf::anon_send_exit(gateway, caf::exit_reason::user_shutdown);
+  BOOST_TEST((command.get_future().get().answer.failure.code == errc::in_doubt));
+  BOOST_TEST(question.get_future().get().code == static_cast<std::uint16_t>(errc::node_unavailable));
+  BOOST_TEST((send().answer.failure.code == errc::node_unavailable));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
