@@ -1,51 +1,89 @@
 // The bank's domain, tested with nothing but itself: given these events, when this command, then those events or that
-// rejection. No actor, no database, no node.
+// rejection. No actor and no node; the projections run on a store in memory.
 #include <account.hpp>
+
+#include <maestro/aggregates/test_kit.hpp>
 
 #include <boost/test/unit_test.hpp>
 
+#include <cstdint>
 #include <limits>
 
 using namespace bank;
+using kit = maestro::test_kit<account>;
+
+namespace {
+
+const opened alice{"Alice", "al"};
+
+}  // namespace
 
 BOOST_AUTO_TEST_SUITE(account_domain)
 
 BOOST_AUTO_TEST_CASE(given_nothing_when_opened_then_it_is_opened) {
-  const auto then = account::eval(account::given(), open{"Alice", "al"});
-  BOOST_TEST_REQUIRE(then.has_value());
-  BOOST_TEST(then->owner == "Alice");
-  BOOST_TEST(then->handle == "al");
+  kit::given().when(open{"Alice", "al"}).then(alice).then_state({"Alice", "al", 0, true});
+  kit::given().when(open{"", "al"}).rejected("an account needs an owner");
+  kit::given().when(open{"Alice", ""}).rejected("an account needs a handle");
 }
 
 BOOST_AUTO_TEST_CASE(given_an_open_account_when_opened_again_then_it_is_rejected) {
-  const auto then = account::eval(account::given(opened{"Alice", "al"}), open{"Bob", "bo"});
-  BOOST_TEST((then.failure() == maestro::reject("the account is already open")));
+  kit::given(alice).when(open{"Bob", "bo"}).rejected("the account is already open");
 }
 
 BOOST_AUTO_TEST_CASE(given_a_balance_when_more_is_withdrawn_then_it_is_rejected_with_the_balance) {
-  const auto state = account::given(opened{"Alice", "al"}, deposited{500}, withdrawn{100});
-  BOOST_TEST(account::eval(state, withdraw{401}).failure().message == "insufficient funds: the balance is 400 cents");
-  BOOST_TEST(account::eval(state, withdraw{400})->cents == 400);
+  const auto rich = kit::given(alice, deposited{500}, withdrawn{100});
+  rich.when(withdraw{401}).rejected("insufficient funds: the balance is 400 cents");
+  rich.when(withdraw{400}).then(withdrawn{400}).then_state({"Alice", "al", 0, true});
 }
 
 BOOST_AUTO_TEST_CASE(given_a_balance_when_a_deposit_would_overflow_it_then_it_is_rejected) {
-  const auto state = account::given(opened{"Alice", "al"}, deposited{1});
-  BOOST_TEST(!account::eval(state, deposit{std::numeric_limits<std::int64_t>::max()}).has_value());
-  BOOST_TEST(!account::eval(state, deposit{0}).has_value());
-  BOOST_TEST(!account::eval(state, withdraw{-1}).has_value());
+  constexpr auto most = std::numeric_limits<std::int64_t>::max();
+  const auto account = kit::given(alice, deposited{1});
+  account.when(deposit{most}).rejected("the balance would be too large");
+  account.when(deposit{most - 1}).then(deposited{most - 1});
+  account.when(deposit{0}).rejected("a deposit must be positive");
+  account.when(withdraw{-1}).rejected("a withdrawal must be positive");
 }
 
 BOOST_AUTO_TEST_CASE(given_a_closed_account_when_anything_but_opening_is_asked_then_it_is_rejected) {
-  const auto state = account::given(opened{"Alice", "al"}, closed{});
-  BOOST_TEST(!account::eval(state, deposit{1}).has_value());
-  BOOST_TEST(!account::eval(state, withdraw{1}).has_value());
-  BOOST_TEST(!account::eval(state, bank::close{}).has_value());
-  BOOST_TEST(account::eval(state, open{"Alice", "al"}).has_value());
+  const auto gone = kit::given(alice, closed{});
+  gone.when(deposit{1}).rejected("the account is not open");
+  gone.when(withdraw{1}).rejected("the account is not open");
+  gone.when(bank::close{}).rejected("the account is not open");
+  gone.when(open{"Alice", "al"}).then(alice);
 }
 
 BOOST_AUTO_TEST_CASE(given_money_in_it_when_closed_then_it_is_rejected) {
-  BOOST_TEST(!account::eval(account::given(opened{"Alice", "al"}, deposited{1}), bank::close{}).has_value());
-  BOOST_TEST(account::eval(account::given(opened{"Alice", "al"}), bank::close{}).has_value());
+  kit::given(alice, deposited{1}).when(bank::close{}).rejected("the balance must be zero, it is 1 cents");
+  kit::given(alice).when(bank::close{}).then(closed{}).then_state({"Alice", "al", 0, false});
+}
+
+BOOST_AUTO_TEST_CASE(every_event_survives_the_codec) {
+  kit::examples(alice, deposited{5}, withdrawn{5}).survive_the_codec();
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(account_projections)
+
+BOOST_AUTO_TEST_CASE(balances_holds_what_every_open_account_has) {
+  maestro::test_tables<account> tables;
+  tables.given("alice", alice, deposited{500}, withdrawn{100})
+      .given("bob", opened{"Bob", "bo"})
+      .given("carol", opened{"Carol", "ca"}, closed{});
+  tables.query("select owner, cents from balances order by owner").then({{"Alice", 400}, {"Bob", 0}});
+  tables.query("select cents from balances where account = $1", account::id::named("alice").value).then({{400}});
+  tables.survive_a_rebuild();
+}
+
+BOOST_AUTO_TEST_CASE(a_handle_belongs_to_one_open_account) {
+  maestro::test_tables<account> tables;
+  tables.given("alice", alice);
+  tables.when("bob", open{"Bob", "al"}).refused_by("handles.handle");
+  tables.query("select owner from balances").then({{"Alice"}});
+  tables.when("alice", bank::close{}).committed();
+  tables.when("bob", open{"Bob", "al"}).committed();
+  tables.query("select account from handles where handle = 'al'").then({{account::id::named("bob").value}});
 }
 
 BOOST_AUTO_TEST_SUITE_END()

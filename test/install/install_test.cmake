@@ -1,5 +1,6 @@
 # Installs the build tree `build` into a scratch prefix, then configures, builds and runs a copy of the project `source`
-# against it. Each step has to succeed; nothing in the installed package may point back into the build or source tree.
+# against it, and its test. Each step has to succeed; nothing in the installed package may point back into the build or
+# source tree.
 
 function(step)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE status)
@@ -34,3 +35,6 @@ step("${CMAKE_COMMAND}" -S "${scratch}/source" -B "${scratch}/build" -G "${gener
      "-DCMAKE_CXX_COMPILER_LAUNCHER=${launcher}" "-DCMAKE_CXX_FLAGS=${flags}")
 step("${CMAKE_COMMAND}" --build "${scratch}/build" --config "${config}")
 step("${scratch}/build/consumer")
+if(EXISTS "${scratch}/build/consumer_test")
+  step("${scratch}/build/consumer_test")
+endif()

@@ -1,41 +1,9 @@
 // A whole program that knows Maestro as an installed package only: an aggregate, a node on a store in memory, a client.
-#include <maestro/aggregates/aggregate.hpp>
+#include "counter.hpp"
+
 #include <maestro/runtime/node.hpp>
 
-#include <cstdint>
 #include <iostream>
-#include <string_view>
-
-struct add {
-  std::int64_t amount = 0;
-  template <class Archive>
-  void serialize(Archive& archive) {
-    archive(CEREAL_NVP(amount));
-  }
-};
-
-struct added : add {};
-
-struct total {
-  std::int64_t value = 0;
-  template <class Archive>
-  void serialize(Archive& archive) {
-    archive(CEREAL_NVP(value));
-  }
-};
-
-class counter : public maestro::aggregate<counter, total> {
- public:
-  static constexpr std::string_view type = "counter";
-  using commands = maestro::commands<add>;
-  using events = maestro::events<added>;
-
-  static auto eval(const total&, const add& command) -> maestro::result<added> {
-    if (command.amount <= 0) return maestro::reject("only up");
-    return added{command};
-  }
-  static void apply(total& state, const added& event) { state.value += event.amount; }
-};
 
 int main() {
   maestro::node_settings settings;
