@@ -15,6 +15,7 @@
 #include <caf/send.hpp>
 #include <spdlog/sinks/null_sink.h>
 
+#include <chrono>
 #include <future>
 #include <memory>
 #include <string>
@@ -46,20 +47,31 @@ class waiting_query final : public query_job {
   std::promise<query_answer> promise;
 };
 
+struct owner_options {
+  aggregate_settings settings;
+  bool alone = false;  ///< The only one, which a store that others can open does not count on.
+  std::unique_ptr<maestro::store> writer;  ///< Instead of the database's own.
+  std::unique_ptr<maestro::store> reader;
+  caf::actor registry;
+  std::chrono::milliseconds clock_offset{0};
+};
+
 /// One owner of aggregates: its clock, its store actors. Several may share a database.
 class owner {
  public:
-  /// `alone`: the only one, which a store that others can open does not count on.
+  owner(caf::actor_system& system, database& from, owner_options with)
+      : system_(system), clock_(std::chrono::minutes(5), with.clock_offset) {
+    environment_.clock = &clock_;
+    environment_.single_owner = with.alone && from.single_owner();
+    environment_.settings = with.settings;
+    environment_.registry = std::move(with.registry);
+    environment_.log = std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::null_sink_mt>());
+    environment_.writers.push_back(spawn_store_writer(system, with.writer ? std::move(with.writer) : from.open_writer()));
+    environment_.readers.push_back(spawn_store_reader(system, with.reader ? std::move(with.reader) : from.open_reader()));
+  }
   owner(caf::actor_system& system, database& from, aggregate_settings settings = {}, bool alone = false,
         std::unique_ptr<maestro::store> writer = nullptr)
-      : system_(system), clock_() {
-    environment_.clock = &clock_;
-    environment_.single_owner = alone && from.single_owner();
-    environment_.settings = settings;
-    environment_.log = std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::null_sink_mt>());
-    environment_.writers.push_back(spawn_store_writer(system, writer ? std::move(writer) : from.open_writer()));
-    environment_.readers.push_back(spawn_store_reader(system, from.open_reader()));
-  }
+      : owner(system, from, owner_options{settings, alone, std::move(writer), nullptr, {}, {}}) {}
   ~owner() {
     caf::scoped_actor self(system_);
     for (auto& actor : aggregates_) {  // They read the environment until they end.
@@ -79,13 +91,13 @@ class owner {
   }
   auto clock() -> hybrid_clock& { return clock_; }
 
-  /// Sends without waiting.
+  /// Sends without waiting. `first_send`: nobody has sent `name` before.
   template <class Command>
   auto send(const caf::actor& to, const aggregate_id& id, const Command& command, command_id name = {},
-            return_mode returns = return_mode::sequences) -> std::future<command_answer> {
+            return_mode returns = return_mode::sequences, bool first_send = false) -> std::future<command_answer> {
     auto job = std::make_shared<waiting_command>();
     job->aggregate_id = id;
-    job->first_send = !name;
+    job->first_send = first_send || !name;
     job->command_id = name ? name : clock_.fresh<command_id>();
     job->command = registered_name<Command>();
     job->payload = encode(command).value();

@@ -74,6 +74,21 @@ class hooked_store final : public maestro::test::forwarding_store {
   std::function<void(const commit_request&)> after_;
 };
 
+// A connection that waits before it reads an aggregate for the first time.
+class slow_reader final : public maestro::test::forwarding_store {
+ public:
+  slow_reader(std::unique_ptr<maestro::store> inner, std::function<void()> before)
+      : forwarding_store(std::move(inner)), before_(std::move(before)) {}
+  auto get_histories(std::span<const aggregate_id> ids, std::size_t limit)
+      -> result<std::vector<aggregate_history>> override {
+    if (before_) std::exchange(before_, nullptr)();
+    return inner().get_histories(ids, limit);
+  }
+
+ private:
+  std::function<void()> before_;
+};
+
 }  // namespace
 
 BOOST_FIXTURE_TEST_SUITE(lifecycle, stage)
@@ -333,6 +348,27 @@ BOOST_AUTO_TEST_CASE(a_repeated_command_has_one_effect_wherever_and_however_ofte
   const auto again = two.send(there, id, climb{2}, name, return_mode::state).get();
   BOOST_TEST(again.repeated);
   BOOST_TEST(again.state == R"({"total":3,"amounts":[1,2]})");
+}
+
+// A client whose first attempt waits for one owner's hydration asks another owner, who is quicker.
+BOOST_AUTO_TEST_CASE(a_command_that_waits_for_hydration_is_not_repeated_when_another_owner_has_committed_it) {
+  std::promise<void> asked;
+  std::promise<void> go_on;
+  const auto hold = [&] {
+    asked.set_value();
+    go_on.get_future().wait();
+  };
+  owner one(system, *store, {{}, false, nullptr, std::make_unique<slow_reader>(store->open_reader(), hold), {}, {}});
+  owner two(system, *store);
+  const auto name = one.clock().fresh<command_id>();
+  auto first = one.send(one.start(*type, id), id, add{1}, name, return_mode::sequences, true);
+  asked.get_future().wait();
+  BOOST_TEST(two.send(two.start(*type, id), id, add{1}, name).get().last == 1);
+  go_on.set_value();
+  const auto got = first.get();
+  BOOST_TEST(got.repeated);
+  BOOST_TEST(got.last == 1);
+  BOOST_TEST(log_of(*this).size() == 1U);
 }
 
 BOOST_AUTO_TEST_CASE(a_command_id_from_the_future_is_refused_by_name) {
