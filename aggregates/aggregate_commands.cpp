@@ -240,8 +240,8 @@ void aggregate_actor::commit_done(const commit_job_ptr& finished) {
   std::size_t unit = 0;
   auto next = flight.begin();
   for (; next != flight.end(); ++next) {
-    if (next->emitted && unit == outcome.committed) break;
-    // What emitted nothing rests on the commits before it, which have just been confirmed.
+    // What emitted nothing was the newest when the unit before it was written, or the one behind it.
+    if (unit == outcome.committed && (next->emitted || unit == 0)) break;
     conclude(*next, next->emitted ? std::move(units[unit++].events) : std::vector<event>{});
   }
   if (next != flight.end()) {
@@ -249,12 +249,10 @@ void aggregate_actor::commit_done(const commit_job_ptr& finished) {
     roll_back(std::move(flight), outcome.failure);
   } else if (lost) {
     roll_back({}, lost);
-  } else {
-    while (!w.gathered.empty() && !w.gathered.front().emitted) {
-      conclude(w.gathered.front(), {});
-      w.gathered.pop_front();
-    }
-    if (w.gathered.empty()) w.tentative.reset();
+  } else if (std::none_of(w.gathered.begin(), w.gathered.end(), [](const evaluated& each) { return each.emitted; })) {
+    // They may have been sent after this commit was overtaken by another owner's: it confirms nothing of them.
+    w.tentative.reset();
+    for (auto& each : std::exchange(w.gathered, {})) conclude_without_events(std::move(each));
   }
   if (lost) lose_state(lost);
   pump();
@@ -281,7 +279,8 @@ auto aggregate_actor::advance_committed(const std::vector<commit_unit>& units, s
   return {};
 }
 
-// The first of `failed` was refused with `failure`, and the rest, like all that is gathered, was built on it.
+// The first of `failed` that emitted something was refused with `failure`; the rest, like all that is gathered, was built on
+// it, or shares its basis.
 void aggregate_actor::roll_back(std::deque<evaluated> failed, const error& failure) {
   auto& w = work();
   const bool conflict = failure.code == errc::retry_command;
@@ -291,11 +290,12 @@ void aggregate_actor::roll_back(std::deque<evaluated> failed, const error& failu
   w.tentative.reset();
   int conflicts = 0;
 
+  const auto refused = std::find_if(failed.begin(), failed.end(), [](const evaluated& each) { return each.emitted; });
   std::deque<pending> again;
   for (auto each = failed.begin(); each != failed.end(); ++each) {
     if (no_store) {
       refuse(each->origin, failure);
-    } else if (each != failed.begin()) {
+    } else if (each != refused) {
       again.push_back(std::move(each->origin));
     } else if (!conflict) {
       refuse(each->origin, failure);

@@ -309,6 +309,30 @@ BOOST_AUTO_TEST_CASE(a_rejection_from_stale_state_is_evaluated_again_before_it_i
   BOOST_TEST(answer.first == 3);
 }
 
+// A commit's answer says nothing of commands that came after it: others may have been faster.
+BOOST_AUTO_TEST_CASE(a_rejection_is_evaluated_again_when_the_commit_before_it_was_overtaken) {
+  owner two(system, *store);
+  std::promise<void> overtaken;
+  std::promise<void> go_on;
+  auto hook = [&, first = true](const commit_request&) mutable {
+    if (!std::exchange(first, false)) return;
+    BOOST_TEST(!two.send(two.start(*type, id), id, add{-10}).get().failure);
+    overtaken.set_value();
+    go_on.get_future().wait();
+  };
+  owner one(system, *store, {}, false, std::make_unique<hooked_store>(store->open_writer(), std::move(hook)));
+  const auto here = one.start(*type, id);
+  auto first = one.send(here, id, add{10});
+  overtaken.get_future().wait();
+  // To the first owner the total is 10 as soon as its commit is answered, and it never is again.
+  auto second = one.send(here, id, add_below{5, 12});
+  auto third = one.send(here, id, look{}, {}, return_mode::state);
+  go_on.set_value();
+  BOOST_TEST(first.get().first == 1);
+  BOOST_TEST(second.get().first == 3);
+  BOOST_TEST(third.get().state == R"({"total":5,"amounts":[10,-10,5]})");
+}
+
 BOOST_AUTO_TEST_CASE(get_may_lag_and_fetch_and_at_least_do_not) {
   owner one(system, *store);
   owner two(system, *store);
