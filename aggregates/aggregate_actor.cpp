@@ -112,6 +112,7 @@ void aggregate_actor::hydration_done(hydrate_task& finished) {
   environment_->log->debug("{}: hydrated to sequence {} from snapshot {} and {} events in {} us", described(),
                            committed_.sequence, committed_.snapshot_sequence, committed_.events_read, finished.took.count());
   w.hold = false;
+  midway_ = false;
   auto queries = std::exchange(w.queries, {});
   for (auto& query : queries) take(std::move(query));
   start_refresh();

@@ -189,6 +189,7 @@ class aggregate_actor : public caf::event_based_actor {
   const definition* const type_;
   const aggregate_id id_;
   hydrated committed_;  ///< Without a state: not hydrated.
+  bool midway_ = false;  ///< A refresh has more to read: `committed_` may end with a part of a command.
   std::unique_ptr<pipeline> work_;
 };
 

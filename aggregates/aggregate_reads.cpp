@@ -58,7 +58,8 @@ void aggregate_actor::refresh_done(refresh_task& finished) {
       return fail_everything(entered.failure());
     }
   }
-  if (rows.size() >= finished.limit) {
+  midway_ = rows.size() >= finished.limit;
+  if (midway_) {
     ask_again();
   } else {
     auto served = std::exchange(w.refreshing, {});
@@ -189,7 +190,7 @@ void aggregate_actor::take(query_job_ptr query) {
     case query_kind::snapshot: return take_snapshot(std::move(query));
     case query_kind::call: return current ? answer_call(*query) : refresh_for({std::nullopt, std::move(query)});
     case query_kind::get:
-      if (current || far_enough) return answer_state(*query);
+      if (current || (far_enough && !midway_)) return answer_state(*query);
       return refresh_for({std::nullopt, std::move(query)});
     default: return current ? answer_state(*query) : refresh_for({std::nullopt, std::move(query)});
   }

@@ -108,6 +108,10 @@ class owner {
   }
   auto ask(const caf::actor& to, const aggregate_id& id, query_kind kind, sequence_number number = 0,
            std::string name = {}) -> query_answer {
+    return ask_without_waiting(to, id, kind, number, std::move(name)).get();
+  }
+  auto ask_without_waiting(const caf::actor& to, const aggregate_id& id, query_kind kind, sequence_number number = 0,
+                           std::string name = {}) -> std::future<query_answer> {
     auto job = std::make_shared<waiting_query>();
     job->aggregate_id = id;
     job->kind = kind;
@@ -117,7 +121,7 @@ class owner {
     job->payload = "{}";
     auto answer = job->promise.get_future();
     caf::anon_send(to, query_job_ptr(std::move(job)));
-    return answer.get();
+    return answer;
   }
   auto state(const caf::actor& of, const aggregate_id& id, query_kind kind = query_kind::fetch) -> counter_state {
     return decode<counter_state>(ask(of, id, kind).state).value();

@@ -74,19 +74,24 @@ class hooked_store final : public maestro::test::forwarding_store {
   std::function<void(const commit_request&)> after_;
 };
 
-// A connection that waits before it reads an aggregate for the first time.
+// A connection on which something happens before an aggregate is read for the first time, or events after `watched`.
 class slow_reader final : public maestro::test::forwarding_store {
  public:
-  slow_reader(std::unique_ptr<maestro::store> inner, std::function<void()> before)
-      : forwarding_store(std::move(inner)), before_(std::move(before)) {}
+  slow_reader(std::unique_ptr<maestro::store> inner, std::function<void()> before, sequence_number watched = -1)
+      : forwarding_store(std::move(inner)), before_(std::move(before)), watched_(watched) {}
   auto get_histories(std::span<const aggregate_id> ids, std::size_t limit)
       -> result<std::vector<aggregate_history>> override {
-    if (before_) std::exchange(before_, nullptr)();
+    if (watched_ < 0 && before_) std::exchange(before_, nullptr)();
     return inner().get_histories(ids, limit);
+  }
+  auto get_events(const aggregate_id& id, event_range range) -> result<std::vector<event>> override {
+    if (watched_ == range.after && before_) std::exchange(before_, nullptr)();
+    return inner().get_events(id, range);
   }
 
  private:
   std::function<void()> before_;
+  const sequence_number watched_;
 };
 
 }  // namespace
@@ -345,6 +350,29 @@ BOOST_AUTO_TEST_CASE(get_may_lag_and_fetch_and_at_least_do_not) {
   BOOST_TEST(!two.send(there, id, add{3}).get().failure);
   BOOST_TEST(one.ask(here, id, query_kind::fetch).sequence == 3);
   BOOST_TEST((one.ask(here, id, query_kind::get, 9).failure.code == errc::sequence_not_reached));
+}
+
+// A refresh reads pages, and the end of one is not that of a command.
+BOOST_AUTO_TEST_CASE(get_shows_no_half_of_a_command) {
+  std::promise<void> midway;
+  std::promise<void> go_on;
+  const auto hold = [&] {
+    midway.set_value();
+    go_on.get_future().wait();
+  };
+  aggregate_settings small;
+  small.page_events = 2;
+  owner one(system, *store, {small, false, nullptr, std::make_unique<slow_reader>(store->open_reader(), hold, 2), {}, {}});
+  owner two(system, *store);
+  const auto here = one.start(*type, id);
+  BOOST_TEST(one.send(here, id, add{9}).get().last == 1);
+  BOOST_TEST(two.send(two.start(*type, id), id, climb{4}).get().last == 5);
+  auto fetched = one.ask_without_waiting(here, id, query_kind::fetch);
+  midway.get_future().wait();
+  auto got = one.ask_without_waiting(here, id, query_kind::get);
+  go_on.set_value();
+  BOOST_TEST(fetched.get().sequence == 5);
+  BOOST_TEST(got.get().sequence == 5);
 }
 
 BOOST_AUTO_TEST_CASE(a_repeated_command_has_one_effect_wherever_and_however_often_it_is_sent) {
