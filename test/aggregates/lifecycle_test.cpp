@@ -1,5 +1,8 @@
 #include "harness.hpp"
 
+#include <maestro/aggregates/metadata.hpp>
+#include <maestro/aggregates/state_diff.hpp>
+
 #include "../store/forwarding_store.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -421,6 +424,98 @@ BOOST_AUTO_TEST_CASE(a_command_that_waits_for_hydration_is_not_repeated_when_ano
   BOOST_TEST(got.repeated);
   BOOST_TEST(got.last == 1);
   BOOST_TEST(log_of(*this).size() == 1U);
+}
+
+// A first attempt that was long on its way, when a later one has been carried out already.
+BOOST_AUTO_TEST_CASE(a_first_attempt_that_comes_late_has_no_second_effect) {
+  enum class way { same_owner, refreshed, hydrated, from_snapshot };
+  for (const auto how : {way::same_owner, way::refreshed, way::hydrated, way::from_snapshot}) {
+    BOOST_TEST_CONTEXT("way " << static_cast<int>(how)) {
+      const auto fresh_id = clock.fresh<aggregate_id>();
+      owner one(system, *store);
+      owner two(system, *store);
+      auto actor = one.start(*type, fresh_id);
+      BOOST_TEST(one.send(actor, fresh_id, add{1}).get().last == 1);
+      const auto name = one.clock().fresh<command_id>();
+      if (how == way::same_owner) {
+        BOOST_TEST(one.send(actor, fresh_id, add{5}, name).get().last == 2);
+      } else {
+        const auto other = two.start(*type, fresh_id);
+        BOOST_TEST(two.send(other, fresh_id, add{5}, name).get().last == 2);
+        if (how == way::from_snapshot) BOOST_TEST(!two.ask(other, fresh_id, query_kind::snapshot).failure);
+        if (how == way::refreshed) BOOST_TEST(one.ask(actor, fresh_id, query_kind::fetch).sequence == 2);
+        else actor = one.start(*type, fresh_id);
+        BOOST_TEST(one.ask(actor, fresh_id, query_kind::get).sequence == 2);
+      }
+      const auto late = one.send(actor, fresh_id, add{5}, name, return_mode::sequences, true).get();
+      BOOST_TEST(!late.failure, to_string(late.failure));
+      BOOST_TEST(late.repeated);
+      BOOST_TEST(late.last == 2);
+      BOOST_TEST(one.state(actor, fresh_id).total == 6);
+      // Others need no search, or find nothing.
+      BOOST_TEST(one.send(actor, fresh_id, add{1}).get().last == 3);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_the_caller_says_of_a_command_is_kept_with_its_events) {
+  owner one(system, *store);
+  const auto actor = one.start(*type, id);
+  auto job = std::make_shared<waiting_command>();
+  job->aggregate_id = id;
+  job->command_id = one.clock().fresh<command_id>();
+  job->command = "climb";
+  job->payload = R"({"count":2})";
+  job->metadata = R"({"user":"ann"})";
+  job->correlation_id = "order \"7\"";
+  job->causation_id = "click";
+  auto answer = job->promise.get_future();
+  caf::anon_send(actor, command_job_ptr(job));
+  BOOST_TEST(answer.get().last == 2);
+  for (const auto& row : log_of(*this)) {
+    const auto said = read_metadata(row.metadata);
+    BOOST_TEST(said.correlation_id == "order \"7\"");
+    BOOST_TEST(said.causation_id == "click");
+    BOOST_TEST(said.callers == R"({"user":"ann"})");
+    BOOST_TEST((row.command_id == job->command_id));
+  }
+
+  auto long_winded = std::make_shared<waiting_command>();
+  long_winded->aggregate_id = id;
+  long_winded->command_id = one.clock().fresh<command_id>();
+  long_winded->command = "look";
+  long_winded->payload = "{}";
+  long_winded->causation_id = std::string(257, 'x');
+  auto refused = long_winded->promise.get_future();
+  caf::anon_send(actor, command_job_ptr(long_winded));
+  const auto failure = refused.get().failure;
+  BOOST_TEST((failure.code == errc::malformed_payload));
+  BOOST_TEST((failure.message.find("causation") != std::string::npos), failure.message);
+}
+
+BOOST_AUTO_TEST_CASE(the_past_can_be_seen_at_a_time_and_compared) {
+  owner one(system, *store);
+  const auto actor = one.start(*type, id);
+  BOOST_TEST(!one.send(actor, id, climb{2}).get().failure);
+  const auto then = log_of(*this).back().timestamp.milliseconds();
+  while (one.clock().physical_milliseconds() <= then) std::this_thread::yield();
+  BOOST_TEST(!one.ask(actor, id, query_kind::snapshot).failure);
+  BOOST_TEST(!one.send(actor, id, add{7}).get().failure);
+  auto reader = store->open_reader();
+  for (const auto& [time, total] : {std::pair(std::uint64_t{0}, 0), std::pair(then, 3), std::pair(then + 86'400'000, 10)}) {
+    const auto at = maestro::test::value_of(hydrate(*reader, *type, id, moment{max_sequence(), time}));
+    BOOST_TEST(decode<counter_state>(*type->encode_state(at.state)).value().total == total);
+  }
+  const auto rows = log_of(*this);
+  const auto stamped = [&](std::size_t row) { return "\"timestamp\":\"" + rows[row].timestamp.text() + "\",\"type\":\"added\",\"command_id\":\"" + rows[row].command_id->text() + "\""; };
+  const auto changed = maestro::test::value_of(state_diff(*reader, *type, id, moment{1}, moment{}, 1));
+  BOOST_TEST(changed == R"({"from":{"sequence":1},"to":{"sequence":3},"changes":[{"path":"/total","from":1,"to":10},)"
+                        R"({"path":"/amounts/-","to":2},{"path":"/amounts/-","to":7}],"events":[{"sequence":2,)" + stamped(1) +
+                        R"(,"changes":[{"path":"/total","from":1,"to":3},{"path":"/amounts/-","to":2}]},{"sequence":3,)" + stamped(2) +
+                        R"(,"changes":[{"path":"/total","from":3,"to":10},{"path":"/amounts/-","to":7}]}]})");
+  const auto backwards = state_diff(*reader, *type, id, moment{3}, moment{1});
+  BOOST_TEST_REQUIRE(!backwards);
+  BOOST_TEST((backwards.failure().code == errc::invalid_argument));
 }
 
 BOOST_AUTO_TEST_CASE(a_command_id_from_the_future_is_refused_by_name) {

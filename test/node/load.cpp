@@ -2,6 +2,7 @@
 
 #include "node_process.hpp"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -21,6 +22,11 @@ void load::send(client& node, std::size_t answers) {
     commands_.push_back(make_command());
     send_one(node, commands_.back(), false);
   }
+}
+
+auto load::in_doubt() const -> std::size_t {
+  return static_cast<std::size_t>(
+      std::count_if(commands_.begin(), commands_.end(), [](const auto& each) { return each.known == verdict::in_doubt; }));
 }
 
 auto load::settle() -> bool {
@@ -62,7 +68,7 @@ auto load::make_command() -> sent_command {
 
 void load::send_one(client& node, sent_command& command, bool again) {
   send_options options;
-  options.retry = false;  // What becomes of each attempt is what is audited.
+  options.retry = retry_;
   if (again) options.command_id = command.command_id;
   node.send_async(command.aggregate_type, command.aggregate_id, command.name, command.payload, std::move(options),
                   [this, &command, again](const receipt& got) {

@@ -37,7 +37,10 @@ class load {
   static constexpr std::size_t accounts = 20;
   static constexpr std::size_t batches = 4;
 
-  explicit load(std::uint64_t seed) : random_(seed) {}
+  /// Whether the client makes further attempts by itself.
+  enum class attempts : std::uint8_t { one, many };
+
+  explicit load(std::uint64_t seed, attempts each = attempts::one) : random_(seed), retry_(each == attempts::many) {}
 
   /// Sends to `node` until `answers` have come: first what is in doubt, under its old id, then ever new commands.
   void send(client& node, std::size_t answers);
@@ -46,6 +49,7 @@ class load {
 
   /// Everything ever sent; to be read between `settle` and `send` only.
   [[nodiscard]] auto commands() const -> const std::deque<sent_command>& { return commands_; }
+  [[nodiscard]] auto in_doubt() const -> std::size_t;
   [[nodiscard]] auto pick(std::int64_t low, std::int64_t high) -> std::int64_t {
     return std::uniform_int_distribution<std::int64_t>(low, high)(random_);
   }
@@ -55,6 +59,7 @@ class load {
   void send_one(client& node, sent_command& command, bool again);
 
   std::mt19937_64 random_;
+  const bool retry_;
   std::deque<sent_command> commands_;
   std::counting_semaphore<outstanding> free_{outstanding};
   std::atomic<std::size_t> answered_{0};

@@ -1,0 +1,109 @@
+// Clients that try again, over nodes that are killed and frozen at any moment: each command is carried out once, or refused and
+// never carried out, and every caller is told which. Real processes on a real store; on PostgreSQL two nodes share it.
+//
+// MAESTRO_TEST_ROUNDS makes it longer (test/soak does), MAESTRO_TEST_SEED repeats what was chosen.
+#include "audit.hpp"
+#include "load.hpp"
+#include "mortal_nodes.hpp"
+
+#include "../store/test_store.hpp"
+
+#include <maestro/store/clock.hpp>
+#include <maestro/store/store.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <atomic>
+#include <cstdlib>
+#include <deque>
+#include <iostream>
+#include <memory>
+#include <thread>
+#include <vector>
+
+using namespace maestro;
+using namespace maestro::test;
+
+namespace {
+
+auto number_from(const char* name, std::uint64_t otherwise) -> std::uint64_t {
+  const char* given = std::getenv(name);
+  return given != nullptr && *given != '\0' ? std::strtoull(given, nullptr, 10) : otherwise;
+}
+
+// Sends until told to stop, then until nothing is in doubt.
+class sender {
+ public:
+  sender(const std::vector<node_address>& addresses, std::uint64_t seed) : work_(seed, load::attempts::many) {
+    auto connected = client::connect(addresses);
+    BOOST_TEST_REQUIRE(connected.has_value());
+    client_ = std::move(*connected);
+    thread_ = std::thread([this] {
+      while (!enough_ && answered_) {
+        work_.send(*client_, 50);
+        answered_ = work_.settle();
+      }
+    });
+  }
+  ~sender() { stop(); }
+  void stop() {
+    enough_ = true;
+    if (thread_.joinable()) thread_.join();
+  }
+  void settle() {
+    BOOST_TEST_REQUIRE(answered_, "a command was left without any answer");
+    work_.send(*client_, work_.in_doubt());
+    BOOST_TEST_REQUIRE(work_.settle(), "a command was left without any answer");
+    BOOST_TEST(work_.in_doubt() == 0U);
+  }
+  [[nodiscard]] auto commands() const -> const std::deque<sent_command>& { return work_.commands(); }
+
+ private:
+  load work_;
+  std::unique_ptr<client> client_;
+  std::atomic<bool> enough_{false};
+  bool answered_ = true;  // Everything that was sent; known after `stop`.
+  std::thread thread_;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(exactly_once)
+
+BOOST_AUTO_TEST_CASE(each_command_is_carried_out_once_whatever_becomes_of_the_nodes) {
+  const auto seed = number_from("MAESTRO_TEST_SEED", random_node() >> 1);
+  const auto rounds = number_from("MAESTRO_TEST_ROUNDS", 12);
+  std::cout << "MAESTRO_TEST_SEED=" << seed << std::endl;
+  const test_store fresh;
+  mortal_nodes nodes(fresh.uri(), seed);
+  std::deque<sent_command> all;
+  {
+    std::vector<std::unique_ptr<sender>> senders;
+    for (std::uint64_t i = 1; i <= 2; ++i) senders.push_back(std::make_unique<sender>(nodes.addresses(), seed + i));
+    for (std::uint64_t round = 0; round < rounds; ++round) nodes.harm_one();
+    for (auto& each : senders) each->stop();
+    for (auto& each : senders) each->settle();
+    for (auto& each : senders) all.insert(all.end(), each->commands().begin(), each->commands().end());
+  }
+  nodes.end();
+
+  const auto where = open_database(fresh.uri()).value();
+  const auto reader = where->open_reader();
+  audit_counts counts;
+  try {
+    counts = audit(*reader, all);
+  } catch (const audit_fault& fault) {
+    BOOST_FAIL(fault.what());
+  }
+  BOOST_TEST(counts.landed + counts.lost == 0U);
+  std::size_t accepted = 0;
+  std::size_t refused = 0;
+  for (const auto& each : all) ++(each.known == verdict::accepted ? accepted : refused);
+  std::cout << nodes.kills() << " kills and " << nodes.freezes() << " freezes of " << nodes.addresses().size() << " nodes; "
+            << all.size() << " commands, " << accepted << " accepted, " << refused << " refused, " << counts.events
+            << " events" << std::endl;
+  BOOST_TEST(accepted > 100U);
+  BOOST_TEST(refused > 0U);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,73 @@
+#include "mortal_nodes.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <thread>
+#include <utility>
+
+namespace maestro::test {
+
+namespace {
+
+// A port that is free now, and most probably still when a node takes it.
+auto free_port() -> std::uint16_t {
+  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  BOOST_TEST_REQUIRE((::bind(socket, generic, size) == 0 && ::getsockname(socket, generic, &size) == 0));
+  ::close(socket);
+  return ntohs(address.sin_port);
+}
+
+}  // namespace
+
+mortal_nodes::mortal_nodes(std::string uri, std::uint64_t seed, std::string program)
+    : uri_(std::move(uri)), program_(std::move(program)), random_(seed) {
+  const std::size_t count = uri_.starts_with("sqlite:") ? 1 : 2;
+  for (std::size_t i = 0; i < count; ++i) {
+    addresses_.push_back({"127.0.0.1", free_port()});
+    nodes_.emplace_back();
+    start(i);
+  }
+}
+
+void mortal_nodes::start(std::size_t index) {
+  nodes_[index] = std::make_unique<process>(std::vector<std::string>{
+      program_, "--port=" + std::to_string(addresses_[index].port), "--store=" + uri_, "--log.level=error"});
+  BOOST_TEST_REQUIRE(nodes_[index]->wait_for_line("ready ").has_value(), "the node does not serve: " << nodes_[index]->errors());
+}
+
+void mortal_nodes::harm_one() {
+  std::this_thread::sleep_for(std::chrono::milliseconds(pick(0, longest_peace.count())));
+  const auto index = static_cast<std::size_t>(pick(0, static_cast<std::int64_t>(nodes_.size()) - 1));
+  if (pick(1, 3) > 1) {
+    ++kills_;
+    nodes_[index]->send_signal(SIGKILL);
+    BOOST_TEST(nodes_[index]->wait().value_or(0) == 128 + SIGKILL);
+    start(index);
+  } else {
+    ++freezes_;
+    nodes_[index]->send_signal(SIGSTOP);
+    std::this_thread::sleep_for(std::chrono::milliseconds(pick(0, longest_freeze.count())));
+    nodes_[index]->send_signal(SIGCONT);
+  }
+}
+
+void mortal_nodes::end() {
+  for (auto& node : nodes_) {
+    node->send_signal(SIGTERM);
+    const auto status = node->wait();
+    BOOST_TEST((status == 0), "a node did not end well: " << node->errors());
+  }
+}
+
+}  // namespace maestro::test
