@@ -233,7 +233,7 @@ auto report(std::string_view program, const error& failure) -> int {
 
 }  // namespace
 
-auto run_node(int argc, char** argv, std::vector<definition_ptr> types) -> int {
+auto run_node(int argc, char** argv, std::vector<definition_ptr> types, const node_companion& companion) -> int {
   std::string_view program = argc > 0 ? argv[0] : "node";
   program = program.substr(program.rfind('/') + 1);
 
@@ -269,12 +269,19 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types) -> int {
   });
   if (!started) return report(program, started.failure());
   const auto& running = *started;
+  std::shared_ptr<void> beside;
+  try {
+    if (companion) beside = companion(*running);
+  } catch (const std::exception& problem) {
+    return report(program, {errc::internal_error, std::string("what runs beside the aggregates did not start: ") + problem.what()});
+  }
   std::cout << "ready " << running->address().text() << " store " << running->store_name() << " members "
             << running->name() << std::endl;
 
   int signal = 0;
   sigwait(&signals, &signal);
   log().info("node {}: stopping on {}", running->name(), signal == SIGTERM ? "SIGTERM" : "SIGINT");
+  beside.reset();
   running->stop();
   return failed ? 1 : 0;
 }

@@ -49,15 +49,20 @@ class node {
   std::unique_ptr<parts> parts_;
 };
 
+/// What runs beside the aggregates of a node, in its process: called once the node serves; the object that it returns is gone
+/// before the node takes no more requests. An exception ends the node.
+using node_companion = std::function<std::shared_ptr<void>(node&)>;
+
 /// The whole of a node program: reads the arguments and the file they name, serves until SIGTERM or SIGINT, drains, and
 /// returns the process's exit status: 0 done, 1 a fault of our own, 2 wrong arguments or file, 4 a store that cannot be
 /// reached or a port that is taken. Prints one line `ready ...` on stdout once it serves, errors as one line on stderr.
-[[nodiscard]] auto run_node(int argc, char** argv, std::vector<definition_ptr> types) -> int;
+[[nodiscard]] auto run_node(int argc, char** argv, std::vector<definition_ptr> types,
+                            const node_companion& companion = {}) -> int;
 
 template <class... Aggregates>
   requires(sizeof...(Aggregates) > 0)
-[[nodiscard]] auto run_node(int argc, char** argv) -> int {
-  return run_node(argc, argv, {define<Aggregates>()...});
+[[nodiscard]] auto run_node(int argc, char** argv, const node_companion& companion = {}) -> int {
+  return run_node(argc, argv, {define<Aggregates>()...}, companion);
 }
 
 /// The exit status that stands for `failure` on a client's command line: 1 broken, 2 usage, 3 rejected, 4 retryable, 5 in

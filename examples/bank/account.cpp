@@ -35,6 +35,22 @@ auto account::eval(const account_state& state, const close&) -> maestro::result<
   return closed{};
 }
 
+auto account::eval(const account_state& state, const pay& command) -> std::variant<paid, payment_refused> {
+  if (!state.open) return payment_refused{command.transfer, "the paying account is not open"};
+  if (command.cents > state.balance)
+    return payment_refused{command.transfer, "insufficient funds: the balance is " + std::to_string(state.balance) + " cents"};
+  return paid{command.transfer, command.cents};
+}
+
+auto account::eval(const account_state& state, const collect& command) -> std::variant<collected, collection_refused> {
+  if (!state.open) return collection_refused{command.transfer, "the account that is to be paid is not open"};
+  if (command.cents > std::numeric_limits<std::int64_t>::max() - state.balance)
+    return collection_refused{command.transfer, "the balance would be too large"};
+  return collected{command.transfer, command.cents};
+}
+
+auto account::eval(const account_state&, const take_back& command) -> collected { return {command.transfer, command.cents}; }
+
 void account::apply(account_state& state, const opened& event) {
   state.owner = event.owner;
   state.handle = event.handle;
@@ -47,6 +63,10 @@ void account::apply(account_state& state, const withdrawn& event) { state.balanc
 
 void account::apply(account_state& state, const closed&) { state.open = false; }
 
+void account::apply(account_state& state, const paid& event) { state.balance -= event.cents; }
+
+void account::apply(account_state& state, const collected& event) { state.balance += event.cents; }
+
 auto balances::schema() -> std::vector<maestro::schema_step> {
   return {maestro::per_store{
       .sqlite = "create table balances (account blob primary key, owner text not null, cents integer not null) strict",
@@ -54,7 +74,9 @@ auto balances::schema() -> std::vector<maestro::schema_step> {
 }
 
 void balances::project(maestro::transaction& tx, const opened& event, const maestro::event& row) {
-  tx.execute("insert into balances (account, owner, cents) values ($1, $2, 0)", row.aggregate_id, event.owner);
+  tx.execute("insert into balances (account, owner, cents) values ($1, $2, 0)"
+             " on conflict (account) do update set owner = excluded.owner",
+             row.aggregate_id, event.owner);
 }
 
 void balances::project(maestro::transaction& tx, const deposited& event, const maestro::event& row) {
@@ -67,6 +89,16 @@ void balances::project(maestro::transaction& tx, const withdrawn& event, const m
 
 void balances::project(maestro::transaction& tx, const closed&, const maestro::event& row) {
   tx.execute("delete from balances where account = $1", row.aggregate_id);
+}
+
+void balances::project(maestro::transaction& tx, const paid& event, const maestro::event& row) {
+  tx.execute("update balances set cents = cents - $2 where account = $1", row.aggregate_id, event.cents);
+}
+
+void balances::project(maestro::transaction& tx, const collected& event, const maestro::event& row) {
+  tx.execute("insert into balances (account, owner, cents) values ($1, '', $2)"
+             " on conflict (account) do update set cents = balances.cents + excluded.cents",
+             row.aggregate_id, event.cents);
 }
 
 auto handles::schema() -> std::vector<maestro::schema_step> {

@@ -58,8 +58,25 @@ BOOST_AUTO_TEST_CASE(given_money_in_it_when_closed_then_it_is_rejected) {
   kit::given(alice).when(bank::close{}).then(closed{}).then_state({"Alice", "al", 0, false});
 }
 
+BOOST_AUTO_TEST_CASE(given_a_balance_when_a_transfer_asks_for_it_then_the_answer_is_an_event_in_any_case) {
+  const auto account = kit::given(alice, deposited{5});
+  account.when(pay{"t", 5}).then(paid{"t", 5}).then_state({"Alice", "al", 0, true});
+  account.when(pay{"t", 6}).then(payment_refused{"t", "insufficient funds: the balance is 5 cents"});
+  kit::given().when(pay{"t", 1}).then(payment_refused{"t", "the paying account is not open"});
+}
+
+BOOST_AUTO_TEST_CASE(given_an_account_when_a_transfer_brings_money_then_it_is_taken_where_it_can_be) {
+  constexpr auto most = std::numeric_limits<std::int64_t>::max();
+  kit::given(alice).when(collect{"t", 5}).then(collected{"t", 5}).then_state({"Alice", "al", 5, true});
+  kit::given(alice, closed{}).when(collect{"t", 5}).then(collection_refused{"t", "the account that is to be paid is not open"});
+  kit::given(alice, deposited{1}).when(collect{"t", most}).then(collection_refused{"t", "the balance would be too large"});
+  kit::given(alice, closed{}).when(take_back{"t", 5}).then(collected{"t", 5}).then_state({"Alice", "al", 5, false});
+}
+
 BOOST_AUTO_TEST_CASE(every_event_survives_the_codec) {
-  kit::examples(alice, deposited{5}, withdrawn{5}).survive_the_codec();
+  kit::examples(alice, deposited{5}, withdrawn{5}, paid{"t", 5}, payment_refused{"t", "why"}, collected{"t", 5},
+                collection_refused{"t", "why"})
+      .survive_the_codec();
 }
 
 BOOST_AUTO_TEST_SUITE_END()
@@ -73,6 +90,16 @@ BOOST_AUTO_TEST_CASE(balances_holds_what_every_open_account_has) {
       .given("carol", opened{"Carol", "ca"}, closed{});
   tables.query("select owner, cents from balances order by owner").then({{"Alice", 400}, {"Bob", 0}});
   tables.query("select cents from balances where account = $1", account::id::named("alice").value).then({{400}});
+  tables.survive_a_rebuild();
+}
+
+BOOST_AUTO_TEST_CASE(balances_holds_what_transfers_moved_and_what_a_closed_account_got_back) {
+  maestro::test_tables<account> tables;
+  tables.given("alice", alice, deposited{500}, paid{"t", 200}).given("bob", opened{"Bob", "bo"}, collected{"t", 200});
+  tables.given("carol", opened{"Carol", "ca"}, closed{}, collected{"u", 7});
+  tables.query("select owner, cents from balances order by cents").then({{"", 7}, {"Bob", 200}, {"Alice", 300}});
+  tables.when("carol", open{"Carol", "ca"}).committed();
+  tables.query("select cents from balances where owner = 'Carol'").then({{7}});
   tables.survive_a_rebuild();
 }
 
