@@ -24,6 +24,7 @@
 #include <set>
 #include <sstream>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -425,6 +426,40 @@ BOOST_AUTO_TEST_CASE(replay_shows_each_past_state) {
                account_at(sequence, balances[static_cast<std::size_t>(sequence - 1)]));
   BOOST_TEST(line("replay", {"account", "name:alice", "99"}) == account_at(3, 70));
   BOOST_TEST(line("replay", {"account", "name:alice", "0"})["sequence"] == 0);
+}
+
+BOOST_AUTO_TEST_CASE(replay_and_diff_take_times_and_sequences) {
+  open_alice();
+  for (const auto& [time, sequence] : {std::pair("2001-02-03T04:05:06Z", 0), std::pair("2999-12-31T23:59:59.999Z", 3)})
+    BOOST_TEST(line("replay", {"account", "name:alice", time})["sequence"] == sequence);
+  const auto changed = line("diff", {"account", "name:alice", "1", "2999-12-31T23:59:59Z"});
+  BOOST_TEST(changed["aggregate_id"] == alice_id);
+  BOOST_TEST(changed["from"]["sequence"] == 1);
+  BOOST_TEST(changed["to"]["sequence"] == 3);
+  BOOST_TEST(changed["changes"] == json::parse(R"([{"path":"/balance","from":0,"to":70}])"));
+  BOOST_TEST_REQUIRE(changed["events"].size() == 2U);
+  BOOST_TEST(changed["events"][0]["type"] == "deposited");
+  BOOST_TEST(changed["events"][0]["changes"] == json::parse(R"([{"path":"/balance","from":0,"to":100}])"));
+  BOOST_TEST(changed["events"][1]["changes"] == json::parse(R"([{"path":"/balance","from":100,"to":70}])"));
+  for (const auto& [arguments, status, part] :
+       {std::tuple(std::vector<std::string>{"replay", "account", "name:alice", "yesterday"}, 2, "\"yesterday\""),
+        std::tuple(std::vector<std::string>{"diff", "account", "name:alice", "3", "1"}, 2, "earlier point first")}) {
+    const auto ended = node->maestro(arguments.front(), {arguments.begin() + 1, arguments.end()});
+    BOOST_TEST(ended.status == status);
+    BOOST_TEST((ended.errors.find(part) != std::string::npos), ended.errors);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_is_said_of_a_command_is_shown_with_its_events) {
+  open_alice();
+  send("alice", "deposit", R"({"cents":1})", {"--metadata", R"({"by":"ann"})", "--correlation-id", "order 7", "--causation-id", "click"});
+  const auto shown = lines("events", {"account", "name:alice", "--after", "3"}).at(0);
+  BOOST_TEST(shown["correlation_id"] == "order 7");
+  BOOST_TEST(shown["causation_id"] == "click");
+  BOOST_TEST(shown["metadata"]["by"] == "ann");
+  const auto refused = node->maestro("send", {"account", "name:alice", "deposit", R"({"cents":1})", "--metadata", "[]"});
+  BOOST_TEST(refused.status == 3);
+  BOOST_TEST((refused.errors.find("metadata") != std::string::npos), refused.errors);
 }
 
 BOOST_AUTO_TEST_CASE(events_come_in_order_and_in_pages) {
