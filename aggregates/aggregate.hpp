@@ -110,8 +110,8 @@ struct context {
   std::chrono::system_clock::time_point time;  ///< When the node took this attempt up.
   maestro::command_id command_id;
   std::string_view metadata;                   ///< The caller's JSON object; empty for none.
-  std::string_view correlation_id;             ///< Of the conversation that the command belongs to; empty for none.
-  std::string_view causation_id;               ///< Of what made the caller send it; empty for none.
+  std::string_view correlation_id = {};        ///< Of the conversation that the command belongs to; empty for none.
+  std::string_view causation_id = {};          ///< Of what made the caller send it; empty for none.
 };
 
 /// SQL that the two stores spell differently, by name: two texts side by side would look like two steps.

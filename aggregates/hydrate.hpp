@@ -21,7 +21,7 @@ struct hydrated {
   timestamp newest;  ///< Of the event at `sequence`; none (zero) at 0.
   sequence_number snapshot_sequence = 0;  ///< Of the newest snapshot that this program can use; 0 = none is known.
   std::size_t events_read = 0;
-  std::unique_ptr<recent_commands> recent;  ///< Null: none that matters.
+  std::unique_ptr<recent_commands> recent = nullptr;  ///< Null: none that matters.
 };
 
 /// A point in an aggregate's history.
