@@ -22,6 +22,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 namespace maestro {
@@ -106,7 +107,7 @@ class aggregate_actor : public caf::event_based_actor {
     std::optional<hydrated> tentative;  ///< The state after `in_flight` and `gathered`, while they hold events.
     std::vector<pending> looking_up;
     bool reading = false;               ///< A hydration or refresh is under way.
-    bool repeats = false;               ///< A command came that had been sent before.
+    std::unordered_set<maestro::command_id> repeats;  ///< Commands that came as attempts beyond their first.
     bool hold = false;                  ///< After a conflict: evaluate nothing before the refresh.
     std::vector<waiter> refreshing;     ///< Served by the refresh under way.
     std::vector<waiter> refresh_next;   ///< Came after it began: need another one.
@@ -170,7 +171,7 @@ class aggregate_actor : public caf::event_based_actor {
   void refresh_done(refresh_task& finished);
   void serve(waiter& who);
   void note_landed(const event& row);
-  void note_recent(const event& row);
+  void note_recent(const maestro::command_id& command);
   void forget_recent();
   [[nodiscard]] auto may_have_landed(const pending& command) const -> bool;
   [[nodiscard]] auto drift() const -> std::uint64_t;

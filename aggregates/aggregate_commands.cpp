@@ -48,8 +48,8 @@ void aggregate_actor::take(command_job_ptr job) {
   if (!print) return refuse_now(print.failure());
 
   // An attempt may arrive after a later one at the same command.
-  w.repeats = w.repeats || !job->first_send;
-  if (w.repeats && join_twin(job, *print)) return;
+  if (!job->first_send) w.repeats.insert(job->command_id);
+  if (w.repeats.contains(job->command_id) && join_twin(job, *print)) return;
   forget_recent();
   pending next{std::move(job), std::move(*decoded), *print, now()};
   next.look_up = !next.job->first_send ||
@@ -346,7 +346,7 @@ void aggregate_actor::conclude(evaluated& finished, std::vector<event> events) {
   }
   auto& command = finished.origin;
   // Its first attempt may still be on the way.
-  if (!events.empty() && (!command.job->first_send || !command.twins.empty())) note_recent(events.front());
+  if (!events.empty() && (!command.job->first_send || !command.twins.empty())) note_recent(command.job->command_id);
   const bool wanted = command.job->returns == return_mode::events ||
                       std::any_of(command.twins.begin(), command.twins.end(),
                                   [](const auto& twin) { return twin->returns == return_mode::events; });

@@ -92,14 +92,13 @@ void aggregate_actor::note_landed(const event& row) {
     for (const auto& unit : w.commit->request.units)
       for (const auto& mine : unit.events)
         if (mine.timestamp == row.timestamp) return;
-  note_recent(row);
+  if (row.command_id) note_recent(*row.command_id);
 }
 
-void aggregate_actor::note_recent(const event& row) {
-  const auto& clock = *environment_->clock;
-  if (!recent_commands::matters(row.timestamp.milliseconds(), clock.physical_milliseconds(), drift())) return;
+// The log holds `command` since now, or since our last look: whatever the clock says of whoever wrote it.
+void aggregate_actor::note_recent(const maestro::command_id& command) {
   if (!committed_.recent) committed_.recent = std::make_unique<recent_commands>();
-  committed_.recent->note(row);
+  committed_.recent->note(command, environment_->clock->physical_milliseconds());
 }
 
 void aggregate_actor::forget_recent() {
@@ -118,7 +117,8 @@ auto aggregate_actor::drift() const -> std::uint64_t {
 void aggregate_actor::look_up(pending command) {
   auto& w = work();
   const auto created = command.job->command_id.milliseconds();
-  const auto not_before = timestamp::make(created > drift() ? created - drift() : 0, 0, 0);
+  const bool is_there = committed_.recent && committed_.recent->holds(command.job->command_id);
+  const auto not_before = timestamp::make(created > drift() && !is_there ? created - drift() : 0, 0, 0);
   command.searched = committed_.recent ? committed_.recent->epoch() : 0;
   // Where nobody else writes, an aggregate whose newest event is older than that cannot hold the command.
   if (environment_->single_owner && committed_.newest < not_before) {
@@ -143,6 +143,8 @@ void aggregate_actor::lookup_done(lookup_task& finished) {
     refuse(command, finished.rows.failure());
   } else if (finished.rows->empty()) {
     command.look_up = false;
+    // Read from the log since: searched for once more. Read before and not found: the log has lost it.
+    if (committed_.recent && finished.searched_all()) committed_.recent->forget(command.job->command_id);
     w.waiting.push_front(std::move(command));
   } else {
     const auto known = found_before(command, finished);

@@ -77,6 +77,7 @@ class aggregate_actor::lookup_task final : public plain_task {
   }
   void deliver(aggregate_actor& to) override { to.lookup_done(*this); }
   [[nodiscard]] auto job() const -> const command_job_ptr& { return job_; }
+  [[nodiscard]] auto searched_all() const -> bool { return not_before_.milliseconds() == 0; }
 
   result<std::vector<event>> rows = error{errc::internal_error, "lookup did not run"};
   std::string state_after;

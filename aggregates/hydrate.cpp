@@ -58,7 +58,9 @@ struct reading {
       if (is_beyond(row)) return false;
       if (auto entered = enter(at, type, row); !entered) return entered.failure();
       ++at.events_read;
-      if (window && recent_commands::matters(row.timestamp.milliseconds(), window->now, window->drift)) recent(at).note(row);
+      const auto time = row.timestamp.milliseconds();
+      if (window && row.command_id && recent_commands::matters(time, window->now, window->drift))
+        recent(at).note(*row.command_id, time);
     }
     return true;
   }

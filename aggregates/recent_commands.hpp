@@ -25,13 +25,15 @@ class recent_commands {
     return row + drift + fresh_milliseconds >= now;
   }
 
-  /// A row that this owner did not write, but read.
-  void note(const event& row) {
-    newest_ = std::max(newest_, row.timestamp.milliseconds());
-    if (!row.command_id) return;
+  /// The log holds `command` since about `time`.
+  void note(const command_id& command, std::uint64_t time) {
+    newest_ = std::max(newest_, time);
     if (ids_.size() >= max_ids) note_unread(newest_);
-    ids_.insert(*row.command_id);
+    ids_.insert(command);
   }
+  /// It turned out not to hold it.
+  void forget(const command_id& command) { ids_.erase(command); }
+  [[nodiscard]] auto holds(const command_id& command) const -> bool { return ids_.contains(command); }
   /// Rows up to `time` are not known by their commands: a snapshot stood for them.
   void note_unread(std::uint64_t time) {
     newest_ = std::max(newest_, time);
@@ -44,7 +46,7 @@ class recent_commands {
   [[nodiscard]] auto epoch() const noexcept -> std::uint64_t { return epoch_; }
   /// Whether the log may hold `command`, as far as is known here. `searched`: the epoch of the search that found nothing; 0: none.
   [[nodiscard]] auto may_hold(const command_id& command, std::uint64_t searched, std::uint64_t drift) const -> bool {
-    if (ids_.contains(command)) return true;
+    if (holds(command)) return true;
     return searched != epoch_ && unread_until_ != 0 && command.milliseconds() <= unread_until_ + drift;
   }
   /// Whether nothing of this matters to a command that comes `now`.

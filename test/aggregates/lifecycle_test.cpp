@@ -458,6 +458,26 @@ BOOST_AUTO_TEST_CASE(a_first_attempt_that_comes_late_has_no_second_effect) {
   }
 }
 
+// Another writer's clock may lag far behind: its rows are known by when they were read.
+BOOST_AUTO_TEST_CASE(a_command_in_a_row_of_a_lagging_clock_is_found) {
+  owner one(system, *store);
+  const auto actor = one.start(*type, id);
+  BOOST_TEST(one.send(actor, id, add{1}).get().last == 1);
+  const auto name = one.clock().fresh<command_id>();
+  const auto now = one.clock().physical_milliseconds();
+  std::vector<event> lagging(1);
+  lagging[0] = {timestamp::make(now - 7'200'000, 0, 9), id, 2, "counter", "added", R"({"amount":5})", name, "", nullptr};
+  BOOST_TEST_REQUIRE(store->open_writer()->commit_events(lagging, log_of(*this).back().timestamp).has_value());
+  BOOST_TEST(one.ask(actor, id, query_kind::fetch).sequence == 2);
+  const auto late = one.send(actor, id, add{5}, name, return_mode::sequences, true).get();
+  BOOST_TEST(!late.failure, to_string(late.failure));
+  BOOST_TEST(late.repeated);
+  BOOST_TEST(late.last == 2);
+  // Our own stamps stay above it, and above our earlier ones.
+  BOOST_TEST(one.send(actor, id, add{1}).get().last == 3);
+  BOOST_TEST((log_of(*this)[2].timestamp > log_of(*this)[0].timestamp));
+}
+
 BOOST_AUTO_TEST_CASE(what_the_caller_says_of_a_command_is_kept_with_its_events) {
   owner one(system, *store);
   const auto actor = one.start(*type, id);
