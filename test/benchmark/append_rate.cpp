@@ -1,5 +1,7 @@
 // How fast the store appends to a log that is long already, and what failing projections cost. Each figure is the median of
 // several rounds, which alternate with those of what it is compared to.
+#include "measuring.hpp"
+
 #include <maestro/store/clock.hpp>
 #include <maestro/store/store.hpp>
 
@@ -14,6 +16,7 @@
 #include <vector>
 
 using namespace maestro;
+using namespace maestro::benchmark;
 using steady = std::chrono::steady_clock;
 
 namespace {
@@ -25,17 +28,6 @@ constexpr std::size_t batch = 256;
 // The body of an event of three members, about 100 bytes.
 constexpr const char* body =
     R"({"account":"0199a0b1c2d300001122334455667788","cents":12345,"reference":"a transfer between two friends"})";
-
-template <class T>
-auto must(result<T> got) -> T {
-  if (!got) throw std::runtime_error(to_string(got.failure()));
-  if constexpr (!std::is_void_v<T>) return std::move(*got);
-}
-
-auto median(std::vector<double> values) -> double {
-  std::sort(values.begin(), values.end());
-  return values.at(values.size() / 2);
-}
 
 // One row for each aggregate, as an author would write it; fails for some events.
 class counting final : public projector {
@@ -61,16 +53,11 @@ const std::vector<migration> counters = {
 class place {
  public:
   place(const std::string& server, const std::string& schema) {
-    const auto with = [&](const std::string& options) {
-      return server + (server.find('?') == server.npos ? "?" : "&") + "options=" + options;
-    };
-    auto whole = must(open_database(server));
-    (void)must(whole->open_writer()->query("DROP SCHEMA IF EXISTS " + schema + " CASCADE", {}));
-    (void)must(whole->open_writer()->query("CREATE SCHEMA " + schema, {}));
-    database_ = must(open_database(with("-csearch_path%3D" + schema)));
+    const std::string uri = fresh_schema(server, schema);
+    database_ = must(open_database(uri));
     (void)must(database_->migrate(counters));
     writer_ = database_->open_writer();
-    tools_ = must(open_database(with("-csearch_path%3D" + schema + "%20-cstatement_timeout%3D0%20-cenable_seqscan%3Don")))->open_writer();
+    tools_ = must(open_database(uri + "%20-cstatement_timeout%3D0%20-cenable_seqscan%3Don"))->open_writer();
     for (std::size_t i = 0; i < aggregates; ++i) heads_.push_back({clock_.fresh<aggregate_id>(), 0, {}});
   }
 

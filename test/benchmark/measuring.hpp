@@ -1,0 +1,36 @@
+// What the measuring programs share.
+#pragma once
+
+#include <maestro/store/store.hpp>
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace maestro::benchmark {
+
+template <class T>
+auto must(result<T> got) -> T {
+  if (!got) throw std::runtime_error(to_string(got.failure()));
+  if constexpr (!std::is_void_v<T>) return std::move(*got);
+}
+
+inline auto median(std::vector<double> values) -> double {
+  std::sort(values.begin(), values.end());
+  return values.at(values.size() / 2);
+}
+
+/// The URI of an empty schema on `server`, instead of what an earlier run may have left there. It ends with the options for the
+/// server's process; %20 before another one.
+inline auto fresh_schema(const std::string& server, const std::string& schema) -> std::string {
+  const auto database = must(open_database(server));
+  const auto connection = database->open_writer();
+  (void)must(connection->query("DROP SCHEMA IF EXISTS " + schema + " CASCADE", {}));
+  (void)must(connection->query("CREATE SCHEMA " + schema, {}));
+  return server + (server.find('?') == server.npos ? "?" : "&") + "options=-csearch_path%3D" + schema;
+}
+
+}  // namespace maestro::benchmark
