@@ -17,6 +17,8 @@ using namespace std::chrono_literals;
 
 constexpr auto tick_interval = 20ms;
 constexpr auto pause_between_searches = 100ms;
+// So long may a node say nothing to who waits for it before it is asked whether it is there. A connection can be dead with nobody told.
+constexpr auto longest_silence = 1s;
 // A statement that was sent in time may take effect a little later.
 constexpr auto settle_time = 500ms;
 
@@ -60,6 +62,7 @@ auto requester::make_behavior() -> caf::behavior {
       [this](outgoing_query_ptr& query) { dispatch(std::move(query)); },
       [this](command_reply& reply) { finish(reply); },
       [this](query_reply& reply) { finish(reply); },
+      [this](const hello_reply&) { hear(); },
       [this](const found_node_ptr& answer) { found(answer); },
       [this](deadline_tick) { tick(); },
       [this](requester_stop) {
@@ -119,7 +122,7 @@ void requester::dispatch(outgoing_query_ptr query) {
 // --- answers -----------------------------------------------------------------------------------------------------------
 
 void requester::finish(command_reply& reply) {
-  heard_ = clock::now();
+  hear();
   const auto found = waiting_.find(reply.request);
   if (found == waiting_.end() || !found->second.command) return;  // It was given up, and another attempt made.
   attempt answered = std::move(found->second);
@@ -150,7 +153,7 @@ void requester::finish(command_reply& reply) {
 }
 
 void requester::finish(query_reply& reply) {
-  heard_ = clock::now();
+  hear();
   const auto found = waiting_.find(reply.request);
   if (found == waiting_.end() || !found->second.query) return;
   const auto query = std::move(found->second.query);
@@ -200,7 +203,23 @@ auto requester::back_off(const outgoing_command& command) const -> std::chrono::
 void requester::use(const node_link& link) {
   gateway_ = link.gateway;
   ahead_ = link.ahead;
+  hear();
+}
+
+void requester::hear() {
   heard_ = clock::now();
+  knocked_.reset();
+}
+
+// Questions have no attempts that would time out, and may rightly take long.
+void requester::knock_where_it_is_silent() {
+  if (!gateway_ || !connector_ || waiting_.empty()) return;
+  const auto now = clock::now();
+  if (knocked_ && now - *knocked_ > settings_.attempt_timeout) return lose_node();
+  const bool is_late = std::any_of(waiting_.begin(), waiting_.end(), [&](const auto& each) { return now - each.second.sent > longest_silence; });
+  if (knocked_ || !is_late || now - heard_ <= longest_silence) return;
+  knocked_ = now;
+  send(gateway_, hello{});
 }
 
 void requester::lose_node() {
@@ -250,6 +269,7 @@ void requester::tick() {
   const bool silent = std::any_of(late.begin(), late.end(), [this](const attempt& each) { return each.command && heard_ < each.sent; });
   if (silent && gateway_ && connector_) lose_node();
   for (auto& each : late) go_unanswered(each);
+  knock_where_it_is_silent();
 
   while (!resting_.empty() && resting_.begin()->first <= now) dispatch(std::move(resting_.extract(resting_.begin()).mapped()));
   const auto is_late = [&](const auto& each) { return each->deadline <= now; };

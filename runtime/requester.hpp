@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -84,6 +85,8 @@ class requester : public caf::event_based_actor {
   [[nodiscard]] auto back_off(const outgoing_command& command) const -> std::chrono::milliseconds;
 
   void use(const node_link& link);
+  void hear();
+  void knock_where_it_is_silent();
   void lose_node();
   void find_another();
   void found(const found_node_ptr& answer);
@@ -97,6 +100,7 @@ class requester : public caf::event_based_actor {
   caf::actor gateway_;         // Null: lost.
   std::int64_t ahead_ = 0;     // The node's clock minus ours, in milliseconds.
   clock::time_point heard_;    // When the node last said something.
+  std::optional<clock::time_point> knocked_;  // When it was asked whether it is there, unless it has said something since.
   bool searching_ = false;     // The connector is at work.
   clock::time_point search_again_;
 

@@ -47,7 +47,7 @@ auto name_of(std::int64_t account) -> std::string { return "holder " + std::to_s
 class customers {
  public:
   customers(const std::vector<node_address>& nodes, std::uint64_t seed) : random_(seed) {
-    auto connected = client::connect(nodes, {std::chrono::seconds(60)});
+    auto connected = client::connect(nodes, {patience});
     BOOST_TEST_REQUIRE(connected.has_value());
     client_ = std::move(*connected);
     for (int i = 0; i < accounts; ++i) {
@@ -66,10 +66,11 @@ class customers {
   void wait_until_over() {
     const auto deadline = std::chrono::steady_clock::now() + 2 * patience;
     for (const auto& id : sent_) {
-      std::string stage = "?";
+      std::string stage = "not known";
       while (!stage.empty() && stage != bank::stage::done && stage != bank::stage::failed) {
         BOOST_TEST_REQUIRE((std::chrono::steady_clock::now() < deadline), "transfer " << id.text() << " is still " << stage);
-        if (auto found = client_->fetch(id)) stage = found->value.stage;
+        const auto found = client_->fetch(id);
+        stage = found ? found->value.stage : to_string(found.failure());
       }
     }
   }

@@ -1,5 +1,6 @@
 // What a client does with answers that are not final: against a gateway that answers as it is told.
 #include <maestro/runtime/client.hpp>
+#include <maestro/runtime/requester.hpp>
 
 #include <maestro/store/clock.hpp>
 
@@ -70,7 +71,7 @@ struct bench {
   }
   ~bench() {
     to.reset();
-    caf::anon_send_exit(gateway, caf::exit_reason::user_shutdown);
+    if (gateway) caf::anon_send_exit(gateway, caf::exit_reason::user_shutdown);
   }
   auto send(send_options options = {}) -> receipt { return to->send_json("thing", id, "do", "{}", std::move(options)); }
   auto seen() -> std::vector<seen_attempt> {
@@ -200,6 +201,37 @@ BOOST_AUTO_TEST_CASE(a_gateway_that_ends_leaves_commands_in_doubt_and_questions_
   BOOST_TEST((command.get_future().get().answer.failure.code == errc::in_doubt));
   BOOST_TEST(question.get_future().get().code == static_cast<std::uint16_t>(errc::node_unavailable));
   BOOST_TEST((send().answer.failure.code == errc::node_unavailable));
+}
+
+// A connection can be dead with nobody told: the node behind it lives, and its answers go nowhere.
+BOOST_AUTO_TEST_CASE(a_question_to_a_node_that_has_fallen_silent_is_asked_of_another_one) {
+  const auto silent = system.spawn([](caf::event_based_actor* self) -> caf::behavior {
+    self->set_default_handler(caf::drop);
+    return {[](stop_connector) {}};
+  });
+  const auto other = system.spawn([](caf::event_based_actor* self) -> caf::behavior {
+    return {[self](const query_request& request) {
+      query_reply reply;
+      reply.request = request.request;
+      reply.sequence = 9;
+      self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::move(reply));
+    }};
+  });
+  const auto finder = system.spawn([other](caf::event_based_actor* self) -> caf::behavior {
+    return {[self, other](find_node) {
+      self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::make_shared<result<node_link>>(node_link{other, 0, {}}));
+    }};
+  });
+  const auto asking = caf::actor_cast<caf::actor>(
+      system.spawn<requester>(node_link{caf::actor_cast<caf::actor>(silent), 0, {}}, caf::actor_cast<caf::actor>(finder), requester_settings{50ms, 1ms, 1ms}));
+  auto question = std::make_shared<outgoing_query>();
+  std::promise<query_reply> answered;
+  question->deadline = std::chrono::steady_clock::now() + 30s;
+  question->done = [&](query_reply reply) { answered.set_value(std::move(reply)); };
+  caf::anon_send(asking, question);
+  BOOST_TEST(answered.get_future().get().sequence == 9);
+  caf::anon_send(asking, requester_stop{});
+  for (const auto& each : {silent, other, finder}) caf::anon_send_exit(each, caf::exit_reason::user_shutdown);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
