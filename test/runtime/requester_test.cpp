@@ -51,8 +51,8 @@ struct bench {
     configuration() { add_message_types<caf::id_block::maestro>(); }
   };
 
-  void play(script answers, client_settings with = {}) {
-    gateway = system.spawn([this, answers = std::move(answers)](caf::event_based_actor* self) -> caf::behavior {
+  void play(script told, client_settings with = {}) {
+    const auto act = [this](caf::event_based_actor* self, const script& answers) -> caf::behavior {
       self->set_default_handler(caf::drop);
       return {[this, self, answers](command_request& request) {
         std::size_t number = 0;
@@ -66,7 +66,8 @@ struct bench {
         reply->request = request.request;
         self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::move(*reply));
       }};
-    });
+    };
+    gateway = system.spawn(act, std::move(told));
     to = std::make_unique<client>(system, gateway, with);
   }
   ~bench() {
@@ -205,25 +206,26 @@ BOOST_AUTO_TEST_CASE(a_gateway_that_ends_leaves_commands_in_doubt_and_questions_
 
 // A connection can be dead with nobody told: the node behind it lives, and its answers go nowhere.
 BOOST_AUTO_TEST_CASE(a_question_to_a_node_that_has_fallen_silent_is_asked_of_another_one) {
-  const auto silent = system.spawn([](caf::event_based_actor* self) -> caf::behavior {
+  const auto answer_with = [](caf::event_based_actor* self, sequence_number sequence) -> caf::behavior {
     self->set_default_handler(caf::drop);
-    return {[](stop_connector) {}};
-  });
-  const auto other = system.spawn([](caf::event_based_actor* self) -> caf::behavior {
-    return {[self](const query_request& request) {
+    return {[self, sequence](const query_request& request) {
+      if (sequence == 0) return;
       query_reply reply;
       reply.request = request.request;
-      reply.sequence = 9;
+      reply.sequence = sequence;
       self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::move(reply));
     }};
-  });
-  const auto finder = system.spawn([other](caf::event_based_actor* self) -> caf::behavior {
-    return {[self, other](find_node) {
-      self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::make_shared<result<node_link>>(node_link{other, 0, {}}));
+  };
+  const auto find = [](caf::event_based_actor* self, const caf::actor& node) -> caf::behavior {
+    return {[self, node](find_node) {
+      self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::make_shared<result<node_link>>(node_link{node, 0, {}}));
     }};
-  });
+  };
+  const caf::actor silent = system.spawn(answer_with, 0);
+  const caf::actor other = system.spawn(answer_with, 9);
+  const caf::actor finder = system.spawn(find, other);
   const auto asking = caf::actor_cast<caf::actor>(
-      system.spawn<requester>(node_link{caf::actor_cast<caf::actor>(silent), 0, {}}, caf::actor_cast<caf::actor>(finder), requester_settings{50ms, 1ms, 1ms}));
+      system.spawn<requester>(node_link{silent, 0, {}}, finder, requester_settings{50ms, 1ms, 1ms}));
   auto question = std::make_shared<outgoing_query>();
   std::promise<query_reply> answered;
   question->deadline = std::chrono::steady_clock::now() + 30s;
