@@ -64,7 +64,7 @@ class customers {
   }
   /// Waits until no transfer has anything left to do.
   void wait_until_over() {
-    const auto deadline = std::chrono::steady_clock::now() + 2 * patience;
+    const auto deadline = std::chrono::steady_clock::now() + 8 * patience;
     for (const auto& id : sent_) {
       std::string stage = "not known";
       while (!stage.empty() && stage != bank::stage::done && stage != bank::stage::failed) {
