@@ -68,6 +68,9 @@ auto requester::make_behavior() -> caf::behavior {
       [this](requester_stop) {
         stopped_ = true;
         end_everybody();
+        // What we are may be held for longer than we live, by a message that CAF never delivers to a dead node; and an actor system
+        // does not end before its connector is gone.
+        connector_ = nullptr;
         quit();
       },
   };

@@ -95,7 +95,7 @@ class requester : public caf::event_based_actor {
   void keep_ticking();
   void end_everybody();
 
-  const caf::actor connector_;
+  caf::actor connector_;
   const requester_settings settings_;
   caf::actor gateway_;         // Null: lost.
   std::int64_t ahead_ = 0;     // The node's clock minus ours, in milliseconds.

@@ -236,4 +236,23 @@ BOOST_AUTO_TEST_CASE(a_question_to_a_node_that_has_fallen_silent_is_asked_of_ano
   for (const auto& each : {silent, other, finder}) caf::anon_send_exit(each, caf::exit_reason::user_shutdown);
 }
 
+// CAF may hold on to what a requester was (the message that it sent to a dead node, say) until its actor system has ended, and before
+// that the system waits for the connector's thread.
+BOOST_AUTO_TEST_CASE(a_requester_that_has_ended_lets_go_of_its_connector) {
+  play([](std::size_t) { return accepted(); });
+  auto finder = caf::actor_cast<caf::actor>(system.spawn<connector, caf::detached>(std::vector<node_address>{}, 0));
+  const auto watched = caf::actor_cast<caf::weak_actor_ptr>(finder);
+  const auto held = caf::actor_cast<caf::actor>(system.spawn<requester>(node_link{gateway, 0, {}}, finder, requester_settings{}));
+  caf::anon_send(held, requester_stop{});
+  caf::anon_send(finder, stop_connector{});
+  caf::scoped_actor self(system);
+  self->wait_for(held, finder);
+  finder = nullptr;
+  const auto deadline = std::chrono::steady_clock::now() + 30s;
+  while (caf::actor_cast<caf::strong_actor_ptr>(watched)) {
+    BOOST_TEST_REQUIRE((std::chrono::steady_clock::now() < deadline), "the connector is still held");
+    std::this_thread::sleep_for(1ms);
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()
