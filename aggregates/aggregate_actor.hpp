@@ -124,8 +124,7 @@ class aggregate_actor : public caf::event_based_actor {
   class hydrate_task;
   class refresh_task;
   class lookup_task;
-  class replay_task;
-  class diff_task;
+  class past_task;
   class snapshot_task;
 
   // aggregate_actor.cpp

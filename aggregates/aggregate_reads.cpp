@@ -177,10 +177,7 @@ void aggregate_actor::take(query_job_ptr query) {
   auto& w = work();
   if (query->kind == query_kind::replay || query->kind == query_kind::diff) {
     ++w.tasks;
-    const auto page = environment_->settings.page_events;
-    if (query->kind == query_kind::diff) start(std::make_shared<diff_task>(type_, std::move(query), page), reader());
-    else start(std::make_shared<replay_task>(type_, std::move(query), page), reader());
-    return;
+    return start(std::make_shared<past_task>(type_, std::move(query), environment_->settings.page_events), reader());
   }
   if (!committed_.state) {
     w.queries.push_back(std::move(query));

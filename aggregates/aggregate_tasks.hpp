@@ -89,39 +89,16 @@ class aggregate_actor::lookup_task final : public plain_task {
   std::size_t page_events_;
 };
 
-/// Builds the state at a past sequence and answers with it.
-class aggregate_actor::replay_task final : public plain_task {
+/// Answers a question about the past: what the state was at some point, or what changed between two.
+class aggregate_actor::past_task final : public plain_task {
  public:
-  replay_task(const definition* type, query_job_ptr query, std::size_t page_events)
+  past_task(const definition* type, query_job_ptr query, std::size_t page_events)
       : query_(std::move(query)), type_(type), page_events_(page_events) {}
   void run(store& with) override {
     query_answer answer;
-    auto then = hydrate(with, *type_, query_->aggregate_id, query_->up_to, page_events_);
-    auto text = then ? type_->encode_state(then->state) : result<std::string>(then.failure());
-    if (text) {
-      answer.sequence = then->sequence;
-      answer.state = std::move(*text);
-    } else {
-      answer.failure = text.failure();
-    }
-    query_->answer(std::move(answer));
-  }
-  void deliver(aggregate_actor& to) override { --to.work().tasks; }
-
- private:
-  query_job_ptr query_;
-  const definition* type_;
-  std::size_t page_events_;
-};
-
-/// Follows the state from one point in its history to another, and answers with what changed.
-class aggregate_actor::diff_task final : public plain_task {
- public:
-  diff_task(const definition* type, query_job_ptr query, std::size_t page_events)
-      : query_(std::move(query)), type_(type), page_events_(page_events) {}
-  void run(store& with) override {
-    auto text = state_diff(with, *type_, query_->aggregate_id, query_->from, query_->up_to, page_events_);
-    query_answer answer;
+    auto text = query_->kind == query_kind::diff
+                    ? state_diff(with, *type_, query_->aggregate_id, query_->from, query_->up_to, page_events_)
+                    : replay(with, answer.sequence);
     if (text) answer.state = std::move(*text);
     else answer.failure = text.failure();
     query_->answer(std::move(answer));
@@ -129,6 +106,14 @@ class aggregate_actor::diff_task final : public plain_task {
   void deliver(aggregate_actor& to) override { --to.work().tasks; }
 
  private:
+  auto replay(store& with, sequence_number& reached) const -> result<std::string> {
+    auto then = hydrate(with, *type_, query_->aggregate_id, query_->up_to, page_events_);
+    if (!then) return then.failure();
+    auto text = type_->encode_state(then->state);
+    if (text) reached = then->sequence;
+    return text;
+  }
+
   query_job_ptr query_;
   const definition* type_;
   std::size_t page_events_;
