@@ -95,10 +95,7 @@ void store_writer::flush() {
     commit(std::move(batch));
   }
 
-  for (std::size_t i = 0; i < tasks_between_commits && !tasks_.empty(); ++i) {
-    run_task(tasks_.front(), *connection_);
-    tasks_.pop_front();
-  }
+  run_tasks(tasks_between_commits);
   if (!tasks_.empty()) request_flush();
 
   if (!doubtful_.empty() && !std::exchange(flush_sent_, true))
@@ -121,12 +118,16 @@ void store_writer::commit(std::vector<commit_job_ptr> batch) {
   }
 }
 
-void store_writer::stop() {
-  flush();
-  while (!tasks_.empty()) {
+void store_writer::run_tasks(std::size_t limit) {
+  for (std::size_t i = 0; i < limit && !tasks_.empty(); ++i) {
     run_task(tasks_.front(), *connection_);
     tasks_.pop_front();
   }
+}
+
+void store_writer::stop() {
+  flush();
+  run_tasks(tasks_.size());
   for (auto& job : std::exchange(doubtful_, {})) hand_back(job);
   quit();
 }

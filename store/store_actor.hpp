@@ -35,6 +35,7 @@ class store_writer : public caf::event_based_actor {
   void gather(commit_job_ptr job);
   void flush();
   void commit(std::vector<commit_job_ptr> batch);
+  void run_tasks(std::size_t limit);
   void request_flush();
   void stop();
 
