@@ -1,5 +1,7 @@
 #include "own_server.hpp"
 
+#include "free_port.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -10,13 +12,10 @@
 #include <sstream>
 #include <system_error>
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <netinet/in.h>
 #include <pwd.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -90,19 +89,6 @@ auto make_folder() -> std::filesystem::path {
   if (const auto* user = server_user(); user != nullptr && ::chown(pattern.c_str(), user->pw_uid, user->pw_gid) != 0)
     throw std::system_error(errno, std::generic_category(), "chown");
   return pattern;
-}
-
-auto free_port() -> int {
-  const int probe = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  auto* generic = reinterpret_cast<sockaddr*>(&address);
-  const bool bound = ::bind(probe, generic, size) == 0 && ::getsockname(probe, generic, &size) == 0;
-  ::close(probe);
-  if (!bound) throw std::runtime_error("there is no free port");
-  return ntohs(address.sin_port);
 }
 
 // Runs `arguments` as the server's user, in `folder`, with what it says appended to `log`. It ends when this program does.
