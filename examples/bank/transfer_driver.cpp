@@ -46,9 +46,9 @@ void transfer_driver::run() {
   }
 }
 
-// What a store that cannot be reached holds is looked at later.
+// The oldest first (an id tells when it was made). What a store that cannot be reached holds is looked at later.
 auto transfer_driver::look() -> std::vector<open_transfer> {
-  const auto rows = reader_->query("select transfer, command, payer, payee, cents, stage from open_transfers limit 256", {});
+  const auto rows = reader_->query("select transfer, command, payer, payee, cents, stage from open_transfers order by transfer limit 256", {});
   std::vector<open_transfer> found;
   if (!rows) return found;
   for (const auto& row : *rows)
