@@ -6,6 +6,7 @@
 #include "load.hpp"
 #include "mortal_nodes.hpp"
 
+#include "../store/dice.hpp"
 #include "../store/test_store.hpp"
 
 #include <maestro/store/clock.hpp>
@@ -14,7 +15,6 @@
 #include <boost/test/unit_test.hpp>
 
 #include <atomic>
-#include <cstdlib>
 #include <deque>
 #include <iostream>
 #include <memory>
@@ -25,11 +25,6 @@ using namespace maestro;
 using namespace maestro::test;
 
 namespace {
-
-auto number_from(const char* name, std::uint64_t otherwise) -> std::uint64_t {
-  const char* given = std::getenv(name);
-  return given != nullptr && *given != '\0' ? std::strtoull(given, nullptr, 10) : otherwise;
-}
 
 // Sends until told to stop, then until nothing is in doubt.
 class sender {
@@ -71,9 +66,8 @@ class sender {
 BOOST_AUTO_TEST_SUITE(exactly_once)
 
 BOOST_AUTO_TEST_CASE(each_command_is_carried_out_once_whatever_becomes_of_the_nodes) {
-  const auto seed = number_from("MAESTRO_TEST_SEED", random_node() >> 1);
-  const auto rounds = number_from("MAESTRO_TEST_ROUNDS", 12);
-  std::cout << "MAESTRO_TEST_SEED=" << seed << std::endl;
+  const auto seed = test_seed();
+  const auto rounds = test_rounds(12);
   const test_store fresh;
   mortal_nodes nodes(fresh.uri(), seed);
   std::deque<sent_command> all;

@@ -4,6 +4,7 @@
 #include "load.hpp"
 #include "node_process.hpp"
 
+#include "../store/dice.hpp"
 #include "../store/test_store.hpp"
 
 #include <maestro/store/store.hpp>
@@ -12,7 +13,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <future>
 #include <iostream>
 #include <string>
@@ -28,13 +28,6 @@ constexpr int rounds = 30;
 constexpr std::int64_t most_answers = 300;  // In one life.
 constexpr std::chrono::milliseconds longest_start{60};
 constexpr std::chrono::milliseconds longest_rebuild{250};
-
-auto seed() -> std::uint64_t {
-  const char* given = std::getenv("MAESTRO_TEST_SEED");
-  const auto chosen = given != nullptr ? std::strtoull(given, nullptr, 10) : random_node() >> 1;
-  std::cout << "MAESTRO_TEST_SEED=" << chosen << std::endl;
-  return chosen;
-}
 
 auto open(const std::string& uri) -> std::shared_ptr<database> {
   auto opened = open_database(uri);
@@ -74,7 +67,7 @@ void live_and_die(const std::string& uri, load& work, bool while_it_starts) {
 }
 
 void kill_again_and_again(const std::string& uri) {
-  load work(seed());
+  load work(test_seed());
   audit_counts sum;
   BOOST_TEST_REQUIRE(node_process(uri).end() == 0);  // Makes the tables.
   for (int round = 1; round <= rounds; ++round) {
@@ -126,7 +119,7 @@ BOOST_AUTO_TEST_CASE(a_killed_node_keeps_what_it_acknowledged) {
 
 BOOST_AUTO_TEST_CASE(a_rebuild_can_be_taken_up_again_when_its_node_was_killed_and_commands_went_on) {
   const test_store fresh;
-  load work(seed());
+  load work(test_seed());
   {
     node_process node(fresh.uri());
     const auto client = node.connect();
@@ -165,7 +158,7 @@ BOOST_AUTO_TEST_CASE(a_rebuild_can_be_taken_up_again_when_its_node_was_killed_an
 // Without this, a test that finds nothing proves nothing.
 BOOST_AUTO_TEST_CASE(an_audit_finds_what_a_broken_store_would_have_done) {
   const test_store fresh;
-  load work(seed());
+  load work(test_seed());
   {
     node_process node(fresh.uri());
     const auto client = node.connect();

@@ -1,10 +1,8 @@
 #include "mortal_nodes.hpp"
 
-#include <boost/test/unit_test.hpp>
+#include "../store/free_port.hpp"
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <boost/test/unit_test.hpp>
 
 #include <csignal>
 #include <cstdlib>
@@ -13,22 +11,10 @@
 
 namespace maestro::test {
 
-namespace {
-
-// A port that is free now, and most probably still when a node takes it.
-auto free_port() -> std::uint16_t {
-  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  auto* generic = reinterpret_cast<sockaddr*>(&address);
-  BOOST_TEST_REQUIRE((::bind(socket, generic, size) == 0 && ::getsockname(socket, generic, &size) == 0));
-  ::close(socket);
-  return ntohs(address.sin_port);
+auto test_rounds(std::uint64_t otherwise) -> std::uint64_t {
+  const char* given = std::getenv("MAESTRO_TEST_ROUNDS");
+  return given != nullptr && *given != '\0' ? std::stoull(given) : otherwise;
 }
-
-}  // namespace
 
 mortal_nodes::mortal_nodes(std::string uri, std::uint64_t seed, std::string program)
     : uri_(std::move(uri)), program_(std::move(program)), random_(seed) {

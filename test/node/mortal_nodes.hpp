@@ -12,6 +12,9 @@
 
 namespace maestro::test {
 
+/// How many accidents a test has: as many as MAESTRO_TEST_ROUNDS says.
+[[nodiscard]] auto test_rounds(std::uint64_t otherwise) -> std::uint64_t;
+
 /// As many nodes as the store at `uri` takes: two, or one on an embedded store. Their addresses stay the same. For one thread.
 class mortal_nodes {
  public:

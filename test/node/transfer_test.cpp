@@ -7,6 +7,7 @@
 #include "account.hpp"
 #include "transfer.hpp"
 
+#include "../store/dice.hpp"
 #include "../store/test_store.hpp"
 
 #include <maestro/runtime/client.hpp>
@@ -18,7 +19,7 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstdlib>
+#include <deque>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -36,14 +37,9 @@ namespace {
 constexpr int accounts = 8;
 constexpr std::int64_t each_begins_with = 1'000;
 
-auto number_from(const char* name, std::uint64_t otherwise) -> std::uint64_t {
-  const char* given = std::getenv(name);
-  return given != nullptr && *given != '\0' ? std::strtoull(given, nullptr, 10) : otherwise;
-}
-
 auto name_of(std::int64_t account) -> std::string { return "holder " + std::to_string(account); }
 
-// Begins transfers, some of more than there is, some to an account that nobody has opened.
+// Begin transfers, some of more than there is, some to an account that nobody has opened, and wait when too many are not over.
 class customers {
  public:
   customers(const std::vector<node_address>& nodes, std::uint64_t seed) : random_(seed) {
@@ -64,14 +60,10 @@ class customers {
   }
   /// Waits until no transfer has anything left to do.
   void wait_until_over() {
-    const auto deadline = std::chrono::steady_clock::now() + 8 * patience;
-    for (const auto& id : sent_) {
-      std::string stage = "not known";
-      while (!stage.empty() && stage != bank::stage::done && stage != bank::stage::failed) {
-        BOOST_TEST_REQUIRE((std::chrono::steady_clock::now() < deadline), "transfer " << id.text() << " is still " << stage);
-        const auto found = client_->fetch(id);
-        stage = found ? found->value.stage : to_string(found.failure());
-      }
+    for (; !open_.empty(); open_.pop_front()) {
+      const auto deadline = std::chrono::steady_clock::now() + 2 * patience;
+      while (!is_over(open_.front()))
+        BOOST_TEST_REQUIRE((std::chrono::steady_clock::now() < deadline), "transfer " << open_.front().id.text() << " is " << last_seen_);
     }
   }
   [[nodiscard]] auto begun() const -> int { return begun_; }
@@ -79,32 +71,56 @@ class customers {
 
  private:
   static constexpr std::ptrdiff_t outstanding = 16;
+  static constexpr std::size_t most_open = 128;
 
   static void must(const receipt& got) { BOOST_TEST_REQUIRE(!got.answer.failure, to_string(got.answer.failure)); }
   auto pick(std::int64_t low, std::int64_t high) -> std::int64_t {
     return std::uniform_int_distribution<std::int64_t>(low, high)(random_);
   }
 
+  struct begun_transfer {
+    bank::transfer::id id;
+    std::shared_ptr<std::atomic<bool>> answered;
+  };
+
   void run() {
     while (!enough_) {
-      free_.acquire();
-      const auto from = pick(0, accounts - 1);
-      const auto to = pick(1, 10) == 1 ? accounts + 7 : (from + pick(1, accounts - 1)) % accounts;
-      sent_.push_back(bank::transfer::id::fresh(clock_));
-      client_->send_async(sent_.back(), bank::begin{name_of(from), name_of(to), pick(1, 400)}, {},
-                          [this](const receipt& got) {
-                            ++(got.answer.failure ? lost_ : begun_);
-                            free_.release();
-                          });
+      if (open_.size() < most_open) begin();
+      else if (is_over(open_.front())) open_.pop_front();
     }
     for (std::ptrdiff_t i = 0; i < outstanding; ++i) free_.acquire();
+  }
+
+  void begin() {
+    free_.acquire();
+    const auto from = pick(0, accounts - 1);
+    const auto to = pick(1, 10) == 1 ? accounts + 7 : (from + pick(1, accounts - 1)) % accounts;
+    const auto answered = std::make_shared<std::atomic<bool>>(false);
+    open_.push_back({bank::transfer::id::fresh(clock_), answered});
+    client_->send_async(open_.back().id, bank::begin{name_of(from), name_of(to), pick(1, 400)}, {}, [this, answered](const receipt& got) {
+      ++(got.answer.failure ? lost_ : begun_);
+      *answered = true;
+      free_.release();
+    });
+  }
+
+  // One that has not begun, and will not any more, is over too.
+  auto is_over(const begun_transfer& of) -> bool {
+    const bool answered = *of.answered;
+    const auto found = client_->fetch(of.id);
+    last_seen_ = found ? found->value.stage : to_string(found.failure());
+    if (found && found->value.stage.empty()) return answered;
+    const bool over = last_seen_ == bank::stage::done || last_seen_ == bank::stage::failed;
+    if (!over) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return over;
   }
 
   std::mt19937_64 random_;
   hybrid_clock clock_;
   std::unique_ptr<client> client_;
   std::counting_semaphore<outstanding> free_{outstanding};
-  std::vector<bank::transfer::id> sent_;
+  std::deque<begun_transfer> open_;  // In the order of their beginning.
+  std::string last_seen_;            // What the newest look at one of them told.
   std::atomic<int> begun_{0};
   std::atomic<int> lost_{0};
   std::atomic<bool> enough_{false};
@@ -151,9 +167,8 @@ auto movements_in(store& log) -> std::map<std::string, movements> {
 BOOST_AUTO_TEST_SUITE(transfers)
 
 BOOST_AUTO_TEST_CASE(no_money_is_lost_or_made_whatever_becomes_of_the_nodes) {
-  const auto seed = number_from("MAESTRO_TEST_SEED", random_node() >> 1);
-  const auto rounds = number_from("MAESTRO_TEST_ROUNDS", 8);
-  std::cout << "MAESTRO_TEST_SEED=" << seed << std::endl;
+  const auto seed = test_seed();
+  const auto rounds = test_rounds(8);
   const test_store fresh;
   mortal_nodes nodes(fresh.uri(), seed, MAESTRO_BANK_NODE);
   int begun = 0;
