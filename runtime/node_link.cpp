@@ -61,34 +61,45 @@ auto find_gateway(caf::actor_system& system, const node_address& address, steady
   return gateway;
 }
 
+// Nothing when it was not returned in time, or the connection broke.
 auto greet(caf::actor_system& system, const caf::actor& gateway, steady_clock::time_point deadline) -> std::optional<hello_reply> {
   std::optional<hello_reply> greeting;
   caf::scoped_actor self(system);
+  self->monitor(gateway);
   self->send(gateway, hello{});
-  self->receive([&](hello_reply& reply) { greeting = std::move(reply); }, caf::after(time_until(deadline)) >> [] {});
+  self->receive([&](hello_reply& reply) { greeting = std::move(reply); }, [](const caf::down_msg&) {},
+                caf::after(time_until(deadline)) >> [] {});
   return greeting;
+}
+
+// Errors: `protocol_mismatch`.
+auto link_to(const node_address& address, caf::actor gateway, hello_reply greeting) -> result<node_link> {
+  const auto received = static_cast<std::int64_t>(system_milliseconds(std::chrono::milliseconds(0)));
+  if (greeting.version != protocol_version)
+    return error{errc::protocol_mismatch, "the node at " + address.text() + " speaks protocol version " +
+                                              std::to_string(greeting.version) + ", this program speaks " +
+                                              std::to_string(protocol_version)};
+  // The lowest that the node's clock can be ahead: an expiry said in its time is then never later than we mean it.
+  const auto ahead = static_cast<std::int64_t>(greeting.milliseconds) - received;
+  return node_link{std::move(gateway), ahead, std::move(greeting)};
 }
 
 }  // namespace
 
+// CAF 0.17.6 names a connection by its file descriptor, and a node forgets a closed one only after a while: if a new one has got the
+// descriptor by then, that is forgotten in its place. The node still hears it, but has no way back, until the missing heartbeats
+// end it. So our own probe stays open until the node has greeted back, and what the end of somebody else's connection did to ours
+// is undone by beginning anew.
 auto connect_node(caf::actor_system& system, const node_address& address, steady_clock::time_point deadline)
     -> result<node_link> {
-  auto host = probe_tcp(address.host, address.port, time_until(deadline));
-  if (!host) return no_node(address, host.failure().message);
-  node_link link;
-  link.gateway = find_gateway(system, {*host, address.port}, deadline);
-  if (!link.gateway) return no_node(address, "what listens there is no maestro node, it is busy, or the timeout is too short");
-  auto greeting = greet(system, link.gateway, deadline);
-  const auto received = static_cast<std::int64_t>(system_milliseconds(std::chrono::milliseconds(0)));
-  if (!greeting) return no_node(address, "it did not return our greeting in time");
-  if (greeting->version != protocol_version)
-    return error{errc::protocol_mismatch, "the node at " + address.text() + " speaks protocol version " +
-                                              std::to_string(greeting->version) + ", this program speaks " +
-                                              std::to_string(protocol_version)};
-  // The lowest that the node's clock can be ahead: an expiry said in its time is then never later than we mean it.
-  link.ahead = static_cast<std::int64_t>(greeting->milliseconds) - received;
-  link.greeting = std::move(*greeting);
-  return link;
+  while (true) {
+    const auto probe = probe_tcp(address.host, address.port, time_until(deadline));
+    if (!probe) return no_node(address, probe.failure().message);
+    auto gateway = find_gateway(system, {probe->host(), address.port}, deadline);
+    if (!gateway) return no_node(address, "what listens there is no maestro node, it is busy, or the timeout is too short");
+    if (auto greeting = greet(system, gateway, deadline)) return link_to(address, std::move(gateway), std::move(*greeting));
+    if (steady_clock::now() >= deadline) return no_node(address, "it did not return our greeting in time");
+  }
 }
 
 connector::connector(caf::actor_config& config, std::vector<node_address> addresses, std::size_t next)

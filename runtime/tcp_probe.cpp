@@ -18,30 +18,14 @@ namespace {
 
 using steady_clock = std::chrono::steady_clock;
 
-class socket_handle {
- public:
-  explicit socket_handle(const addrinfo& like)
-      : descriptor_(::socket(like.ai_family, like.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, like.ai_protocol)) {}
-  ~socket_handle() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-  socket_handle(const socket_handle&) = delete;
-  auto operator=(const socket_handle&) -> socket_handle& = delete;
-  [[nodiscard]] auto get() const -> int { return descriptor_; }
-
- private:
-  int descriptor_;
-};
-
 // 0, or the reason why not.
-auto connect_to(const addrinfo& candidate, steady_clock::time_point deadline) -> int {
-  const socket_handle probe(candidate);
-  if (probe.get() < 0) return errno;
-  if (::connect(probe.get(), candidate.ai_addr, candidate.ai_addrlen) == 0) return 0;
+auto connect_to(const addrinfo& candidate, int socket, steady_clock::time_point deadline) -> int {
+  if (socket < 0) return errno;
+  if (::connect(socket, candidate.ai_addr, candidate.ai_addrlen) == 0) return 0;
   if (errno != EINPROGRESS) return errno;
   while (true) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now()).count();
-    pollfd waiting{probe.get(), POLLOUT, 0};
+    pollfd waiting{socket, POLLOUT, 0};
     const int ready = ::poll(&waiting, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, 3'600'000)));
     if (ready == 0) return ETIMEDOUT;
     if (ready > 0) break;
@@ -49,7 +33,11 @@ auto connect_to(const addrinfo& candidate, steady_clock::time_point deadline) ->
   }
   int reason = 0;
   socklen_t size = sizeof reason;
-  return ::getsockopt(probe.get(), SOL_SOCKET, SO_ERROR, &reason, &size) == 0 ? reason : errno;
+  return ::getsockopt(socket, SOL_SOCKET, SO_ERROR, &reason, &size) == 0 ? reason : errno;
+}
+
+auto socket_for(const addrinfo& candidate) -> int {
+  return ::socket(candidate.ai_family, candidate.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, candidate.ai_protocol);
 }
 
 auto numeric(const addrinfo& of) -> std::string {
@@ -60,7 +48,11 @@ auto numeric(const addrinfo& of) -> std::string {
 
 }  // namespace
 
-auto probe_tcp(const std::string& host, std::uint16_t port, std::chrono::milliseconds timeout) -> result<std::string> {
+tcp_probe::~tcp_probe() {
+  if (socket_ >= 0) ::close(socket_);
+}
+
+auto probe_tcp(const std::string& host, std::uint16_t port, std::chrono::milliseconds timeout) -> result<tcp_probe> {
   const auto deadline = steady_clock::now() + timeout;
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
@@ -74,8 +66,9 @@ auto probe_tcp(const std::string& host, std::uint16_t port, std::chrono::millise
   int reason = ECONNREFUSED;
   for (const auto* each = candidates.get(); each != nullptr; each = each->ai_next, --left) {
     const auto now = steady_clock::now();
-    reason = connect_to(*each, now + (deadline - now) / left);
-    if (reason == 0) return numeric(*each);
+    tcp_probe probe(numeric(*each), socket_for(*each));
+    reason = connect_to(*each, probe.socket(), now + (deadline - now) / left);
+    if (reason == 0) return probe;
   }
   return error{errc::node_unavailable, std::system_category().message(reason)};
 }

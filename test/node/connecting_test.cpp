@@ -1,5 +1,8 @@
 // Clients that try to connect to what does not answer, or give up too early: each is told so in time, and ends.
+#include "load.hpp"
 #include "node_process.hpp"
+
+#include "../store/dice.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -9,8 +12,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -114,6 +119,24 @@ BOOST_AUTO_TEST_CASE(a_name_that_is_none_and_a_port_that_is_closed_are_told_apar
     BOOST_TEST(node.end() == 0);
   }
   check_no_node({"127.0.0.1", static_cast<std::uint16_t>(port)}, patience);
+}
+
+// CAF may take a new connection for one that was just closed, and then the node cannot answer on it.
+BOOST_AUTO_TEST_CASE(clients_that_come_and_go_are_all_greeted_by_a_busy_node) {
+  const node_process node("sqlite::memory:");
+  const auto busy = node.connect();
+  load work(test_seed());
+  std::atomic<bool> enough{false};
+  auto sending = std::async(std::launch::async, [&] {
+    while (!enough) work.send(*busy, 100);
+  });
+  for (int i = 0; i < 150; ++i) {
+    const auto connected = client::connect(node.address(), {std::chrono::milliseconds(10'000)});
+    BOOST_TEST(connected.has_value(), "client " << i << ": " << (connected ? "" : to_string(connected.failure())));
+  }
+  enough = true;
+  sending.get();
+  BOOST_TEST(work.settle(), "a command was left without any answer");
 }
 
 BOOST_AUTO_TEST_SUITE_END()
