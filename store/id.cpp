@@ -87,6 +87,7 @@ auto id16<Tag>::make(std::uint64_t milliseconds, std::uint16_t counter, std::uin
 template struct id16<aggregate_id_tag>;
 template struct id16<timestamp_tag>;
 template struct id16<command_id_tag>;
+template struct id16<incarnation_id_tag>;
 
 auto sha256_16(std::string_view data) -> std::array<std::uint8_t, 16> {
   std::array<std::uint8_t, EVP_MAX_MD_SIZE> digest{};

@@ -1,4 +1,4 @@
-// The 16-byte names of things: aggregate ids, timestamps and command ids. Three types that share a layout and cannot be
+// The 16-byte names of things: aggregate ids, timestamps, command ids and incarnations. Types that share a layout and cannot be
 // mixed up. FORMAT: 48 bits of milliseconds since the Unix epoch, 16 bits of counter, 64 bits of node id, big endian, so
 // that byte order is time order (the seed's HLC, toniqsystems/hlclock). Text form: 32 lower-case hex digits.
 #pragma once
@@ -53,6 +53,7 @@ struct id16 {
 struct aggregate_id_tag;
 struct timestamp_tag;
 struct command_id_tag;
+struct incarnation_id_tag;
 
 /// Names one aggregate, whatever its type.
 using aggregate_id = id16<aggregate_id_tag>;
@@ -60,10 +61,13 @@ using aggregate_id = id16<aggregate_id_tag>;
 using timestamp = id16<timestamp_tag>;
 /// Names one command, whatever how often it is sent. Carries its creation time (see `derive`).
 using command_id = id16<command_id_tag>;
+/// Names one run of a node.
+using incarnation_id = id16<incarnation_id_tag>;
 
 extern template struct id16<aggregate_id_tag>;
 extern template struct id16<timestamp_tag>;
 extern template struct id16<command_id_tag>;
+extern template struct id16<incarnation_id_tag>;
 
 /// 1, 2, 3 ... within one aggregate, without gaps; 0 = nothing yet.
 using sequence_number = std::int32_t;

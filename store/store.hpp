@@ -8,6 +8,7 @@
 
 #include <maestro/store/error.hpp>
 #include <maestro/store/event.hpp>
+#include <maestro/store/members.hpp>
 #include <maestro/store/projection.hpp>
 #include <maestro/store/rebuild.hpp>
 
@@ -156,6 +157,9 @@ class database {
   [[nodiscard]] virtual auto open_writer() -> std::unique_ptr<store> = 0;
   /// A connection for reads; does not wait behind a writer.
   [[nodiscard]] virtual auto open_reader() -> std::unique_ptr<store> = 0;
+
+  /// A connection to the table of the nodes that share this store.
+  [[nodiscard]] virtual auto open_members() -> std::unique_ptr<member_table> = 0;
 
   /// Creates or upgrades the store's own tables and those of `components`, in order; steps already applied are skipped.
   /// Returns what was applied, `component number` each. Safe to run concurrently from several processes. Errors:

@@ -82,7 +82,7 @@ auto connection::check_uri(const std::string& uri) -> result<void> {
                "special characters in it as %XX"};
 }
 
-connection::connection(const std::string& uri, const store_settings& settings) {
+connection::connection(const std::string& uri, const store_settings& settings, std::int64_t run) {
   const auto seconds = std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(settings.connect_timeout).count());
   parameters parameters(uri);
   parameters.set("client_encoding", "UTF8");
@@ -107,11 +107,16 @@ connection::connection(const std::string& uri, const store_settings& settings) {
 
   const std::string lock = std::to_string(settings.lock_timeout.count());
   const std::string statement = std::to_string(settings.statement_timeout.count());
-  const std::array<const char*, 2> values{lock.c_str(), statement.c_str()};
-  const std::array<std::pair<const char*, int>, 2> steps{{{sql::configure, 2}, {sql::own_backend, 0}}};
-  for (const auto& [text, count] : steps) {
+  const std::string mark = std::to_string(run);
+  struct step {
+    const char* text;
+    std::vector<const char*> values;
+  };
+  std::vector<step> steps{{sql::configure, {lock.c_str(), statement.c_str()}}, {sql::own_backend, {}}};
+  if (run != 0) steps.push_back({sql::mark_session, {mark.c_str()}});
+  for (const auto& [text, values] : steps) {
     const std::unique_ptr<PGresult, decltype(&PQclear)> answer(
-        PQexecParams(raw_, text, count, nullptr, values.data(), nullptr, nullptr, 0), PQclear);
+        PQexecParams(raw_, text, static_cast<int>(values.size()), nullptr, values.data(), nullptr, nullptr, 0), PQclear);
     if (PQresultStatus(answer.get()) != PGRES_TUPLES_OK) throw failure_from(raw_, answer.get());
     if (text == sql::own_backend && PQntuples(answer.get()) == 1)
       peer_ = {std::atoi(PQgetvalue(answer.get(), 0, 0)), PQgetvalue(answer.get(), 0, 1)};

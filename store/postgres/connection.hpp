@@ -27,8 +27,9 @@ class connection {
   /// Checks that `uri` is one. Errors: `invalid_setting`; the message does not quote it.
   [[nodiscard]] static auto check_uri(const std::string& uri) -> result<void>;
 
-  /// Connects. Throws `failure`.
-  connection(const std::string& uri, const store_settings& settings);
+  /// Connects. `run`, unless 0, marks the connection as one of that run of a node's, so that whoever takes the run for dead can find
+  /// and end it (sql::end_sessions). Throws `failure`.
+  connection(const std::string& uri, const store_settings& settings, std::int64_t run = 0);
 
   [[nodiscard]] auto raw() const noexcept -> PGconn* { return raw_; }
   [[nodiscard]] auto is_usable() const noexcept -> bool { return !spoiled_ && PQstatus(raw_) == CONNECTION_OK; }

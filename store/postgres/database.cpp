@@ -1,5 +1,6 @@
 #include <maestro/store/postgres/database.hpp>
 
+#include <maestro/store/postgres/member_rows.hpp>
 #include <maestro/store/postgres/migrations.hpp>
 #include <maestro/store/postgres/postgres_store.hpp>
 #include <maestro/store/postgres/rebuild.hpp>
@@ -7,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <random>
 #include <thread>
 #include <utility>
 
@@ -39,6 +41,7 @@ class postgres_database final : public database {
 
   auto open_writer() -> std::unique_ptr<store> override { return std::make_unique<postgres_store>(source_); }
   auto open_reader() -> std::unique_ptr<store> override { return std::make_unique<postgres_store>(source_); }
+  auto open_members() -> std::unique_ptr<member_table> override { return std::make_unique<member_rows>(source_); }
   [[nodiscard]] auto single_owner() const noexcept -> bool override { return false; }
   [[nodiscard]] auto sql_dialect() const noexcept -> dialect override { return dialect::postgres; }
   [[nodiscard]] auto display_name() const -> std::string override { return source_->display_name; }
@@ -151,7 +154,9 @@ class postgres_database final : public database {
 
 auto open(const std::string& uri, const store_settings& settings) -> result<std::shared_ptr<database>> {
   if (auto checked = connection::check_uri(uri); !checked) return checked.failure();
-  auto from = std::make_shared<source>(source{uri, redact_uri(uri), settings});
+  std::random_device random;
+  const auto run = (static_cast<std::uint64_t>(random()) << 32 | random()) >> 1;
+  auto from = std::make_shared<source>(source{uri, redact_uri(uri), settings, static_cast<std::int64_t>(run | 1)});
   return std::shared_ptr<database>(std::make_shared<postgres_database>(std::move(from)));
 }
 

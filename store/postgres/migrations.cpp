@@ -107,6 +107,30 @@ constexpr const char* refuse_rewrites = R"(
   END $block$;
 )";
 
+// The nodes that share this store. Whoever changes which of them are alive holds the row of maestro_cluster meanwhile.
+constexpr const char* create_members = R"(
+  CREATE TABLE maestro_cluster (
+    only_row boolean NOT NULL PRIMARY KEY DEFAULT true CHECK (only_row),
+    version  bigint  NOT NULL
+  );
+  INSERT INTO maestro_cluster (version) VALUES (0);
+
+  CREATE TABLE maestro_members (
+    incarnation bytea        NOT NULL PRIMARY KEY,
+    name        varchar(256) NOT NULL,
+    address     varchar(256) NOT NULL,
+    run         bigint       NOT NULL,
+    status      varchar(16)  NOT NULL,
+    heartbeat   bigint       NOT NULL DEFAULT 0,
+    joined_at   timestamptz  NOT NULL DEFAULT now(),
+    ended_at    timestamptz,
+    CONSTRAINT incarnation_size CHECK (length(incarnation) = 16),
+    CONSTRAINT status_is_known  CHECK (status IN ('alive', 'left', 'dead')),
+    CONSTRAINT ended_when_ended CHECK ((status = 'alive') = (ended_at IS NULL))
+  ) WITH (fillfactor = 50);  -- Room for the heartbeats' new row versions, so that they stay in their page.
+  CREATE UNIQUE INDEX maestro_members_alive_index ON maestro_members (name) WHERE status = 'alive';
+)";
+
 }  // namespace
 
 auto bookkeeping() -> const char* {
@@ -136,6 +160,7 @@ auto migrations(int partitions) -> std::vector<migration_step> {
       {std::string(store_component), 1, log + complete_tables},
       {std::string(store_component), 2, index_aggregate_types},
       {std::string(store_component), 3, refuse_rewrites},
+      {std::string(store_component), 4, create_members},
   };
 }
 

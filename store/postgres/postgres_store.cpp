@@ -3,6 +3,7 @@
 #include <maestro/store/event_check.hpp>
 #include <maestro/store/postgres/event_insert.hpp>
 #include <maestro/store/postgres/projected_batch.hpp>
+#include <maestro/store/postgres/row.hpp>
 #include <maestro/store/postgres/values.hpp>
 
 #include <algorithm>
@@ -15,17 +16,6 @@
 namespace maestro::postgres {
 
 namespace {
-
-auto text_of(const pqxx::row& row, int column) -> std::string_view {
-  const auto field = row[static_cast<pqxx::row::size_type>(column)];
-  return {field.c_str(), field.size()};
-}
-
-template <class Id>
-auto id_of(const pqxx::row& row, int column) -> Id {
-  const auto text = text_of(row, column);
-  return Id::parse(text.substr(text.starts_with("\\x") ? 2 : 0)).value_or(Id{});
-}
 
 auto sequence_of(const pqxx::row& row, int column) -> sequence_number {
   return row[static_cast<pqxx::row::size_type>(column)].as<sequence_number>();
@@ -105,11 +95,6 @@ class text_array {
 
 auto as_limit(std::size_t limit) -> std::int64_t {
   return static_cast<std::int64_t>(std::min<std::size_t>(limit, std::numeric_limits<std::int64_t>::max()));
-}
-
-template <class Tag>
-auto parameter(const id16<Tag>& id) -> std::string {
-  return as_bytea(id.view());
 }
 
 }  // namespace
@@ -299,7 +284,7 @@ auto postgres_store::noted_failure() -> failure {
 auto postgres_store::connected() -> connection& {
   if (!connection_ || !connection_->is_usable()) {
     connection_.reset();
-    connection_ = std::make_unique<connection>(source_->uri, source_->settings);
+    connection_ = std::make_unique<connection>(source_->uri, source_->settings, source_->run);
   }
   if (doubtful_) end_doubtful_backend();
   return *connection_;

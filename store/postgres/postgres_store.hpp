@@ -17,6 +17,7 @@ struct source {
   std::string uri;
   std::string display_name;
   store_settings settings;
+  std::int64_t run = 0;  ///< Marks the connections; drawn anew for each process that opens the store. Not 0.
 };
 
 class postgres_store final : public store, private batch_writer {

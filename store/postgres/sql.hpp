@@ -138,6 +138,17 @@ inline constexpr const char* own_backend = R"(
   SELECT pid, extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = pg_backend_pid()
 )";
 
+// A lock that nobody waits for, held by all connections of one run of a node: what they are known by.
+inline constexpr const char* mark_session = "SELECT pg_advisory_lock_shared($1::bigint)";
+
+// Those of a run that is taken for dead, but was perhaps only stopped: its open transaction would hold its locks for as long.
+inline constexpr named end_sessions{"maestro_end_sessions", R"(
+  SELECT pg_terminate_backend(pid) FROM pg_locks
+  WHERE locktype = 'advisory' AND mode = 'ShareLock' AND objsubid = 1
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND (classid::bigint << 32 | objid::bigint) = $1::bigint
+)"};
+
 inline constexpr named terminate_backend{"maestro_terminate_backend", R"(
   SELECT pg_terminate_backend(pid) FROM pg_stat_activity
   WHERE pid = $1::integer AND extract(epoch FROM backend_start)::text = $2::text
@@ -145,6 +156,52 @@ inline constexpr named terminate_backend{"maestro_terminate_backend", R"(
 
 // A commit of its own with something to write: where commits wait for standbys, it waits until they have all before it.
 inline constexpr const char* wait_for_standbys = "SELECT pg_logical_emit_message(true, 'maestro', '')";
+
+// Members of the cluster. Every change of who is alive begins here: the row's lock keeps the others away until its end.
+inline constexpr const char* change_members = "UPDATE maestro_cluster SET version = version + 1 RETURNING version";
+
+// Earlier runs of the same name, but not the same run again.
+inline constexpr named supersede_member{"maestro_supersede_member", R"(
+  UPDATE maestro_members SET status = 'dead', ended_at = now()
+  WHERE name = $1::text AND status = 'alive' AND incarnation <> $2::bytea
+  RETURNING run
+)"};
+
+inline constexpr const char* forget_members = R"(
+  DELETE FROM maestro_members WHERE ended_at < now() - interval '1 day'
+)";
+
+inline constexpr named add_member{"maestro_add_member", R"(
+  INSERT INTO maestro_members (incarnation, name, address, run, status) VALUES ($1::bytea, $2::text, $3::text, $4::bigint, 'alive')
+  ON CONFLICT (incarnation) DO NOTHING
+)"};
+
+inline constexpr named end_member{"maestro_end_member", R"(
+  UPDATE maestro_members SET status = $2::text, ended_at = now() WHERE incarnation = $1::bytea AND status = 'alive'
+)"};
+
+inline constexpr named end_still_member{"maestro_end_still_member", R"(
+  UPDATE maestro_members SET status = 'dead', ended_at = now()
+  WHERE incarnation = $1::bytea AND status = 'alive' AND heartbeat = $2::bigint
+  RETURNING run
+)"};
+
+// One look at one moment. A row of nulls stands for a table without members.
+inline constexpr named list_members{"maestro_list_members", R"(
+  SELECT cluster.version, member.incarnation, member.name, member.address, member.status, member.heartbeat
+  FROM maestro_cluster AS cluster LEFT JOIN maestro_members AS member ON true
+  ORDER BY member.name COLLATE "C", member.incarnation
+)"};
+
+// The same, and a heartbeat of one's own, which the look does not see yet.
+inline constexpr named beat_member{"maestro_beat_member", R"(
+  WITH beat AS (
+    UPDATE maestro_members SET heartbeat = heartbeat + 1 WHERE incarnation = $1::bytea AND status = 'alive'
+    RETURNING incarnation, heartbeat)
+  SELECT cluster.version, member.incarnation, member.name, member.address, member.status, coalesce(beat.heartbeat, member.heartbeat)
+  FROM maestro_cluster AS cluster LEFT JOIN maestro_members AS member ON true LEFT JOIN beat ON beat.incarnation = member.incarnation
+  ORDER BY member.name COLLATE "C", member.incarnation
+)"};
 
 inline constexpr const char* has_tables = R"(
   SELECT to_regclass('maestro_migrations') IS NOT NULL AND to_regclass('maestro_schema') IS NOT NULL

@@ -42,6 +42,7 @@ class sqlite_database final : public database {
 
   auto open_writer() -> std::unique_ptr<store> override { return std::make_unique<sqlite_store>(source_); }
   auto open_reader() -> std::unique_ptr<store> override { return std::make_unique<sqlite_store>(source_); }
+  auto open_members() -> std::unique_ptr<member_table> override { return make_lone_member_table(); }
   [[nodiscard]] auto single_owner() const noexcept -> bool override { return true; }
   [[nodiscard]] auto sql_dialect() const noexcept -> dialect override { return dialect::sqlite; }
   [[nodiscard]] auto display_name() const -> std::string override { return name_; }

@@ -61,6 +61,7 @@ class forwarding_database : public database {
 
   auto open_writer() -> std::unique_ptr<store> override { return inner_->open_writer(); }
   auto open_reader() -> std::unique_ptr<store> override { return inner_->open_reader(); }
+  auto open_members() -> std::unique_ptr<member_table> override { return inner_->open_members(); }
   auto migrate(std::span<const migration> components) -> result<std::vector<std::string>> override {
     return inner_->migrate(components);
   }

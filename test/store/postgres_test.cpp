@@ -137,7 +137,7 @@ BOOST_AUTO_TEST_CASE(migrations_that_run_at_the_same_time_are_applied_once) {
     BOOST_TEST(problems[i].empty(), problems[i]);
     total += applied[i];
   }
-  BOOST_TEST(total == 4U);  // Three of the store, one of the counters.
+  BOOST_TEST(total == 5U);  // Four of the store, one of the counters.
 }
 
 BOOST_AUTO_TEST_CASE(a_role_that_may_not_create_tables_can_use_those_that_are_there) {
@@ -598,7 +598,7 @@ BOOST_AUTO_TEST_CASE(a_projection_is_rebuilt_by_one_at_a_time_and_goes_on_after_
       const auto second = bench.where->open({})->rebuild(counting(), {});
       BOOST_TEST((second.failure().code == errc::store_in_use), to_string(second.failure()));
       // As a kill would end it.
-      bench.query("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'");
+      bench.query("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'");
     }
     return true;
   });
@@ -647,6 +647,36 @@ BOOST_AUTO_TEST_CASE(a_write_uses_the_indexes_however_small_the_tables_were_when
   std::string text;
   for (const auto& row : plan) text += row.at(0).as<std::string>() + "\n";
   BOOST_TEST((text.find("aggregate_sequence_index") != std::string::npos), text);
+}
+
+// One that was only stopped would hold what its open transaction has locked.
+BOOST_AUTO_TEST_CASE(who_is_declared_dead_loses_its_connections) {
+  workbench bench(postgres);
+  hybrid_clock clock;
+  const auto stopped = bench.where->open({});
+  const auto still_open = stopped->open_writer();
+  const auto process = own_process(*still_open);
+  const auto is_there = [&] {
+    return !bench.query("SELECT FROM pg_stat_activity WHERE pid = $1", {process}).empty();
+  };
+  const auto earlier = stopped->open_members();
+  const member first{"north", clock.fresh<incarnation_id>(), "somewhere:1"};
+  value_of(earlier->join(first));
+  const auto ours = own_process(*bench.writer);
+
+  const auto others = bench.opened->open_members();
+  BOOST_TEST(is_there());
+  BOOST_TEST(value_of(others->declare_dead(first, value_of(others->list()).version)));
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (is_there()) BOOST_TEST_REQUIRE((std::chrono::steady_clock::now() < deadline), "its connection is still there");
+
+  // A later run of the name does the same. Our own are left alone.
+  const auto again = own_process(*still_open);
+  value_of(earlier->join({"north", clock.fresh<incarnation_id>(), "somewhere:1"}));
+  value_of(others->join({"north", clock.fresh<incarnation_id>(), "somewhere:2"}));
+  while (!bench.query("SELECT FROM pg_stat_activity WHERE pid = $1", {again}).empty())
+    BOOST_TEST_REQUIRE((std::chrono::steady_clock::now() < deadline), "its connection is still there");
+  BOOST_TEST(own_process(*bench.writer) == ours);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,80 @@
+#include <maestro/store/members.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace maestro {
+
+namespace {
+
+constexpr std::size_t max_text = 256;
+
+auto check_text(std::string_view what, std::string_view text) -> result<void> {
+  if (text.empty()) return error{errc::invalid_argument, "a member of a cluster needs " + std::string(what)};
+  if (text.size() > max_text)
+    return error{errc::invalid_argument, std::string(what) + " of a member of a cluster has at most " + std::to_string(max_text) +
+                                             " bytes, not " + std::to_string(text.size())};
+  if (text.find('\0') != text.npos) return error{errc::invalid_argument, std::string(what) + " of a member holds a NUL character"};
+  return {};
+}
+
+class lone_member_table final : public member_table {
+ public:
+  auto join(const member& self) -> result<member_list> override {
+    if (auto checked = check_member(self); !checked) return checked.failure();
+    if (list_.members.empty() || list_.members.front().incarnation != self.incarnation)
+      list_ = {list_.version + 1, {self}};
+    return list_;
+  }
+  auto beat(const incarnation_id& self) -> result<member_list> override {
+    if (auto* found = alive(self)) ++found->heartbeat;
+    return list_;
+  }
+  auto list() -> result<member_list> override { return list_; }
+  auto leave(const incarnation_id& self) -> result<void> override {
+    end(self, member_status::left);
+    return {};
+  }
+  auto declare_dead(const member& suspect, std::int64_t version) -> result<bool> override {
+    const auto* found = alive(suspect.incarnation);
+    if (version != list_.version || found == nullptr || found->heartbeat != suspect.heartbeat) return false;
+    end(suspect.incarnation, member_status::dead);
+    return true;
+  }
+
+ private:
+  auto alive(const incarnation_id& self) -> member* {
+    const auto found = std::find_if(list_.members.begin(), list_.members.end(), [&](const member& each) {
+      return each.incarnation == self && each.status == member_status::alive;
+    });
+    return found == list_.members.end() ? nullptr : &*found;
+  }
+  void end(const incarnation_id& self, member_status how) {
+    auto* found = alive(self);
+    if (found == nullptr) return;
+    found->status = how;
+    ++list_.version;
+  }
+
+  member_list list_;
+};
+
+}  // namespace
+
+auto to_string(member_status status) noexcept -> std::string_view {
+  switch (status) {
+    case member_status::alive: return "alive";
+    case member_status::left: return "left";
+    case member_status::dead: return "dead";
+  }
+  return "unknown";
+}
+
+auto check_member(const member& self) -> result<void> {
+  if (auto checked = check_text("a name", self.name); !checked) return checked;
+  return check_text("an address", self.address);
+}
+
+auto make_lone_member_table() -> std::unique_ptr<member_table> { return std::make_unique<lone_member_table>(); }
+
+}  // namespace maestro

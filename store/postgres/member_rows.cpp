@@ -1,0 +1,125 @@
+#include <maestro/store/postgres/member_rows.hpp>
+
+#include <maestro/store/postgres/row.hpp>
+
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace maestro::postgres {
+
+namespace {
+
+auto status_of(std::string_view text) -> member_status {
+  if (text == to_string(member_status::alive)) return member_status::alive;
+  return text == to_string(member_status::left) ? member_status::left : member_status::dead;
+}
+
+// The rows of sql::list_members and sql::beat_member.
+auto list_from(const pqxx::result& rows) -> member_list {
+  member_list list;
+  for (const auto& row : rows) {
+    list.version = row[0].as<std::int64_t>();
+    if (row[1].is_null()) continue;
+    list.members.push_back({std::string(text_of(row, 2)), id_of<incarnation_id>(row, 1), std::string(text_of(row, 3)),
+                            status_of(text_of(row, 4)), row[5].as<std::int64_t>()});
+  }
+  return list;
+}
+
+// The version that the change will have made.
+auto begin_change(pqxx::transaction_base& transaction) -> std::int64_t {
+  return transaction.exec(sql::change_members)[0][0].as<std::int64_t>();
+}
+
+// Ends the connections of those who have just died, `rows` of their runs. Where that is not allowed, as for one that logs in as another
+// user, they end when their process does.
+void end_sessions(connection& with, const pqxx::result& rows) {
+  try {
+    pqxx::nontransaction transaction(with.pqxx());
+    for (const auto& row : rows) with.run(transaction, sql::end_sessions, row[0].as<std::int64_t>());
+  } catch (const std::exception&) {
+    with.spoil();
+  }
+}
+
+}  // namespace
+
+auto member_rows::join(const member& self) -> result<member_list> {
+  if (auto checked = check_member(self); !checked) return checked.failure();
+  return use([&](connection& with) {
+    pqxx::result superseded;
+    member_list list;
+    {
+      pqxx::work transaction(with.pqxx());
+      begin_change(transaction);
+      superseded = with.run(transaction, sql::supersede_member, self.name, parameter(self.incarnation));
+      transaction.exec(sql::forget_members);
+      with.run(transaction, sql::add_member, parameter(self.incarnation), self.name, self.address, source_->run);
+      list = list_from(with.run(transaction, sql::list_members));
+      transaction.commit();
+    }
+    end_sessions(with, superseded);
+    return list;
+  });
+}
+
+auto member_rows::beat(const incarnation_id& self) -> result<member_list> {
+  return use([&](connection& with) {
+    pqxx::nontransaction transaction(with.pqxx());
+    return list_from(with.run(transaction, sql::beat_member, parameter(self)));
+  });
+}
+
+auto member_rows::list() -> result<member_list> {
+  return use([&](connection& with) {
+    pqxx::nontransaction transaction(with.pqxx());
+    return list_from(with.run(transaction, sql::list_members));
+  });
+}
+
+auto member_rows::leave(const incarnation_id& self) -> result<void> {
+  auto left = use([&](connection& with) {
+    pqxx::work transaction(with.pqxx());
+    begin_change(transaction);
+    const auto changed = with.run(transaction, sql::end_member, parameter(self), std::string(to_string(member_status::left)));
+    if (changed.affected_rows() > 0) transaction.commit();
+    return true;
+  });
+  if (!left) return left.failure();
+  return {};
+}
+
+auto member_rows::declare_dead(const member& suspect, std::int64_t version) -> result<bool> {
+  return use([&](connection& with) {
+    pqxx::result ended;
+    {
+      pqxx::work transaction(with.pqxx());
+      if (begin_change(transaction) != version + 1) return false;
+      ended = with.run(transaction, sql::end_still_member, parameter(suspect.incarnation), suspect.heartbeat);
+      if (ended.empty()) return false;
+      transaction.commit();
+    }
+    end_sessions(with, ended);
+    return true;
+  });
+}
+
+template <class Work>
+auto member_rows::use(Work work) -> result<std::invoke_result_t<Work, connection&>> {
+  try {
+    if (!connection_ || !connection_->is_usable()) {
+      connection_.reset();
+      connection_ = std::make_unique<connection>(source_->uri, source_->settings);
+    }
+    return work(*connection_);
+  } catch (...) {
+    const failure problem = failure_in_flight(connection_ ? connection_->raw() : nullptr);
+    if (connection_) connection_->note(problem);
+    error said = error_of(problem, stage::call);
+    said.message = "store " + source_->display_name + ": " + said.message;
+    return said;
+  }
+}
+
+}  // namespace maestro::postgres

@@ -1,0 +1,144 @@
+// The table of a cluster's members: what every store promises of it, and what only one that nodes can share has to.
+#include "conformance.hpp"
+
+#include <future>
+#include <set>
+#include <vector>
+
+using namespace maestro;
+using namespace maestro::test;
+namespace data = boost::unit_test::data;
+
+namespace {
+
+// Its own connection to the table of a fresh store.
+struct members_bench : workbench {
+  explicit members_bench(const store_under_test& store) : workbench(store), table(opened->open_members()) {}
+
+  auto fresh(const std::string& name) -> member { return {name, clock.fresh<incarnation_id>(), name + ".example:4242"}; }
+
+  hybrid_clock clock;
+  std::unique_ptr<member_table> table;
+};
+
+auto find(const member_list& list, const member& wanted) -> const member& {
+  for (const auto& each : list.members)
+    if (each.incarnation == wanted.incarnation) return each;
+  BOOST_FAIL(wanted.name << " is not in the table");
+  std::abort();
+}
+
+auto names_alive(const member_list& list) -> std::vector<std::string> {
+  std::vector<std::string> names;
+  for (const auto& each : list.members)
+    if (each.status == member_status::alive) names.push_back(each.name);
+  return names;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(conformance_members)
+
+BOOST_DATA_TEST_CASE(who_joins_is_in_the_table_and_counts_its_heartbeats, data::make(stores_under_test()), store) {
+  members_bench bench(store);
+  BOOST_TEST(value_of(bench.table->list()).members.empty());
+  const auto self = bench.fresh("north");
+  const auto joined = value_of(bench.table->join(self));
+  BOOST_TEST((find(joined, self) == self));
+
+  const auto again = value_of(bench.table->join(self));
+  BOOST_TEST(again.members.size() == 1U);
+  for (std::int64_t beats = 1; beats <= 3; ++beats) {
+    const auto list = value_of(bench.table->beat(self.incarnation));
+    BOOST_TEST(find(list, self).heartbeat == beats);
+    BOOST_TEST(list.version == again.version);
+  }
+}
+
+BOOST_DATA_TEST_CASE(who_leaves_stays_in_the_table_as_one_that_has_left, data::make(stores_under_test()), store) {
+  members_bench bench(store);
+  const auto self = bench.fresh("north");
+  const auto joined = value_of(bench.table->join(self));
+  succeed(bench.table->leave(self.incarnation));
+  succeed(bench.table->leave(self.incarnation));
+  const auto list = value_of(bench.table->beat(self.incarnation));
+  BOOST_TEST((find(list, self).status == member_status::left));
+  BOOST_TEST(find(list, self).heartbeat == 0);
+  BOOST_TEST(list.version > joined.version);
+}
+
+BOOST_DATA_TEST_CASE(a_later_run_of_a_name_supersedes_the_earlier_one_at_once, data::make(stores_under_test()), store) {
+  members_bench bench(store);
+  const auto before = bench.fresh("north");
+  const auto after = bench.fresh("north");
+  const auto first = value_of(bench.table->join(before));
+  const auto second = value_of(bench.table->join(after));
+  BOOST_TEST(second.version > first.version);
+  BOOST_TEST((find(second, after).status == member_status::alive));
+  if (!bench.where->is_shared()) return;  // The earlier one went with its process.
+  BOOST_TEST((find(value_of(bench.table->beat(before.incarnation)), before).status == member_status::dead));
+}
+
+BOOST_DATA_TEST_CASE(only_who_has_not_moved_since_is_declared_dead, data::make(stores_under_test()), store) {
+  members_bench bench(store);
+  const auto self = bench.fresh("north");
+  const auto joined = value_of(bench.table->join(self));
+  value_of(bench.table->beat(self.incarnation));
+  BOOST_TEST(!value_of(bench.table->declare_dead(self, joined.version)));  // Its heartbeat was another one.
+  const auto seen = value_of(bench.table->list());
+  BOOST_TEST(!value_of(bench.table->declare_dead(find(seen, self), seen.version - 1)));
+  BOOST_TEST((find(value_of(bench.table->list()), self).status == member_status::alive));
+  BOOST_TEST(value_of(bench.table->list()).version == seen.version);
+
+  BOOST_TEST(value_of(bench.table->declare_dead(find(seen, self), seen.version)));
+  const auto list = value_of(bench.table->beat(self.incarnation));
+  BOOST_TEST((find(list, self).status == member_status::dead));
+  BOOST_TEST(list.version > seen.version);
+  BOOST_TEST(!value_of(bench.table->declare_dead(find(list, self), list.version)));
+}
+
+BOOST_DATA_TEST_CASE(a_name_or_an_address_that_cannot_be_one_is_refused_by_name, data::make(stores_under_test()), store) {
+  members_bench bench(store);
+  auto nobody = bench.fresh("north");
+  nobody.name.clear();
+  BOOST_TEST((bench.table->join(nobody).failure().code == errc::invalid_argument));
+  auto long_winded = bench.fresh("north");
+  long_winded.address = std::string(257, 'a');
+  const auto refused = bench.table->join(long_winded);
+  BOOST_TEST((refused.failure().code == errc::invalid_argument));
+  BOOST_TEST((refused.failure().message.find("address") != std::string::npos));
+  BOOST_TEST(value_of(bench.table->list()).members.empty());
+}
+
+BOOST_DATA_TEST_CASE(those_who_join_together_are_all_there, data::make(stores_under_test()), store) {
+  members_bench bench(store);
+  if (!bench.where->is_shared()) return;
+  const std::vector<std::string> names{"east", "north", "south", "west"};
+  std::vector<std::future<std::int64_t>> joining;
+  for (const auto& name : names)
+    joining.push_back(std::async(std::launch::async, [table = bench.opened->open_members(), self = bench.fresh(name)] {
+      return value_of(table->join(self)).version;
+    }));
+  std::set<std::int64_t> versions;
+  for (auto& each : joining) versions.insert(each.get());
+  BOOST_TEST(versions.size() == names.size());
+  const auto list = value_of(bench.table->list());
+  BOOST_TEST(names_alive(list) == names, boost::test_tools::per_element());
+  BOOST_TEST(list.version == *versions.rbegin());
+}
+
+// One of those who saw the same may declare it; the other has to look again.
+BOOST_DATA_TEST_CASE(two_who_suspect_at_the_same_time_do_not_both_decide, data::make(stores_under_test()), store) {
+  members_bench bench(store);
+  if (!bench.where->is_shared()) return;
+  const auto other = bench.opened->open_members();
+  const auto north = bench.fresh("north");
+  const auto south = bench.fresh("south");
+  value_of(bench.table->join(north));
+  const auto seen = value_of(bench.table->join(south));
+  BOOST_TEST(value_of(bench.table->declare_dead(find(seen, north), seen.version)));
+  BOOST_TEST(!value_of(other->declare_dead(find(seen, south), seen.version)));
+  BOOST_TEST(names_alive(value_of(other->list())) == std::vector<std::string>{"south"}, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_SUITE_END()
