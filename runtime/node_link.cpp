@@ -7,6 +7,7 @@
 #include <caf/io/middleman.hpp>
 #include <caf/io/middleman_actor.hpp>
 #include <caf/scoped_actor.hpp>
+#include <caf/sec.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -48,17 +49,21 @@ auto no_node(const node_address& address, const std::string& reason) -> error {
   return {errc::node_unavailable, "no node answers at " + address.text() + ": " + reason};
 }
 
-// What the node published; null when that did not arrive in time, or nothing is published there.
-auto find_gateway(caf::actor_system& system, const node_address& address, steady_clock::time_point deadline) -> caf::actor {
-  caf::actor gateway;
+struct found_gateway {
+  caf::actor gateway;  // What the node published; null when that did not arrive in time, or nothing is published there.
+  caf::error why;      // CAF's reason, when it is null.
+};
+
+auto find_gateway(caf::actor_system& system, const node_address& address, steady_clock::time_point deadline) -> found_gateway {
+  found_gateway outcome;
   caf::scoped_actor self(system);
   self->request(system.middleman().actor_handle(), time_until(deadline), caf::connect_atom::value, address.host, address.port)
       .receive(
           [&](const caf::node_id&, const caf::strong_actor_ptr& found, const std::set<std::string>&) {
-            gateway = caf::actor_cast<caf::actor>(found);
+            outcome.gateway = caf::actor_cast<caf::actor>(found);
           },
-          [](const caf::error&) {});
-  return gateway;
+          [&](const caf::error& why) { outcome.why = why; });
+  return outcome;
 }
 
 // Nothing when it was not returned in time, or the connection broke.
@@ -86,16 +91,23 @@ auto link_to(const node_address& address, caf::actor gateway, hello_reply greeti
 
 }  // namespace
 
-// CAF 0.17.6 names a connection by its file descriptor, and a node forgets a closed one only after a while: if a new one has got the
+// Two faults of CAF 0.17.6 are undone here by beginning anew.
+//
+// It names a connection by its file descriptor, and a node forgets a closed one only after a while: if a new one has got the
 // descriptor by then, that is forgotten in its place. The node still hears it, but has no way back, until the missing heartbeats
-// end it. So our own probe stays open until the node has greeted back, and what the end of somebody else's connection did to ours
-// is undone by beginning anew.
+// end it; or it hangs up at once. So our own probe stays open until the node has greeted back, and the end of somebody else's
+// connection may cost us ours.
+//
+// And a connection that is being made counts as silent since ever: a heartbeat of our own that falls into it ends it.
 auto connect_node(caf::actor_system& system, const node_address& address, steady_clock::time_point deadline)
     -> result<node_link> {
-  while (true) {
+  constexpr int most_hang_ups = 3;  // Something else that listens there may always do it.
+  for (int hang_ups = 0;;) {
     const auto probe = probe_tcp(address.host, address.port, time_until(deadline));
     if (!probe) return no_node(address, probe.failure().message);
-    auto gateway = find_gateway(system, {probe->host(), address.port}, deadline);
+    auto [gateway, why] = find_gateway(system, {probe->host(), address.port}, deadline);
+    const bool again = why == caf::sec::connection_timeout || (why == caf::sec::disconnect_during_handshake && ++hang_ups < most_hang_ups);
+    if (again && steady_clock::now() < deadline) continue;
     if (!gateway) return no_node(address, "what listens there is no maestro node, it is busy, or the timeout is too short");
     if (auto greeting = greet(system, gateway, deadline)) return link_to(address, std::move(gateway), std::move(*greeting));
     if (steady_clock::now() >= deadline) return no_node(address, "it did not return our greeting in time");

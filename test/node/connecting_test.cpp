@@ -4,6 +4,11 @@
 
 #include "../store/dice.hpp"
 
+#include <maestro/runtime/network_end.hpp>
+
+#include <caf/actor_system_config.hpp>
+#include <caf/io/middleman.hpp>
+
 #include <boost/test/unit_test.hpp>
 
 #include <arpa/inet.h>
@@ -137,6 +142,28 @@ BOOST_AUTO_TEST_CASE(clients_that_come_and_go_are_all_greeted_by_a_busy_node) {
   enough = true;
   sending.get();
   BOOST_TEST(work.settle(), "a command was left without any answer");
+}
+
+// CAF takes a connection that it is making for one that has long been silent: a heartbeat that comes meanwhile ends it.
+BOOST_AUTO_TEST_CASE(a_heartbeat_that_falls_into_the_connecting_does_no_harm) {
+  struct frequent_heartbeats : caf::actor_system_config {
+    frequent_heartbeats() {
+      load<caf::io::middleman>();
+      add_message_types<caf::id_block::maestro>();
+      set("middleman.heartbeat-interval", caf::timespan(std::chrono::milliseconds(20)));
+      set("middleman.connection-timeout", caf::timespan(std::chrono::seconds(10)));
+    }
+  };
+  node_process node("sqlite::memory:");
+  frequent_heartbeats settings;
+  caf::actor_system system{settings};
+  // It is long in answering, and the client does not give up.
+  node.child().send_signal(SIGSTOP);
+  auto connecting = std::async(std::launch::async, [&] { return client::connect(system, node.address(), {patience}).has_value(); });
+  BOOST_TEST((connecting.wait_for(std::chrono::milliseconds(300)) == std::future_status::timeout));
+  node.child().send_signal(SIGCONT);
+  BOOST_TEST(connecting.get());
+  settle_network(system);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
