@@ -4,6 +4,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <chrono>
 #include <ctime>
 #include <stdlib.h>
 #include <string>
@@ -19,9 +20,9 @@ auto with_zeros(std::string text) -> std::string {
   return text;
 }
 
-// To the second, as the log writes it.
+// To the second, as the log writes it, and by its clock: time() may be some milliseconds behind.
 auto utc_now() -> std::string {
-  const auto now = std::time(nullptr);
+  const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
   std::tm parts{};
   char text[20];
   std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", gmtime_r(&now, &parts));
