@@ -220,7 +220,9 @@ concept applies = requires(State& state, const Event& event) { Aggregate::apply(
 /// All others are rebuilt aggregate by aggregate, while commands go on.
 ///
 /// Hooks with defaults that `Derived` may replace: `initial_state`, `prepare_snapshot`, `use_snapshot`, `snapshot_version`,
-/// `lifecycle`.
+/// `lifecycle`. And one without a default: `static auto place(const aggregate_id& id, std::span<const std::string> members) ->
+/// std::size_t` says on which member of a cluster an aggregate lives, as an index into their names (placement.hpp). It must be pure:
+/// every node asks it, and a client, which does not, sends by way of another node what is placed elsewhere.
 ///
 /// As the domain changes: a member that old events lack is read with `optional_member` (codec.hpp), members that nobody reads any
 /// more are ignored; an event that was renamed lists its `former_names` (names.hpp); one whose meaning changed takes a new name, and

@@ -4,8 +4,10 @@
 
 #include <maestro/aggregates/definition.hpp>
 
+#include <concepts>
 #include <exception>
 #include <memory>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -187,6 +189,11 @@ template <class Aggregate, class... Ps>
 constexpr auto check_all(projections<Ps...>) -> bool {
   return (projection_check<Ps, typename Aggregate::events>::done && ...);
 }
+
+template <class Aggregate>
+concept places_itself = requires(const aggregate_id& id, std::span<const std::string> members) {
+  { Aggregate::place(id, members) } -> std::convertible_to<std::size_t>;
+};
 
 template <class Aggregate>
 struct aggregate_check {
@@ -389,6 +396,16 @@ class bound_definition final : public definition {
   auto type() const -> std::string_view override { return Aggregate::type; }
   auto snapshot_version() const -> int override { return Aggregate::snapshot_version; }
   auto lifecycle() const -> const lifecycle_policy& override { return Aggregate::lifecycle; }
+  auto place(const aggregate_id& id, const placement& members) const -> std::size_t override {
+    if constexpr (detail::places_itself<Aggregate>) {
+      // Whatever a faulty one answers, somebody owns it.
+      try {
+        return Aggregate::place(id, std::span<const std::string>(members.names())) % members.names().size();
+      } catch (...) {
+      }
+    }
+    return members.owner(placement_key(Aggregate::type, id));
+  }
 
   auto initial_state() const -> result<state_ptr> override {
     return guarded(errc::internal_error, "initial_state", []() -> result<state_ptr> {

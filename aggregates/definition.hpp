@@ -3,6 +3,7 @@
 #pragma once
 
 #include <maestro/aggregates/aggregate.hpp>
+#include <maestro/aggregates/placement.hpp>
 #include <maestro/store/projection.hpp>
 
 #include <memory>
@@ -44,6 +45,8 @@ class definition {
   [[nodiscard]] virtual auto type() const -> std::string_view = 0;
   [[nodiscard]] virtual auto snapshot_version() const -> int = 0;
   [[nodiscard]] virtual auto lifecycle() const -> const lifecycle_policy& = 0;
+  /// The member that aggregate `id` lives on: an index into the names of `members`, which is not empty.
+  [[nodiscard]] virtual auto place(const aggregate_id& id, const placement& members) const -> std::size_t = 0;
 
   [[nodiscard]] virtual auto initial_state() const -> result<state_ptr> = 0;
   [[nodiscard]] virtual auto clone(const state_ptr& state) const -> result<state_ptr> = 0;
