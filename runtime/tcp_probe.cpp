@@ -40,6 +40,19 @@ auto socket_for(const addrinfo& candidate) -> int {
   return ::socket(candidate.ai_family, candidate.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, candidate.ai_protocol);
 }
 
+using address_list = std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)>;
+
+// The addresses of `host`, or the resolver's reason why not.
+auto resolve(const std::string& host, std::uint16_t port, int flags, address_list& addresses) -> int {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICSERV | flags;
+  addrinfo* found = nullptr;
+  const int failed = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
+  if (failed == 0) addresses.reset(found);
+  return failed;
+}
+
 auto numeric(const addrinfo& of) -> std::string {
   std::array<char, NI_MAXHOST> host{};
   ::getnameinfo(of.ai_addr, of.ai_addrlen, host.data(), host.size(), nullptr, 0, NI_NUMERICHOST);
@@ -54,13 +67,9 @@ tcp_probe::~tcp_probe() {
 
 auto probe_tcp(const std::string& host, std::uint16_t port, std::chrono::milliseconds timeout) -> result<tcp_probe> {
   const auto deadline = steady_clock::now() + timeout;
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  if (const int failed = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found); failed != 0)
+  address_list candidates(nullptr, ::freeaddrinfo);
+  if (const int failed = resolve(host, port, 0, candidates); failed != 0)
     return error{errc::node_unavailable, ::gai_strerror(failed)};
-  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> candidates(found, ::freeaddrinfo);
   std::ptrdiff_t left = 0;
   for (const auto* each = candidates.get(); each != nullptr; each = each->ai_next) ++left;
   int reason = ECONNREFUSED;
@@ -71,6 +80,13 @@ auto probe_tcp(const std::string& host, std::uint16_t port, std::chrono::millise
     if (reason == 0) return probe;
   }
   return error{errc::node_unavailable, std::system_category().message(reason)};
+}
+
+auto refuses_tcp(const std::string& host, std::uint16_t port, std::chrono::milliseconds timeout) -> bool {
+  address_list candidates(nullptr, ::freeaddrinfo);
+  if (resolve(host, port, AI_NUMERICHOST, candidates) != 0) return false;
+  const tcp_probe probe(host, socket_for(*candidates));
+  return connect_to(*candidates, probe.socket(), steady_clock::now() + timeout) == ECONNREFUSED;
 }
 
 }  // namespace maestro

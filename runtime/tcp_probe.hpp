@@ -32,4 +32,8 @@ class tcp_probe {
 /// the addresses, apart from the resolver of names, which has timeouts of its own.
 [[nodiscard]] auto probe_tcp(const std::string& host, std::uint16_t port, std::chrono::milliseconds timeout) -> result<tcp_probe>;
 
+/// Whether the machine at `host` says within `timeout` that nobody listens at `port`. False for a host that is named, not numbered: no
+/// resolver is asked.
+[[nodiscard]] auto refuses_tcp(const std::string& host, std::uint16_t port, std::chrono::milliseconds timeout) -> bool;
+
 }  // namespace maestro

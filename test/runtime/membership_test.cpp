@@ -1,0 +1,235 @@
+// A member among others, on a table that the test holds in its hands.
+#include <maestro/runtime/membership.hpp>
+#include <maestro/store/clock.hpp>
+
+#include <boost/test/unit_test.hpp>
+#include <spdlog/sinks/null_sink.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <future>
+#include <mutex>
+#include <optional>
+#include <string>
+
+using namespace maestro;
+using namespace std::chrono_literals;
+
+namespace {
+
+// What several members share. `away`: as a store that cannot be reached.
+struct shared_table {
+  std::mutex mutex;
+  std::condition_variable changed;
+  member_list list;
+  bool away = false;
+  int beats = 0;
+
+  auto find(const incarnation_id& wanted) -> member* {
+    const auto at = std::find_if(list.members.begin(), list.members.end(), [&](auto& each) { return each.incarnation == wanted; });
+    return at == list.members.end() ? nullptr : &*at;
+  }
+  auto status_of(const std::string& name) -> std::optional<member_status> {
+    for (const auto& each : list.members)
+      if (each.name == name) return each.status;
+    return std::nullopt;
+  }
+  // Waits, with the table locked, until `condition` holds.
+  template <class Condition>
+  auto wait(Condition condition) -> bool {
+    std::unique_lock lock(mutex);
+    return changed.wait_for(lock, 30s, condition);
+  }
+  // The same, for the table to have been read so often since.
+  auto wait_for_beats(int count) -> bool {
+    std::unique_lock lock(mutex);
+    const int goal = beats + count;
+    return changed.wait_for(lock, 30s, [&] { return beats >= goal; });
+  }
+};
+
+class table_connection final : public member_table {
+ public:
+  explicit table_connection(shared_table& table) : table_(table) {}
+
+  auto join(const member& self) -> result<member_list> override {
+    return with([&] {
+      if (table_.find(self.incarnation) == nullptr) change([&] { table_.list.members.push_back(self); });
+    });
+  }
+  auto beat(const incarnation_id& self) -> result<member_list> override {
+    return with([&] {
+      ++table_.beats;
+      if (auto* own = table_.find(self); own != nullptr && own->status == member_status::alive) ++own->heartbeat;
+    });
+  }
+  auto list() -> result<member_list> override {
+    return with([] {});
+  }
+  auto leave(const incarnation_id& self) -> result<void> override {
+    auto left = with([&] { change([&] { table_.find(self)->status = member_status::left; }); });
+    if (!left) return left.failure();
+    return {};
+  }
+  auto declare_dead(const member& suspect, std::int64_t version) -> result<bool> override {
+    bool done = false;
+    auto declared = with([&] {
+      auto* found = table_.find(suspect.incarnation);
+      if (version != table_.list.version || found->heartbeat != suspect.heartbeat) return;
+      change([&] { found->status = member_status::dead; });
+      done = true;
+    });
+    if (!declared) return declared.failure();
+    return done;
+  }
+
+ private:
+  template <class Work>
+  auto with(Work work) -> result<member_list> {
+    const std::lock_guard lock(table_.mutex);
+    if (table_.away) return error{errc::store_unavailable, "as it was told"};
+    work();
+    table_.changed.notify_all();
+    return table_.list;
+  }
+  template <class Work>
+  void change(Work work) {
+    work();
+    ++table_.list.version;
+  }
+
+  shared_table& table_;
+};
+
+struct cluster {
+  auto join(const std::string& name, membership::hooks hooks = {}) -> std::unique_ptr<membership> {
+    if (!hooks.read) hooks.read = [](const cluster_view_ptr&) {};
+    if (!hooks.declared_dead) hooks.declared_dead = [](const std::string&) {};
+    auto joined = membership::join(std::make_unique<table_connection>(table), {name, clock.fresh<incarnation_id>(), "somewhere:1"},
+                                   {10ms, 60ms}, std::move(hooks), spdlog::null_logger_mt(name + std::to_string(++loggers)));
+    BOOST_TEST_REQUIRE(joined.has_value());
+    return std::move(*joined);
+  }
+  // A member that gives no sign of life.
+  void add_silent(const std::string& name) {
+    const std::lock_guard lock(table.mutex);
+    table.list.members.push_back({name, clock.fresh<incarnation_id>(), "somewhere:2"});
+    ++table.list.version;
+  }
+
+  shared_table table;
+  hybrid_clock clock;
+  static inline int loggers = 0;
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(membership_in_a_cluster, cluster)
+
+BOOST_AUTO_TEST_CASE(members_see_each_other_and_who_leaves) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  cluster_view_ptr seen;
+  membership::hooks hooks;
+  hooks.read = [&](cluster_view_ptr view) {
+    const std::lock_guard lock(mutex);
+    seen = std::move(view);
+    changed.notify_all();
+  };
+  const auto wait_for = [&](std::size_t count) {
+    std::unique_lock lock(mutex);
+    return changed.wait_for(lock, 30s, [&] { return seen->alive.size() == count; });
+  };
+  const auto north = join("north", std::move(hooks));
+  BOOST_TEST(wait_for(1));
+  const auto south = join("south");
+  BOOST_TEST(wait_for(2));
+  BOOST_TEST(seen->owners.names() == (std::vector<std::string>{"north", "south"}), boost::test_tools::per_element());
+  BOOST_TEST(south->leave(30s));
+  BOOST_TEST(wait_for(1));
+  BOOST_TEST((table.status_of("south") == member_status::left));
+}
+
+BOOST_AUTO_TEST_CASE(who_gives_no_sign_of_life_is_declared_dead_and_who_does_is_not) {
+  const auto north = join("north");
+  const auto south = join("south");
+  add_silent("west");
+  BOOST_TEST(table.wait([&] { return table.status_of("west") == member_status::dead; }));
+  BOOST_TEST(table.wait_for_beats(20));
+  BOOST_TEST((table.status_of("north") == member_status::alive));
+  BOOST_TEST((table.status_of("south") == member_status::alive));
+}
+
+BOOST_AUTO_TEST_CASE(who_reads_itself_dead_is_told_why_once) {
+  std::promise<std::string> told;
+  membership::hooks hooks;
+  hooks.declared_dead = [&](const std::string& reason) { told.set_value(reason); };
+  const auto north = join("north", std::move(hooks));
+  {
+    const std::lock_guard lock(table.mutex);
+    table.list.members.front().status = member_status::dead;
+    ++table.list.version;
+  }
+  BOOST_TEST(told.get_future().get().find("declared north dead") != std::string::npos);
+  BOOST_TEST(north->leave(30s));  // It has.
+}
+
+BOOST_AUTO_TEST_CASE(who_is_superseded_is_told_by_whom) {
+  std::promise<std::string> told;
+  membership::hooks hooks;
+  hooks.declared_dead = [&](const std::string& reason) { told.set_value(reason); };
+  const auto north = join("north", std::move(hooks));
+  {
+    const std::lock_guard lock(table.mutex);
+    table.list.members.front().status = member_status::dead;
+    table.list.members.push_back({"north", clock.fresh<incarnation_id>(), "elsewhere:9"});
+    ++table.list.version;
+  }
+  const auto reason = told.get_future().get();
+  BOOST_TEST(reason.find("elsewhere:9") != std::string::npos, reason);
+  BOOST_TEST(reason.find("node.name") != std::string::npos, reason);
+}
+
+// Longer than the suspicion time, and for all of them.
+BOOST_AUTO_TEST_CASE(an_outage_of_the_store_kills_nobody) {
+  bool ended = false;
+  membership::hooks hooks;
+  hooks.declared_dead = [&](const std::string&) { ended = true; };
+  const auto north = join("north", hooks);
+  const auto south = join("south", hooks);
+  BOOST_TEST(table.wait_for_beats(4));
+  const auto begin = std::chrono::steady_clock::now();
+  {
+    std::unique_lock lock(table.mutex);
+    table.away = true;
+    // No wait for something to happen: nothing is to happen.
+    table.changed.wait_for(lock, 300ms, [] { return false; });
+    table.away = false;
+  }
+  BOOST_TEST((std::chrono::steady_clock::now() - begin >= 300ms));
+  BOOST_TEST(table.wait_for_beats(40));
+  BOOST_TEST(!ended);
+  BOOST_TEST((table.status_of("north") == member_status::alive));
+  BOOST_TEST((table.status_of("south") == member_status::alive));
+}
+
+BOOST_AUTO_TEST_CASE(a_store_that_has_forgotten_a_member_is_joined_again) {
+  const auto north = join("north");
+  {
+    const std::lock_guard lock(table.mutex);
+    table.list.members.clear();
+    ++table.list.version;
+  }
+  BOOST_TEST(table.wait([&] { return table.status_of("north") == member_status::alive; }));
+}
+
+BOOST_AUTO_TEST_CASE(a_member_can_end_while_the_store_is_away) {
+  const auto north = join("north");
+  {
+    const std::lock_guard lock(table.mutex);
+    table.away = true;
+  }
+  BOOST_TEST(north->leave(30s));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
