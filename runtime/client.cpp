@@ -54,40 +54,34 @@ auto client::connect(caf::actor_system* system, std::vector<node_address> addres
   // One address has all the time there is; of several none may keep the others waiting.
   const bool one = addresses.size() == 1;
   result<node_link> link = error{errc::node_unavailable, "there is no address to connect to"};
-  for (std::size_t i = 0; i < addresses.size() && !link; ++i) {
-    link = connect_node(*system, addresses[i], one ? deadline : std::min(deadline, steady_clock::now() + connector::longest_try));
+  for (auto& address : addresses) {
+    link = connect_node(*system, address, one ? deadline : std::min(deadline, steady_clock::now() + connector::longest_try));
     if (!link) continue;
-    auto again = caf::actor_cast<caf::actor>(
-        system->spawn<connector, caf::detached + caf::hidden>(addresses, (i + 1) % addresses.size()));
-    return std::unique_ptr<client>(new client(std::move(own), *system, *link, settings, std::move(again)));
+    std::swap(address, addresses.front());
+    return std::unique_ptr<client>(new client(std::move(own), *system, std::move(addresses), *link, settings));
   }
   return std::move(link).failure();
 }
 
 client::client(caf::actor_system& system, caf::actor gateway, client_settings settings, std::chrono::milliseconds node_ahead)
-    : client(nullptr, system, node_link{std::move(gateway), node_ahead.count(), {}}, settings, nullptr) {}
+    : client(nullptr, system, {}, node_link{std::move(gateway), node_ahead.count(), {}}, settings) {}
 
-client::client(std::unique_ptr<own_system> own, caf::actor_system& system, const node_link& link, client_settings settings,
-               caf::actor connector)
-    : own_(std::move(own)),
-      settings_(settings),
-      greeting_(link.greeting),
-      connector_(std::move(connector)),
-      requester_(caf::actor_cast<caf::actor>(system.spawn<requester, caf::hidden>(
-          link, connector_,
-          requester_settings{settings.attempt_timeout, settings.retry_backoff, settings.max_retry_backoff}))) {}
+client::client(std::unique_ptr<own_system> own, caf::actor_system& system, std::vector<node_address> addresses, const node_link& link,
+               client_settings settings)
+    : own_(std::move(own)), settings_(settings), greeting_(link.greeting) {
+  requester_settings handling;
+  handling.attempt_timeout = settings.attempt_timeout;
+  handling.retry_backoff = settings.retry_backoff;
+  handling.max_retry_backoff = settings.max_retry_backoff;
+  handling.follow_members = !addresses.empty();  // In a node's own process its gateway hands on what is not its own.
+  requester_ = caf::actor_cast<caf::actor>(system.spawn<requester, caf::hidden>(std::move(addresses), link, std::move(handling)));
+}
 
 client::~client() {
   caf::anon_send(requester_, requester_stop{});
-  if (connector_) caf::anon_send(connector_, stop_connector{});
   // Everybody has an answer when we are gone, and nothing is on its way into a system that ends.
-  if (own_) {
-    caf::scoped_actor self(own_->system);
-    self->wait_for(requester_);
-    self->wait_for(connector_);
-  }
+  if (own_) caf::scoped_actor(own_->system)->wait_for(requester_);
   requester_ = nullptr;
-  connector_ = nullptr;
 }
 
 auto client::new_command_id() -> command_id { return clock_.fresh<command_id>(); }
@@ -107,7 +101,7 @@ void client::send_async(std::string_view aggregate_type, const aggregate_id& id,
   request.causation_id = std::move(options.causation_id);
   if (options.expect_sequence) request.expect_sequence = *options.expect_sequence;
   request.returns = static_cast<std::uint8_t>(options.returns);
-  sending->retry = options.retry;
+  sending->retry = sending->wait_for_node = options.retry;
   sending->deadline = steady_clock::now() + (options.timeout.count() > 0 ? options.timeout : settings_.timeout);
   sending->done = [done = std::move(done), id = request.command_id](command_reply reply) {
     receipt got{id, {}};

@@ -65,7 +65,7 @@ struct query_options {
 };
 
 /// Any thread may call any member. The blocking calls must not be made from inside an actor; use `send_async` and `ask_async`
-/// there. Every call ends within its timeout. A lost connection is made again, to whichever of the addresses answers; questions that
+/// there. Every call ends within its timeout. A lost connection is made again, to whichever node answers; questions that
 /// went unanswered are asked again, and commands too (`send_options::retry`). A rejection is told only when no earlier attempt at the
 /// command can be carried out any more. Errors beyond the node's own answers: `node_unavailable` (nothing was carried out),
 /// `timed_out` for questions and `in_doubt` for commands that went unanswered: ask again with the same command id.
@@ -75,7 +75,8 @@ class client {
   /// `node_unavailable`, `protocol_mismatch`.
   [[nodiscard]] static auto connect(const node_address& address, client_settings settings = {})
       -> result<std::unique_ptr<client>>;
-  /// The same for several nodes on one store: connects to the first that answers, and to another one when that is lost.
+  /// The same for several nodes of one cluster: connects to the first that answers, and to another one when that is lost. It learns who
+  /// else is in the cluster, and sends what belongs to one aggregate straight to the node that owns it.
   [[nodiscard]] static auto connect(std::vector<node_address> addresses, client_settings settings = {})
       -> result<std::unique_ptr<client>>;
   /// The same within `system`, which outlives the client and has CAF's middleman and maestro's message types.
@@ -219,8 +220,8 @@ class client {
   }
 
   struct own_system;
-  client(std::unique_ptr<own_system> own, caf::actor_system& system, const node_link& link, client_settings settings,
-         caf::actor connector);
+  client(std::unique_ptr<own_system> own, caf::actor_system& system, std::vector<node_address> addresses, const node_link& link,
+         client_settings settings);
   // Null: a system of the client's own.
   [[nodiscard]] static auto connect(caf::actor_system* system, std::vector<node_address> addresses, client_settings settings)
       -> result<std::unique_ptr<client>>;
@@ -229,7 +230,6 @@ class client {
   client_settings settings_;
   hybrid_clock clock_;
   hello_reply greeting_;
-  caf::actor connector_;  ///< Null inside a node.
   caf::actor requester_;
 };
 

@@ -114,26 +114,19 @@ auto connect_node(caf::actor_system& system, const node_address& address, steady
   }
 }
 
-connector::connector(caf::actor_config& config, std::vector<node_address> addresses, std::size_t next)
-    : caf::event_based_actor(config), addresses_(std::move(addresses)), next_(next) {}
-
 auto connector::make_behavior() -> caf::behavior {
   ignore_strangers(*this);
   return {
-      [this](find_node) { send(caf::actor_cast<caf::actor>(current_sender()), std::make_shared<result<node_link>>(find())); },
+      [this](find_node) {
+        send(caf::actor_cast<caf::actor>(current_sender()),
+             std::make_shared<result<node_link>>(connect_node(system(), address_, steady_clock::now() + longest_try)));
+      },
       [this](stop_connector) { quit(); },
   };
 }
 
-auto connector::find() -> result<node_link> {
-  result<node_link> found = error{errc::node_unavailable, "there is no address to connect to"};
-  for (std::size_t i = 0; i < addresses_.size(); ++i) {
-    const auto& address = addresses_[next_];
-    next_ = (next_ + 1) % addresses_.size();
-    found = connect_node(system(), address, steady_clock::now() + longest_try);
-    if (found) break;
-  }
-  return found;
+auto spawn_connector(caf::actor_system& system, const node_address& address) -> caf::actor {
+  return caf::actor_cast<caf::actor>(system.spawn<connector, caf::detached + caf::hidden>(address));
 }
 
 }  // namespace maestro

@@ -25,6 +25,7 @@ struct node_address {
   /// `HOST:PORT`, or `[HOST]:PORT`. Errors: `invalid_argument`.
   [[nodiscard]] static auto parse(std::string_view text) -> result<node_address>;
   [[nodiscard]] auto text() const -> std::string;
+  friend auto operator==(const node_address&, const node_address&) -> bool = default;
 };
 
 /// A node that has greeted back.
@@ -39,26 +40,25 @@ struct node_link {
 [[nodiscard]] auto connect_node(caf::actor_system& system, const node_address& address,
                                 std::chrono::steady_clock::time_point deadline) -> result<node_link>;
 
-/// To a connector: find a node. Answered with a `found_node_ptr`.
+/// To a connector: connect. Answered with a `found_node_ptr`.
 struct find_node {};
 /// To a connector: end.
 struct stop_connector {};
 using found_node_ptr = std::shared_ptr<result<node_link>>;
 
-/// Makes a client's connections, on a thread of its own: tries the addresses in turn, the one after the last that answered first.
+/// Makes the connections to one node, each within `longest_try`. Runs on a thread of its own (`spawn_connector`).
 class connector : public caf::event_based_actor {
  public:
-  connector(caf::actor_config& config, std::vector<node_address> addresses, std::size_t next);
+  connector(caf::actor_config& config, node_address address) : caf::event_based_actor(config), address_(std::move(address)) {}
   auto make_behavior() -> caf::behavior override;
 
   static constexpr std::chrono::milliseconds longest_try{1'000};
 
  private:
-  [[nodiscard]] auto find() -> result<node_link>;
-
-  const std::vector<node_address> addresses_;
-  std::size_t next_;
+  const node_address address_;
 };
+
+[[nodiscard]] auto spawn_connector(caf::actor_system& system, const node_address& address) -> caf::actor;
 
 }  // namespace maestro
 

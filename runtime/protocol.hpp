@@ -17,12 +17,18 @@
 namespace maestro {
 
 /// Raised when a message changes its form or meaning. Peers of different versions refuse each other by name.
-inline constexpr std::uint16_t protocol_version = 2;
+inline constexpr std::uint16_t protocol_version = 3;
 
 /// The first message on a connection.
 struct hello {
   std::uint64_t request = 0;
   std::uint16_t version = protocol_version;
+};
+
+/// A node of a cluster, as clients need it.
+struct member_address {
+  std::string name;
+  std::string address;  ///< HOST:PORT.
 };
 
 struct hello_reply {
@@ -31,6 +37,7 @@ struct hello_reply {
   std::uint64_t milliseconds = 0;  ///< The node's clock: lets a client say expiries in the node's time.
   std::string node;                ///< The node's name.
   std::vector<std::string> aggregate_types;
+  std::vector<member_address> members;  ///< Those that are alive, this node among them.
 };
 
 struct command_request {
@@ -47,6 +54,7 @@ struct command_request {
   std::uint64_t expires_at = 0;      ///< In the node's time; 0 = never.
   std::int64_t expect_sequence = -1;  ///< -1: whatever it is.
   std::uint8_t returns = 0;           ///< A `return_mode`.
+  std::uint8_t hops = 0;              ///< How many nodes have handed it on.
 };
 
 struct command_reply {
@@ -60,8 +68,9 @@ struct command_reply {
   std::string state;
 };
 
-/// What a query asks for: the aggregate's `query_kind`s, what the log answers without it, and how the node's own work stands.
-enum class query_verb : std::uint8_t { get = 0, fetch = 1, replay = 2, snapshot = 3, call = 4, events = 5, list = 6, rebuild = 7, diff = 8 };
+/// What a query asks for: the aggregate's `query_kind`s, what the log answers without it, how the node's own work stands, and the
+/// members of its cluster.
+enum class query_verb : std::uint8_t { get = 0, fetch = 1, replay = 2, snapshot = 3, call = 4, events = 5, list = 6, rebuild = 7, diff = 8, members = 9 };
 
 struct query_request {
   static constexpr std::uint64_t any_time = UINT64_MAX;
@@ -79,7 +88,8 @@ struct query_request {
   std::uint32_t limit = 0;             ///< `events`, `list`: at most this many rows; the node sends fewer where they are large.
   std::string name;                    ///< `call`; `rebuild`: the projection.
   std::string payload;                 ///< `call`; `rebuild`: `resume`, `restart` or `abandon`; nothing to ask how it stands.
-  std::uint64_t expires_at = 0;
+  std::uint64_t expires_at = 0;        ///< In the node's time: nobody waits for the answer any more; 0 = never.
+  std::uint8_t hops = 0;
 };
 
 struct query_reply {
@@ -133,14 +143,19 @@ auto inspect(Inspector& f, hello& x) -> typename Inspector::result_type {
 }
 
 template <class Inspector>
+auto inspect(Inspector& f, member_address& x) -> typename Inspector::result_type {
+  return f(caf::meta::type_name("member_address"), x.name, x.address);
+}
+
+template <class Inspector>
 auto inspect(Inspector& f, hello_reply& x) -> typename Inspector::result_type {
-  return f(caf::meta::type_name("hello_reply"), x.request, x.version, x.milliseconds, x.node, x.aggregate_types);
+  return f(caf::meta::type_name("hello_reply"), x.request, x.version, x.milliseconds, x.node, x.aggregate_types, x.members);
 }
 
 template <class Inspector>
 auto inspect(Inspector& f, command_request& x) -> typename Inspector::result_type {
   return f(caf::meta::type_name("command_request"), x.request, x.aggregate_type, x.aggregate_id, x.command_id, x.command,
-           x.payload, x.metadata, x.correlation_id, x.causation_id, x.first_send, x.expires_at, x.expect_sequence, x.returns);
+           x.payload, x.metadata, x.correlation_id, x.causation_id, x.first_send, x.expires_at, x.expect_sequence, x.returns, x.hops);
 }
 
 template <class Inspector>
@@ -152,7 +167,7 @@ auto inspect(Inspector& f, command_reply& x) -> typename Inspector::result_type 
 template <class Inspector>
 auto inspect(Inspector& f, query_request& x) -> typename Inspector::result_type {
   return f(caf::meta::type_name("query_request"), x.request, x.verb, x.aggregate_type, x.aggregate_id, x.at_least,
-           x.up_to, x.up_to_time, x.from, x.from_time, x.after, x.limit, x.name, x.payload, x.expires_at);
+           x.up_to, x.up_to_time, x.from, x.from_time, x.after, x.limit, x.name, x.payload, x.expires_at, x.hops);
 }
 
 template <class Inspector>

@@ -16,9 +16,13 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto tick_interval = 20ms;
+// Between two attempts to connect to a node while no other is connected, and while another does its work.
 constexpr auto pause_between_searches = 100ms;
+constexpr auto longest_pause_between_searches = 5s;
 // So long may a node say nothing to who waits for it before it is asked whether it is there. A connection can be dead with nobody told.
 constexpr auto longest_silence = 1s;
+// How old what we know of the cluster's members may get while we use it.
+constexpr auto members_are_fresh = 1s;
 // A statement that was sent in time may take effect a little later.
 constexpr auto settle_time = 500ms;
 
@@ -44,35 +48,42 @@ auto failed(const error& failure) -> Reply {
   return reply;
 }
 
+// Questions about one aggregate, which its owner answers.
+auto has_owner(const query_request& request) -> bool {
+  switch (static_cast<query_verb>(request.verb)) {
+    case query_verb::events:
+    case query_verb::list:
+    case query_verb::rebuild:
+    case query_verb::members: return false;
+    default: return true;
+  }
+}
+
 }  // namespace
 
-requester::requester(caf::actor_config& config, const node_link& link, caf::actor connector, requester_settings settings)
-    : caf::event_based_actor(config), connector_(std::move(connector)), settings_(settings) {
-  use(link);
+requester::requester(caf::actor_config& config, std::vector<node_address> addresses, const std::optional<node_link>& link,
+                     requester_settings settings)
+    : caf::event_based_actor(config), settings_(std::move(settings)) {
+  for (const auto& address : addresses) add(address).given = true;
+  if (!link) return;
+  if (peers_.empty()) peers_.push_back(std::make_unique<peer>());
+  use(*peers_.front(), *link);
 }
 
 auto requester::make_behavior() -> caf::behavior {
   ignore_strangers(*this);
-  monitor(gateway_);
-  set_down_handler([this](const caf::down_msg& down) {
-    if (gateway_ && down.source == gateway_) lose_node();
-  });
+  set_down_handler([this](const caf::down_msg& down) { one_is_down(down); });
+  for (const auto& each : peers_)
+    if (each->gateway) monitor(each->gateway);
   return {
       [this](outgoing_command_ptr& command) { dispatch(std::move(command)); },
       [this](outgoing_query_ptr& query) { dispatch(std::move(query)); },
       [this](command_reply& reply) { finish(reply); },
       [this](query_reply& reply) { finish(reply); },
-      [this](const hello_reply&) { hear(); },
+      [this](const hello_reply& reply) { greeted(reply); },
       [this](const found_node_ptr& answer) { found(answer); },
       [this](deadline_tick) { tick(); },
-      [this](requester_stop) {
-        stopped_ = true;
-        end_everybody();
-        // What we are may be held for longer than we live, by a message that CAF never delivers to a dead node; and an actor system
-        // does not end before its connector is gone.
-        connector_ = nullptr;
-        quit();
-      },
+      [this](requester_stop) { stop(); },
   };
 }
 
@@ -82,24 +93,26 @@ void requester::dispatch(outgoing_command_ptr command) {
   keep_ticking();
   const auto now = clock::now();
   if (now >= command->deadline || stopped_) return end(*command);
-  if (!gateway_) {
-    find_another();
-    if (!connector_ || !command->retry) return end(*command);
-    return stranded_commands_.push_back(std::move(command));
+  auto& request = command->request;
+  peer* to = pick(request.aggregate_type, request.aggregate_id);
+  if (to == nullptr) {
+    search();
+    if (!can_connect() || !command->wait_for_node) return end(*command);
+    return stranded_.push_back({std::move(command), nullptr});
   }
   attempt next;
+  next.to = to;
   next.sent = now;
   next.deadline = command->retry ? std::min(command->deadline, now + settings_.attempt_timeout) : command->deadline;
   // It expires a little before we stop waiting, so that most of the time the node can still say so.
   const auto patience = next.deadline - now;
   next.expires = next.deadline - std::min<clock::duration>(patience / 10, 500ms);
-  auto& request = command->request;
-  const auto node_time = static_cast<std::int64_t>(system_milliseconds(0ms)) + ahead_;
+  const auto node_time = static_cast<std::int64_t>(system_milliseconds(0ms)) + to->ahead;
   request.request = ++last_request_;
   request.expires_at =
       static_cast<std::uint64_t>(node_time + std::chrono::floor<std::chrono::milliseconds>(next.expires - now).count());
   if (command->attempts++ > 0) request.first_send = false;
-  send(gateway_, request);
+  send(to->gateway, request);
   next.command = std::move(command);
   waiting_.emplace(last_request_, std::move(next));
 }
@@ -108,30 +121,46 @@ void requester::dispatch(outgoing_query_ptr query) {
   keep_ticking();
   const auto now = clock::now();
   if (now >= query->deadline || stopped_) return end(*query, no_answer_query);
-  if (!gateway_) {
-    find_another();
-    if (!connector_) return end(*query, not_sent);
-    return stranded_queries_.push_back(std::move(query));
+  auto& request = query->request;
+  peer* to = has_owner(request) ? pick(request.aggregate_type, request.aggregate_id) : any_node();
+  if (to == nullptr) {
+    search();
+    if (!can_connect()) return end(*query, not_sent);
+    return stranded_.push_back({nullptr, std::move(query)});
   }
-  query->request.request = ++last_request_;
-  send(gateway_, query->request);
+  const auto node_time = static_cast<std::int64_t>(system_milliseconds(0ms)) + to->ahead;
+  request.request = ++last_request_;
+  request.expires_at =
+      static_cast<std::uint64_t>(node_time + std::chrono::ceil<std::chrono::milliseconds>(query->deadline - now).count());
+  ++query->attempts;
+  send(to->gateway, request);
   attempt next;
+  next.to = to;
   next.sent = now;
   next.deadline = query->deadline;
   next.query = std::move(query);
   waiting_.emplace(last_request_, std::move(next));
 }
 
+void requester::dispatch(pending each) {
+  if (each.command) dispatch(std::move(each.command));
+  else dispatch(std::move(each.query));
+}
+
 // --- answers -----------------------------------------------------------------------------------------------------------
 
 void requester::finish(command_reply& reply) {
-  hear();
   const auto found = waiting_.find(reply.request);
-  if (found == waiting_.end() || !found->second.command) return;  // It was given up, and another attempt made.
+  if (found == waiting_.end() || !found->second.command) {  // It was given up, and another attempt made.
+    if (auto* from = sender()) hear(*from);
+    return;
+  }
   attempt answered = std::move(found->second);
   waiting_.erase(found);
+  hear(*answered.to);
   outgoing_command& command = *answered.command;
   error failure{static_cast<errc>(reply.code), reply.message};
+  if (failure.code == errc::shutting_down) answered.to->leaving = true;
   if (!failure || !command.retry) return tell(command.done, std::move(reply));
   switch (failure.kind()) {
     case error_kind::in_doubt:
@@ -140,7 +169,7 @@ void requester::finish(command_reply& reply) {
       [[fallthrough]];
     case error_kind::retryable:
       command.last = std::move(failure);
-      return rest(std::move(answered.command), clock::now() + back_off(command));
+      return rest({std::move(answered.command), nullptr}, clock::now() + back_off(command.attempts));
     case error_kind::broken:
       if (!command.in_doubt) break;
       // What cannot be read does not tell what became of the earlier attempt.
@@ -150,17 +179,26 @@ void requester::finish(command_reply& reply) {
       if (!command.in_doubt || command.open_until <= answered.sent) break;
       // Refused now, and an earlier attempt may still be carried out: asked again when it cannot any more.
       command.last = std::move(failure);
-      return rest(std::move(answered.command), command.open_until);
+      return rest({std::move(answered.command), nullptr}, command.open_until);
   }
   tell(command.done, std::move(reply));
 }
 
 void requester::finish(query_reply& reply) {
-  hear();
   const auto found = waiting_.find(reply.request);
-  if (found == waiting_.end() || !found->second.query) return;
-  const auto query = std::move(found->second.query);
+  if (found == waiting_.end() || !found->second.query) {
+    if (auto* from = sender()) hear(*from);
+    return;
+  }
+  attempt answered = std::move(found->second);
   waiting_.erase(found);
+  hear(*answered.to);
+  const auto query = std::move(answered.query);
+  if (static_cast<errc>(reply.code) == errc::shutting_down) {
+    answered.to->leaving = true;
+    const auto again = clock::now() + back_off(query->attempts);
+    if (query->retry && can_connect() && again < query->deadline) return rest({nullptr, query}, again);
+  }
   tell(query->done, std::move(reply));
 }
 
@@ -168,18 +206,18 @@ void requester::finish(query_reply& reply) {
 void requester::go_unanswered(attempt& lost) {
   if (lost.query) {
     if (lost.deadline <= clock::now()) return end(*lost.query, no_answer_query);
-    if (!connector_) return end(*lost.query, node_lost_query);
+    if (!can_connect() || !lost.query->retry) return end(*lost.query, node_lost_query);
     return dispatch(std::move(lost.query));
   }
   lost.command->in_doubt = true;
   lost.command->open_until = std::max(lost.command->open_until, lost.expires + settle_time);
-  if (!lost.command->retry || (!connector_ && !gateway_)) return end(*lost.command);
+  if (!lost.command->retry || (!can_connect() && !lost.to->gateway)) return end(*lost.command);
   dispatch(std::move(lost.command));
 }
 
-void requester::rest(outgoing_command_ptr command, clock::time_point until) {
-  if (until >= command->deadline) return end(*command);
-  resting_.emplace(until, std::move(command));
+void requester::rest(pending each, clock::time_point until) {
+  if (until >= each.deadline()) return end_waiting(each);
+  resting_.emplace(until, std::move(each));
   keep_ticking();
 }
 
@@ -193,61 +231,224 @@ void requester::end(outgoing_command& command) {
 
 void requester::end(outgoing_query& query, const error& why) { tell(query.done, failed<query_reply>(why)); }
 
+void requester::end_waiting(const pending& each) {
+  if (each.command) end(*each.command);
+  else end(*each.query, not_sent);
+}
+
 // Doubles with each attempt, give or take a half, so that those who were refused together do not come back together.
-auto requester::back_off(const outgoing_command& command) const -> std::chrono::milliseconds {
-  const auto pause = std::min<std::chrono::milliseconds>(settings_.retry_backoff * (1LL << std::min(command.attempts - 1, 20)),
+auto requester::back_off(int attempts) const -> std::chrono::milliseconds {
+  const auto pause = std::min<std::chrono::milliseconds>(settings_.retry_backoff * (1LL << std::clamp(attempts - 1, 0, 20)),
                                                          settings_.max_retry_backoff);
   thread_local std::minstd_rand random{std::random_device{}()};
   return std::chrono::milliseconds(std::uniform_int_distribution<std::chrono::milliseconds::rep>(pause.count() / 2, pause.count())(random));
 }
 
-// --- nodes -------------------------------------------------------------------------------------------------------------
+// --- where to ----------------------------------------------------------------------------------------------------------
 
-void requester::use(const node_link& link) {
-  gateway_ = link.gateway;
-  ahead_ = link.ahead;
-  hear();
+// The owner, if there is a connection to it, or else whoever can hand it on; null when there is nobody.
+auto requester::pick(std::string_view aggregate_type, const aggregate_id& id) -> peer* {
+  if (settings_.follow_members) ask_for_members();
+  if (!owners_.empty()) {
+    if (auto* owner = owner_of(aggregate_type, id)) {
+      if (owner->gateway && !owner->leaving) return owner;
+      connect(*owner);
+    }
+  }
+  return any_node();
 }
 
-void requester::hear() {
-  heard_ = clock::now();
-  knocked_.reset();
+// Null when it is the one that we are connected to by another address.
+auto requester::owner_of(std::string_view aggregate_type, const aggregate_id& id) -> peer* {
+  const auto index = owners_.owner(placement_key(aggregate_type, id));
+  const auto& name = owners_.names()[index];
+  peer* at_address = nullptr;
+  for (const auto& each : peers_) {
+    if (each->name == name && each->gateway) return each.get();
+    if (each->address == addresses_[index]) at_address = each.get();
+  }
+  return at_address != nullptr ? at_address : &add(addresses_[index]);
+}
+
+auto requester::any_node() -> peer* {
+  if (home_ != nullptr && home_->gateway && !home_->leaving) return home_;
+  peer* last_resort = nullptr;
+  for (const auto& each : peers_) {
+    if (!each->gateway) continue;
+    if (!each->leaving) return home_ = each.get();
+    last_resort = each.get();
+  }
+  if (last_resort != nullptr) search();
+  return last_resort;
+}
+
+auto requester::can_connect() const -> bool {
+  return std::any_of(peers_.begin(), peers_.end(), [](const auto& each) { return each->address.has_value(); });
+}
+
+// Whose message we are looking at; null for a stranger's.
+auto requester::sender() -> peer* {
+  for (const auto& each : peers_)
+    if (each->gateway && each->gateway == current_sender()) return each.get();
+  return nullptr;
+}
+
+// --- connections -------------------------------------------------------------------------------------------------------
+
+auto requester::add(const node_address& address) -> peer& {
+  peers_.push_back(std::make_unique<peer>());
+  peers_.back()->address = address;
+  return *peers_.back();
+}
+
+void requester::use(peer& at, const node_link& link) {
+  at.gateway = link.gateway;
+  at.name = link.greeting.node;
+  at.ahead = link.ahead;
+  at.leaving = false;
+  at.failures = 0;
+  hear(at);
+  if (home_ == nullptr || !home_->gateway || home_->leaving) home_ = &at;
+  learn(link.greeting);
+}
+
+void requester::hear(peer& from) {
+  from.heard = clock::now();
+  from.knocked.reset();
 }
 
 // Questions have no attempts that would time out, and may rightly take long.
 void requester::knock_where_it_is_silent() {
-  if (!gateway_ || !connector_ || waiting_.empty()) return;
   const auto now = clock::now();
-  if (knocked_ && now - *knocked_ > settings_.attempt_timeout) return lose_node();
-  const bool is_late = std::any_of(waiting_.begin(), waiting_.end(), [&](const auto& each) { return now - each.second.sent > longest_silence; });
-  if (knocked_ || !is_late || now - heard_ <= longest_silence) return;
-  knocked_ = now;
-  send(gateway_, hello{});
+  std::vector<peer*> lost;  // To lose one may make another known.
+  for (const auto& each : peers_) {
+    if (!each->gateway || !each->address) continue;
+    if (each->knocked && now - *each->knocked > settings_.attempt_timeout) {
+      lost.push_back(each.get());
+      continue;
+    }
+    if (each->knocked || now - each->heard <= longest_silence) continue;
+    const bool is_late = std::any_of(waiting_.begin(), waiting_.end(), [&](const auto& waits) {
+      return waits.second.to == each.get() && now - waits.second.sent > longest_silence;
+    });
+    if (!is_late) continue;
+    each->knocked = now;
+    send(each->gateway, hello{});
+  }
+  for (auto* each : lost) lose(*each);
 }
 
-void requester::lose_node() {
-  demonitor(gateway_);
-  gateway_ = nullptr;
-  find_another();
-  for (auto& [request, lost] : std::exchange(waiting_, {})) go_unanswered(lost);
+void requester::lose(peer& lost) {
+  demonitor(lost.gateway);
+  lost.gateway = nullptr;
+  lost.leaving = false;
+  lost.knocked.reset();
+  asked_for_members_ = {};
+  std::vector<attempt> unanswered;
+  for (auto at = waiting_.begin(); at != waiting_.end();) {
+    if (at->second.to != &lost) {
+      ++at;
+      continue;
+    }
+    unanswered.push_back(std::move(at->second));
+    at = waiting_.erase(at);
+  }
+  if (settings_.keep_searching) connect(lost);
+  for (auto& each : unanswered) go_unanswered(each);
 }
 
-void requester::find_another() {
-  if (!connector_ || gateway_ || searching_ || clock::now() < search_again_) return;
-  searching_ = true;
-  send(connector_, find_node{});
+void requester::search() {
+  for (const auto& each : peers_) connect(*each);
+}
+
+void requester::connect(peer& to) {
+  if (stopped_ || !to.address || to.gateway || to.searching) return;
+  const bool alone = std::none_of(peers_.begin(), peers_.end(), [](const auto& each) { return each->gateway && !each->leaving; });
+  const auto longer = std::min<clock::duration>(pause_between_searches * (1 << std::min(to.failures, 6)), longest_pause_between_searches);
+  if (to.failures > 0 && clock::now() < to.failed + (alone ? pause_between_searches : longer)) return;
+  if (!to.connector) {
+    to.connector = connectors_.emplace_back(settings_.make_connector(system(), *to.address));
+    monitor(to.connector);
+  }
+  to.searching = true;
+  send(to.connector, find_node{});
 }
 
 void requester::found(const found_node_ptr& answer) {
-  searching_ = false;
+  const auto at = std::find_if(peers_.begin(), peers_.end(), [this](const auto& each) {
+    return each->connector && each->connector == current_sender();
+  });
+  if (at == peers_.end()) return;
+  peer& whom = **at;
+  whom.searching = false;
   if (!*answer) {
-    search_again_ = clock::now() + pause_between_searches;
+    ++whom.failures;
+    whom.failed = clock::now();
+    if (settings_.keep_searching) return;
+    for (const auto& each : std::exchange(stranded_, {})) end_waiting(each);
     return;
   }
-  use(**answer);
-  monitor(gateway_);
-  for (auto& command : std::exchange(stranded_commands_, {})) dispatch(std::move(command));
-  for (auto& query : std::exchange(stranded_queries_, {})) dispatch(std::move(query));
+  use(whom, **answer);
+  monitor(whom.gateway);
+  for (auto& each : std::exchange(stranded_, {})) dispatch(std::move(each));
+}
+
+void requester::one_is_down(const caf::down_msg& down) {
+  std::vector<peer*> lost;  // One node may be known by two addresses; and to lose one may make another known.
+  for (const auto& each : peers_)
+    if (each->gateway && down.source == each->gateway) lost.push_back(each.get());
+  for (auto* each : lost) lose(*each);
+  std::erase_if(connectors_, [&](const caf::actor& each) { return down.source == each; });
+  if (stopped_ && connectors_.empty()) quit();
+}
+
+// --- the cluster's members ---------------------------------------------------------------------------------------------
+
+void requester::greeted(const hello_reply& reply) {
+  auto* from = sender();
+  if (from == nullptr) return;
+  hear(*from);
+  if (from == home_) learn(reply);
+}
+
+void requester::learn(const hello_reply& reply) {
+  if (!settings_.follow_members || reply.members.empty()) return;
+  asked_for_members_ = clock::now();
+  std::vector<std::string> names;
+  std::vector<node_address> addresses;
+  for (const auto& each : reply.members) {
+    auto address = node_address::parse(each.address);
+    if (!address) continue;
+    names.push_back(each.name);
+    addresses.push_back(std::move(*address));
+  }
+  if (names == owners_.names() && addresses == addresses_) return;
+  owners_ = placement(std::move(names));
+  addresses_ = std::move(addresses);
+  // Who is no member any more takes nothing new, and is forgotten when it is gone.
+  for (std::size_t i = 0; i < peers_.size();) {
+    peer& each = *peers_[i];
+    const auto& members = owners_.names();
+    const bool by_name = std::find(members.begin(), members.end(), each.name) != members.end();
+    const bool by_address = each.address && std::find(addresses_.begin(), addresses_.end(), *each.address) != addresses_.end();
+    if (each.gateway) each.leaving = !by_name;
+    if (each.gateway || each.given || by_address) ++i;
+    else forget(each);
+  }
+}
+
+// Now and then, along with a request: who is connected to one node hears of the others in time.
+void requester::ask_for_members() {
+  const auto now = clock::now();
+  if (now - asked_for_members_ < members_are_fresh || home_ == nullptr || !home_->gateway) return;
+  asked_for_members_ = now;
+  send(home_->gateway, hello{});
+}
+
+void requester::forget(const peer& whom) {
+  if (whom.connector) send(whom.connector, stop_connector{});
+  if (home_ == &whom) home_ = nullptr;
+  std::erase_if(peers_, [&](const auto& each) { return each.get() == &whom; });
 }
 
 // --- time --------------------------------------------------------------------------------------------------------------
@@ -258,6 +459,7 @@ void requester::keep_ticking() {
 
 void requester::tick() {
   ticking_ = false;
+  if (stopped_) return;
   const auto now = clock::now();
   std::vector<attempt> late;
   for (auto at = waiting_.begin(); at != waiting_.end();) {
@@ -269,22 +471,21 @@ void requester::tick() {
     at = waiting_.erase(at);
   }
   // A node that has said nothing all the while is as good as lost.
-  const bool silent = std::any_of(late.begin(), late.end(), [this](const attempt& each) { return each.command && heard_ < each.sent; });
-  if (silent && gateway_ && connector_) lose_node();
+  for (const auto& each : late)
+    if (each.command && each.to->heard < each.sent && each.to->gateway && each.to->address) lose(*each.to);
   for (auto& each : late) go_unanswered(each);
   knock_where_it_is_silent();
 
   while (!resting_.empty() && resting_.begin()->first <= now) dispatch(std::move(resting_.extract(resting_.begin()).mapped()));
-  const auto is_late = [&](const auto& each) { return each->deadline <= now; };
-  for (auto& command : stranded_commands_)
-    if (is_late(command)) end(*command);
-  for (auto& query : stranded_queries_)
-    if (is_late(query)) end(*query, not_sent);
-  std::erase_if(stranded_commands_, is_late);
-  std::erase_if(stranded_queries_, is_late);
-  if (!stranded_commands_.empty() || !stranded_queries_.empty()) find_another();
-  if (!waiting_.empty() || !resting_.empty() || !stranded_commands_.empty() || !stranded_queries_.empty()) keep_ticking();
+  const auto is_late = [&](const pending& each) { return each.deadline() <= now; };
+  for (const auto& each : stranded_)
+    if (is_late(each)) end_waiting(each);
+  std::erase_if(stranded_, is_late);
+  if (!stranded_.empty()) search();
+  if (!waiting_.empty() || !resting_.empty() || !stranded_.empty()) keep_ticking();
 }
+
+// --- the end -----------------------------------------------------------------------------------------------------------
 
 void requester::end_everybody() {
   for (auto& [request, each] : std::exchange(waiting_, {})) {
@@ -293,9 +494,19 @@ void requester::end_everybody() {
     each.command->in_doubt = true;
     end(*each.command);
   }
-  for (auto& [until, command] : std::exchange(resting_, {})) end(*command);
-  for (auto& command : std::exchange(stranded_commands_, {})) end(*command);
-  for (auto& query : std::exchange(stranded_queries_, {})) end(*query, not_sent);
+  for (const auto& [until, each] : std::exchange(resting_, {})) end_waiting(each);
+  for (const auto& each : std::exchange(stranded_, {})) end_waiting(each);
+}
+
+void requester::stop() {
+  stopped_ = true;
+  end_everybody();
+  for (const auto& each : connectors_) send(each, stop_connector{});
+  // What we are may be held for longer than we live, by a message that CAF never delivers to a dead node; and an actor system does
+  // not end before its connectors are gone.
+  peers_.clear();
+  home_ = nullptr;
+  if (connectors_.empty()) quit();
 }
 
 }  // namespace maestro

@@ -1,7 +1,12 @@
-// The actor behind a client: numbers the requests, remembers who waits for which, and gives everybody an answer, from the node or
-// from the deadline. Commands that got no final answer are sent again, under the same id; a node that is lost is replaced.
+// The actor behind a client: numbers the requests, remembers who waits for which, and gives everybody an answer, from a node or
+// from the deadline. Commands that got no final answer are sent again, under the same id, to whichever node can take them.
+//
+// It knows the addresses that it was given, and learns from the nodes who else is in their cluster; what belongs to one aggregate
+// goes straight to the member that owns it, or, as long as there is no connection to that one, to any other, which hands it on.
+// A node uses requesters too, one for each other member, to hand on what is not its own (forwarder.hpp).
 #pragma once
 
+#include <maestro/aggregates/placement.hpp>
 #include <maestro/runtime/node_link.hpp>
 #include <maestro/runtime/protocol.hpp>
 
@@ -14,6 +19,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -25,7 +31,8 @@ struct outgoing_command {
 
   command_request request;
   clock::time_point deadline;
-  bool retry = true;
+  bool retry = true;          ///< Make further attempts.
+  bool wait_for_node = true;  ///< When no node is connected.
   std::function<void(command_reply)> done;
 
   // The requester's own notes.
@@ -39,7 +46,10 @@ struct outgoing_command {
 struct outgoing_query {
   query_request request;
   std::chrono::steady_clock::time_point deadline;
+  bool retry = true;
   std::function<void(query_reply)> done;
+
+  int attempts = 0;
 };
 
 using outgoing_command_ptr = std::shared_ptr<outgoing_command>;
@@ -49,6 +59,10 @@ struct requester_settings {
   std::chrono::milliseconds attempt_timeout{3'000};
   std::chrono::milliseconds retry_backoff{10};
   std::chrono::milliseconds max_retry_backoff{1'000};
+  bool follow_members = true;   ///< Learn who else is in the cluster, and go straight to the owners.
+  bool keep_searching = true;   ///< False: what waits for a node is answered when the first attempt to connect fails.
+  /// Makes the actor that connects to an address (`connector`).
+  std::function<caf::actor(caf::actor_system&, const node_address&)> make_connector = spawn_connector;
 };
 
 /// To a requester: answer everybody and end.
@@ -58,56 +72,94 @@ struct deadline_tick {};
 
 class requester : public caf::event_based_actor {
  public:
-  /// `connector` finds another node when `link` is lost; null: there is no other.
-  requester(caf::actor_config& config, const node_link& link, caf::actor connector, requester_settings settings);
+  /// Of `addresses` the one that `link` leads to, if it leads to one, stands first. A link without an address is to a node in
+  /// this process, which cannot be connected again.
+  requester(caf::actor_config& config, std::vector<node_address> addresses, const std::optional<node_link>& link,
+            requester_settings settings);
   auto make_behavior() -> caf::behavior override;
 
  private:
   using clock = std::chrono::steady_clock;
+
+  // A node that is known, whether it is connected or not.
+  struct peer {
+    std::optional<node_address> address;  // None: in this process.
+    bool given = false;                   // By the caller: it stays.
+    std::string name;                     // Empty until it has greeted.
+    caf::actor connector;                 // Null: not needed so far.
+    caf::actor gateway;                   // Null: not connected.
+    bool leaving = false;                 // It takes no new work.
+    std::int64_t ahead = 0;               // Its clock minus ours, in milliseconds.
+    clock::time_point heard;              // When it last said something.
+    std::optional<clock::time_point> knocked;  // When it was asked whether it is there, unless it has said something since.
+    bool searching = false;               // Its connector is at work.
+    int failures = 0;                     // Attempts to connect that failed in a row,
+    clock::time_point failed;             // and when the last one did.
+  };
 
   // One attempt at a command, or a question, that was sent and not answered.
   struct attempt {
     clock::time_point sent;
     clock::time_point deadline;
     clock::time_point expires;  // For commands: the node does not carry it out later than that.
+    peer* to = nullptr;
     outgoing_command_ptr command;
     outgoing_query_ptr query;
+  };
+  // What waits for its time, or for a node.
+  struct pending {
+    outgoing_command_ptr command;
+    outgoing_query_ptr query;
+    [[nodiscard]] auto deadline() const -> clock::time_point { return command ? command->deadline : query->deadline; }
   };
 
   void dispatch(outgoing_command_ptr command);
   void dispatch(outgoing_query_ptr query);
+  void dispatch(pending each);
   void finish(command_reply& reply);
   void finish(query_reply& reply);
   void go_unanswered(attempt& lost);
-  void rest(outgoing_command_ptr command, clock::time_point until);
+  void rest(pending each, clock::time_point until);
   void end(outgoing_command& command);
   void end(outgoing_query& query, const error& why);
-  [[nodiscard]] auto back_off(const outgoing_command& command) const -> std::chrono::milliseconds;
+  void end_waiting(const pending& each);
+  [[nodiscard]] auto back_off(int attempts) const -> std::chrono::milliseconds;
 
-  void use(const node_link& link);
-  void hear();
+  [[nodiscard]] auto pick(std::string_view aggregate_type, const aggregate_id& id) -> peer*;
+  [[nodiscard]] auto owner_of(std::string_view aggregate_type, const aggregate_id& id) -> peer*;
+  [[nodiscard]] auto any_node() -> peer*;
+  [[nodiscard]] auto can_connect() const -> bool;
+  [[nodiscard]] auto sender() -> peer*;
+  [[nodiscard]] auto add(const node_address& address) -> peer&;
+  void use(peer& at, const node_link& link);
+  void hear(peer& from);
   void knock_where_it_is_silent();
-  void lose_node();
-  void find_another();
+  void lose(peer& lost);
+  void search();
+  void connect(peer& to);
   void found(const found_node_ptr& answer);
+  void greeted(const hello_reply& reply);
+  void learn(const hello_reply& reply);
+  void ask_for_members();
+  void forget(const peer& whom);
 
   void tick();
   void keep_ticking();
   void end_everybody();
+  void stop();
+  void one_is_down(const caf::down_msg& down);
 
-  caf::actor connector_;
   const requester_settings settings_;
-  caf::actor gateway_;         // Null: lost.
-  std::int64_t ahead_ = 0;     // The node's clock minus ours, in milliseconds.
-  clock::time_point heard_;    // When the node last said something.
-  std::optional<clock::time_point> knocked_;  // When it was asked whether it is there, unless it has said something since.
-  bool searching_ = false;     // The connector is at work.
-  clock::time_point search_again_;
+  std::vector<std::unique_ptr<peer>> peers_;
+  peer* home_ = nullptr;  // Takes what has no owner that we could reach. Connected, or about to be replaced.
+  std::vector<caf::actor> connectors_;  // All that have not ended, also of nodes that we have forgotten.
+  placement owners_;                    // Over the members,
+  std::vector<node_address> addresses_;  // and where these are.
+  clock::time_point asked_for_members_;
 
-  std::unordered_map<std::uint64_t, attempt> waiting_;            // By request number.
-  std::multimap<clock::time_point, outgoing_command_ptr> resting_;  // By when they are sent again.
-  std::vector<outgoing_command_ptr> stranded_commands_;           // Wait for a node.
-  std::vector<outgoing_query_ptr> stranded_queries_;
+  std::unordered_map<std::uint64_t, attempt> waiting_;     // By request number.
+  std::multimap<clock::time_point, pending> resting_;      // By when they are sent again.
+  std::vector<pending> stranded_;                          // Wait for a node.
   std::uint64_t last_request_ = 0;
   bool ticking_ = false;
   bool stopped_ = false;

@@ -11,6 +11,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <future>
@@ -204,6 +205,134 @@ BOOST_AUTO_TEST_CASE(a_gateway_that_ends_leaves_commands_in_doubt_and_questions_
   BOOST_TEST((send().answer.failure.code == errc::node_unavailable));
 }
 
+// --- several nodes -----------------------------------------------------------------------------------------------------
+
+namespace {
+
+// A node's gateway that answers everything, and notes what it was sent.
+struct fake_node {
+  fake_node(caf::actor_system& system, std::string name, std::vector<member_address> members) {
+    const auto act = [this](caf::event_based_actor* self, const std::string& own, const std::vector<member_address>& all) -> caf::behavior {
+      self->set_default_handler(caf::drop);
+      return {[this, self](const command_request& request) {
+                ++commands;
+                command_reply reply;
+                reply.request = request.request;
+                if (leaving) set_failure(reply, {errc::shutting_down, "as it was told"});
+                self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::move(reply));
+              },
+              [this, self, own, all](const hello&) {
+                ++greetings;
+                self->send(caf::actor_cast<caf::actor>(self->current_sender()), greeting(own, all));
+              }};
+    };
+    gateway = system.spawn(act, name, members);
+    link = {gateway, 0, greeting(name, members)};
+  }
+  ~fake_node() { caf::anon_send_exit(gateway, caf::exit_reason::user_shutdown); }
+  fake_node(const fake_node&) = delete;
+  auto operator=(const fake_node&) -> fake_node& = delete;
+
+  static auto greeting(const std::string& name, const std::vector<member_address>& members) -> hello_reply {
+    hello_reply reply;
+    reply.node = name;
+    reply.members = members;
+    return reply;
+  }
+
+  std::atomic<int> commands{0};
+  std::atomic<int> greetings{0};
+  std::atomic<bool> leaving{false};
+  caf::actor gateway;
+  node_link link;
+};
+
+// A connector that finds what it was given.
+auto finding(caf::event_based_actor* self, const node_link& link) -> caf::behavior {
+  return {[self, link](find_node) {
+            self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::make_shared<result<node_link>>(link));
+          },
+          [self](stop_connector) { self->quit(); }};
+}
+
+// A requester that was given the first of two members' addresses, and is connected to that.
+struct two_members : bench {
+  two_members() {
+    requester_settings settings;
+    settings.retry_backoff = 1ms;
+    settings.make_connector = [this](caf::actor_system& in, const node_address& address) {
+      return in.spawn(finding, address.port == 1 ? north.link : south.link);
+    };
+    asking = caf::actor_cast<caf::actor>(system.spawn<requester>(std::vector<node_address>{{"127.0.0.1", 1}}, north.link, settings));
+  }
+  ~two_members() {
+    caf::anon_send(asking, requester_stop{});
+    caf::scoped_actor(system)->wait_for(asking);
+  }
+  auto send_to(const aggregate_id& whom) -> errc {
+    auto answered = std::make_shared<std::promise<errc>>();
+    auto command = std::make_shared<outgoing_command>();
+    command->request.aggregate_type = "thing";
+    command->request.aggregate_id = whom;
+    command->deadline = std::chrono::steady_clock::now() + 30s;
+    command->done = [answered](const command_reply& reply) { answered->set_value(static_cast<errc>(reply.code)); };
+    caf::anon_send(asking, std::move(command));
+    return answered->get_future().get();
+  }
+  // An id whose owner is the member at this index.
+  auto owned_by(std::size_t index) -> aggregate_id {
+    const placement owners({"north", "south"});
+    while (true)
+      if (const auto fresh = clock.fresh<aggregate_id>(); owners.owner(placement_key("thing", fresh)) == index) return fresh;
+  }
+
+  const std::vector<member_address> members{{"north", "127.0.0.1:1"}, {"south", "127.0.0.1:2"}};
+  fake_node north{system, "north", members};
+  fake_node south{system, "south", members};
+  caf::actor asking;
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(what_belongs_to_a_member_goes_straight_to_it, two_members) {
+  const auto for_south = owned_by(1);
+  const auto deadline = std::chrono::steady_clock::now() + 30s;
+  while (south.commands == 0) {  // Until it is connected the other one hands it on.
+    BOOST_TEST_REQUIRE((std::chrono::steady_clock::now() < deadline), "the owner is never asked");
+    BOOST_TEST((send_to(for_south) == errc::none));
+  }
+  const int north_before = north.commands;
+  for (int i = 0; i < 20; ++i) BOOST_TEST((send_to(owned_by(1)) == errc::none));
+  BOOST_TEST(north.commands == north_before);
+  for (int i = 0; i < 20; ++i) BOOST_TEST((send_to(owned_by(0)) == errc::none));
+  BOOST_TEST(north.commands == north_before + 20);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_member_that_is_leaving_is_left_alone, two_members) {
+  while (south.commands == 0) BOOST_TEST((send_to(owned_by(1)) == errc::none));
+  south.leaving = true;
+  const int before = south.commands;
+  for (int i = 0; i < 20; ++i) BOOST_TEST((send_to(owned_by(1)) == errc::none));
+  BOOST_TEST(south.commands == before + 1);  // Once, to hear it.
+}
+
+BOOST_FIXTURE_TEST_CASE(what_a_lost_member_owned_goes_to_another, two_members) {
+  while (south.commands == 0) BOOST_TEST((send_to(owned_by(1)) == errc::none));
+  caf::anon_send_exit(south.gateway, caf::exit_reason::kill);
+  for (int i = 0; i < 20; ++i) BOOST_TEST((send_to(owned_by(1)) == errc::none));
+}
+
+// A node's own client has no business on the network.
+BOOST_AUTO_TEST_CASE(a_client_within_a_node_asks_its_gateway_alone) {
+  fake_node own(system, "north", {{"north", "127.0.0.1:1"}, {"south", "127.0.0.1:2"}});
+  {
+    client within(system, own.gateway, {});
+    for (int i = 0; i < 20; ++i) BOOST_TEST(!within.send_json("thing", clock.fresh<aggregate_id>(), "do", "{}").answer.failure);
+  }
+  BOOST_TEST(own.commands == 20);
+  BOOST_TEST(own.greetings == 0);
+}
+
 // A connection can be dead with nobody told: the node behind it lives, and its answers go nowhere.
 BOOST_AUTO_TEST_CASE(a_question_to_a_node_that_has_fallen_silent_is_asked_of_another_one) {
   const auto answer_with = [](caf::event_based_actor* self, sequence_number sequence) -> caf::behavior {
@@ -218,14 +347,17 @@ BOOST_AUTO_TEST_CASE(a_question_to_a_node_that_has_fallen_silent_is_asked_of_ano
   };
   const auto find = [](caf::event_based_actor* self, const caf::actor& node) -> caf::behavior {
     return {[self, node](find_node) {
-      self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::make_shared<result<node_link>>(node_link{node, 0, {}}));
-    }};
+              self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::make_shared<result<node_link>>(node_link{node, 0, {}}));
+            },
+            [self](stop_connector) { self->quit(); }};
   };
   const caf::actor silent = system.spawn(answer_with, 0);
   const caf::actor other = system.spawn(answer_with, 9);
   const caf::actor finder = system.spawn(find, other);
+  requester_settings hasty_settings{50ms, 1ms, 1ms};
+  hasty_settings.make_connector = [&](caf::actor_system&, const node_address&) { return finder; };
   const auto asking = caf::actor_cast<caf::actor>(
-      system.spawn<requester>(node_link{silent, 0, {}}, finder, requester_settings{50ms, 1ms, 1ms}));
+      system.spawn<requester>(std::vector<node_address>{{}}, node_link{silent, 0, {}}, hasty_settings));
   auto question = std::make_shared<outgoing_query>();
   std::promise<query_reply> answered;
   question->deadline = std::chrono::steady_clock::now() + 30s;
@@ -233,21 +365,30 @@ BOOST_AUTO_TEST_CASE(a_question_to_a_node_that_has_fallen_silent_is_asked_of_ano
   caf::anon_send(asking, question);
   BOOST_TEST(answered.get_future().get().sequence == 9);
   caf::anon_send(asking, requester_stop{});
-  for (const auto& each : {silent, other, finder}) caf::anon_send_exit(each, caf::exit_reason::user_shutdown);
+  for (const auto& each : {silent, other}) caf::anon_send_exit(each, caf::exit_reason::user_shutdown);
 }
 
 // CAF may hold on to what a requester was (the message that it sent to a dead node, say) until its actor system has ended, and before
 // that the system waits for the connector's thread.
 BOOST_AUTO_TEST_CASE(a_requester_that_has_ended_lets_go_of_its_connector) {
   play([](std::size_t) { return accepted(); });
-  auto finder = caf::actor_cast<caf::actor>(system.spawn<connector, caf::detached>(std::vector<node_address>{}, 0));
-  const auto watched = caf::actor_cast<caf::weak_actor_ptr>(finder);
-  const auto held = caf::actor_cast<caf::actor>(system.spawn<requester>(node_link{gateway, 0, {}}, finder, requester_settings{}));
+  std::promise<caf::weak_actor_ptr> made;
+  requester_settings settings;
+  settings.make_connector = [&](caf::actor_system& in, const node_address& address) {
+    auto finder = spawn_connector(in, address);
+    made.set_value(caf::actor_cast<caf::weak_actor_ptr>(finder));
+    return finder;
+  };
+  // Nobody listens at this port, so that it goes on looking.
+  const auto held = caf::actor_cast<caf::actor>(system.spawn<requester>(std::vector<node_address>{{"127.0.0.1", 1}}, std::nullopt, settings));
+  auto question = std::make_shared<outgoing_query>();
+  question->deadline = std::chrono::steady_clock::now() + 30s;
+  question->done = [](const query_reply&) {};
+  caf::anon_send(held, question);
+  const auto watched = made.get_future().get();
   caf::anon_send(held, requester_stop{});
-  caf::anon_send(finder, stop_connector{});
   caf::scoped_actor self(system);
-  self->wait_for(held, finder);
-  finder = nullptr;
+  self->wait_for(held);
   const auto deadline = std::chrono::steady_clock::now() + 30s;
   while (caf::actor_cast<caf::strong_actor_ptr>(watched)) {
     BOOST_TEST_REQUIRE((std::chrono::steady_clock::now() < deadline), "the connector is still held");
