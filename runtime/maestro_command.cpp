@@ -45,6 +45,7 @@ struct arguments {
   std::string projection;
   bool restart = false;
   bool abandon = false;
+  bool watch = false;
 };
 
 auto report(const error& failure) -> int {
@@ -222,6 +223,16 @@ auto list(const arguments& given) -> int {
   });
 }
 
+// What changes all the time is no change.
+auto without_heartbeats(std::string lines) -> std::string {
+  constexpr std::string_view mark = "\"heartbeat\":";
+  for (auto at = lines.find(mark); at != lines.npos; at = lines.find(mark, at)) {
+    const auto number = at + mark.size();
+    lines.erase(at, lines.find_first_not_of("0123456789", number) - at);
+  }
+  return lines;
+}
+
 // Has the node rebuild a projection, and says every second how far it is.
 auto rebuild(const arguments& given) -> int {
   constexpr auto pause = std::chrono::milliseconds(100);
@@ -244,6 +255,24 @@ auto rebuild(const arguments& given) -> int {
     if (!reply.more) return 0;
     std::this_thread::sleep_for(pause);
   }
+}
+
+// Prints who is in the cluster, and with --watch, until somebody ends it, again whenever that has changed.
+auto members(const arguments& given) -> int {
+  constexpr auto pause = std::chrono::milliseconds(200);
+  auto to = connect(given);
+  if (!to) return report(to.failure());
+  std::string said;
+  do {
+    const auto reply = (*to)->ask(query_verb::members, {}, {});
+    if (reply.code != 0) return report(client::failure_of(reply));
+    if (auto now = without_heartbeats(reply.state); now != said) {
+      std::cout << reply.state << (given.watch ? "\n" : "") << std::flush;
+      said = std::move(now);
+    }
+    if (given.watch) std::this_thread::sleep_for(pause);
+  } while (given.watch && std::cout);
+  return 0;
 }
 
 auto migrate(const arguments& given) -> int {
@@ -333,6 +362,9 @@ int main(int argc, char** argv) {
   rebuilding->add_option("PROJECTION", given.projection, "The projection's registered name")->required();
   auto* restart = rebuilding->add_flag("--restart", given.restart, "Throw away what an earlier attempt has done, and begin anew");
   rebuilding->add_flag("--abandon", given.abandon, "Throw it away, and keep the old tables")->excludes(restart);
+
+  at_node(verb("members", "List the nodes of the cluster", members))
+      ->add_flag("--watch", given.watch, "Go on, and list them again, after an empty line, whenever something has changed");
 
   verb("migrate", "Create or upgrade the store's tables", migrate)
       ->add_option("--store", given.store, "sqlite:FILE or postgresql://...")->type_name("URI")->required();

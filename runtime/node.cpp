@@ -1,6 +1,7 @@
 #include <maestro/runtime/node.hpp>
 
 #include <maestro/runtime/logging.hpp>
+#include <maestro/runtime/membership.hpp>
 #include <maestro/runtime/network_end.hpp>
 #include <maestro/runtime/rebuild_service.hpp>
 #include <maestro/runtime/registry.hpp>
@@ -44,13 +45,6 @@ auto schemas(const std::vector<definition_ptr>& types) -> std::vector<migration>
   return all;
 }
 
-auto own_name(const node_settings& settings) -> std::string {
-  if (!settings.name.empty()) return settings.name;
-  char host[256] = {};
-  if (gethostname(host, sizeof(host) - 1) != 0) return "node";
-  return host;
-}
-
 }  // namespace
 
 struct node::parts {
@@ -74,10 +68,12 @@ struct node::parts {
   auto open_store(const std::vector<definition_ptr>& types) -> result<void>;
   void start_actors(std::vector<definition_ptr> types);
   auto listen() -> result<void>;
+  auto join() -> result<void>;
+  void fail(const std::string& reason);
   void end_actors();
 
   node_settings settings;
-  std::string name = own_name(settings);
+  std::string name;
   hybrid_clock clock;
   flight_counter flight;
   std::shared_ptr<maestro::database> database;
@@ -88,8 +84,10 @@ struct node::parts {
   std::unique_ptr<caf::actor_system> system;
   caf::actor gateway;
   node_address address;
-  std::function<void()> on_failure;
+  std::unique_ptr<membership> cluster;
+  failure_handler on_failure;
   std::atomic<bool> stopping{false};
+  std::atomic<bool> failed{false};
 };
 
 auto node::parts::open_store(const std::vector<definition_ptr>& registered) -> result<void> {
@@ -130,11 +128,13 @@ void node::parts::start_actors(std::vector<definition_ptr> registered) {
   rebuilds = std::make_unique<rebuild_service>(*database, types);
   gateway = caf::actor_cast<caf::actor>(system->spawn<registry>(
       &environment, types, &flight, rebuilds.get(),
-      registry_settings{name, settings.max_live_aggregates, settings.idle_timeout}));
+      registry_settings{settings.max_live_aggregates, settings.idle_timeout}));
   environment.registry = gateway;
-  gateway->attach_functor([this] {
-    if (!stopping && on_failure) on_failure();
-  });
+  gateway->attach_functor([this] { fail("the gateway has ended, which only a peer can have done: this node can serve nobody any more"); });
+}
+
+void node::parts::fail(const std::string& reason) {
+  if (!stopping && !failed.exchange(true) && on_failure) on_failure(reason);
 }
 
 auto node::parts::listen() -> result<void> {
@@ -143,6 +143,19 @@ auto node::parts::listen() -> result<void> {
     return error{errc::address_in_use, "cannot listen on " + node_address{settings.host, settings.port}.text() +
                                            ": the port is taken or the address is not this machine's"};
   address = {settings.host, *port};
+  return {};
+}
+
+auto node::parts::join() -> result<void> {
+  const std::string advertised = settings.advertise.empty() ? address.text() : settings.advertise;
+  name = settings.name.empty() ? advertised : settings.name;
+  membership::hooks hooks;
+  hooks.read = [to = gateway](cluster_view_ptr view) { caf::anon_send(to, std::move(view)); };
+  hooks.declared_dead = [this](const std::string& reason) { fail(reason); };
+  auto joined = membership::join(database->open_members(), {name, clock.fresh<incarnation_id>(), advertised}, settings.membership,
+                                 std::move(hooks), shared_log());
+  if (!joined) return joined.failure();
+  cluster = std::move(*joined);
   return {};
 }
 
@@ -161,17 +174,19 @@ void node::parts::end_actors() {
   self->wait_for(std::exchange(gateway, nullptr));
 }
 
-auto node::start(const node_settings& settings, std::vector<definition_ptr> types, std::function<void()> on_failure)
+auto node::start(const node_settings& settings, std::vector<definition_ptr> types, failure_handler on_failure)
     -> result<std::unique_ptr<node>> {
   if (auto checked = check_settings(settings); !checked) return checked.failure();
   auto made = std::make_unique<parts>(settings);
   made->on_failure = std::move(on_failure);
   if (auto opened = made->open_store(types); !opened) return opened.failure();
   made->start_actors(std::move(types));
-  if (auto listening = made->listen(); !listening) {
+  auto serving = made->listen();
+  if (serving) serving = made->join();
+  if (!serving) {
     made->stopping = true;
     made->end_actors();
-    return listening.failure();
+    return serving.failure();
   }
   return std::unique_ptr<node>(new node(std::move(made)));
 }
@@ -183,6 +198,9 @@ node::~node() { stop(); }
 auto node::stop() -> std::size_t {
   auto& p = *parts_;
   if (p.stopping.exchange(true)) return 0;
+  // First of all the others place nothing here any more.
+  if (!p.cluster->leave(p.settings.drain_timeout))
+    log().warn("node {}: the cluster could not be told in time that it leaves; the others will find that it has stopped", p.name);
   auto draining = std::make_shared<std::promise<void>>();
   const auto drains = draining->get_future();
   // From the gateway's answer on, what came before is counted, and nothing comes after. One that was ended breaks the promise.
@@ -194,6 +212,7 @@ auto node::stop() -> std::size_t {
     log().warn("node {}: {} requests were still in flight after node.drain-timeout; their callers are told they are in doubt",
                p.name, unanswered);
   p.end_actors();
+  p.cluster.reset();
   return unanswered;
 }
 
@@ -262,8 +281,8 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types, const no
   // A reader of our output that goes away is no reason to end.
   (void)::signal(SIGPIPE, SIG_IGN);
   std::atomic<bool> failed{false};
-  auto started = node::start(arguments->settings, std::move(types), [&failed] {
-    log().critical("the gateway has ended, which only a peer can have done: this node can serve nobody any more");
+  auto started = node::start(arguments->settings, std::move(types), [&failed](const std::string& reason) {
+    log().critical("{}", reason);
     failed = true;
     ::kill(::getpid(), SIGTERM);
   });

@@ -14,22 +14,26 @@
 
 namespace maestro {
 
+/// Called at most once, on a thread of the runtime, when a node cannot serve any more, with the reason for people: somebody connected
+/// has ended its gateway (CAF's protocol lets everybody do so, which is why a node listens on loopback), or the other members of
+/// the cluster have declared it dead. What is left is to stop it.
+using failure_handler = std::function<void(const std::string& reason)>;
+
 /// Any thread may call any member but `stop` and the destructor, which are for the owner, when nobody else uses the node.
 class node {
  public:
   /// Opens the store, migrates it unless switched off, and serves `types` on the settings' host and port. Returns when clients
-  /// can connect. Errors: as `open_database` and `database::check`, and `address_in_use`.
-  /// `on_failure` is called at most once, on a thread of the runtime, when the node cannot serve any more: whoever is
-  /// connected can end its gateway (CAF's protocol), which is why it listens on loopback.
+  /// can connect, and it has joined the cluster of those that share the store. Errors: as `open_database`, `database::check` and
+  /// `member_table::join`, and `address_in_use`.
   [[nodiscard]] static auto start(const node_settings& settings, std::vector<definition_ptr> types,
-                                  std::function<void()> on_failure = {}) -> result<std::unique_ptr<node>>;
+                                  failure_handler on_failure = {}) -> result<std::unique_ptr<node>>;
 
   /// Stops, if `stop` was not called.
   ~node();
   node(const node&) = delete;
   auto operator=(const node&) -> node& = delete;
 
-  /// Takes no new requests, answers those in flight within the drain timeout, then ends everything. Returns how many requests
+  /// Leaves the cluster, takes no new requests, answers those in flight within the drain timeout, then ends everything. Returns how many requests
   /// were still unanswered then; their callers are told that they are in doubt. Later calls do nothing.
   auto stop() -> std::size_t;
 

@@ -1,6 +1,7 @@
 #include <maestro/runtime/registry.hpp>
 
 #include <maestro/runtime/strangers.hpp>
+#include <maestro/store/json.hpp>
 
 #include <caf/actor_system.hpp>
 #include <caf/send.hpp>
@@ -199,7 +200,8 @@ registry::registry(caf::actor_config& config, const aggregate_environment* envir
       environment_(environment),
       flight_(flight),
       rebuilds_(rebuilds),
-      settings_(std::move(settings)) {
+      settings_(std::move(settings)),
+      forwarder_(*this, *environment->clock) {
   for (auto& type : types) {
     const auto idle = idle_timeout(*type);
     shortest_idle_timeout_ = std::min(shortest_idle_timeout_, idle);
@@ -213,14 +215,10 @@ auto registry::make_behavior() -> caf::behavior {
   return {
       [this](command_request& request) { take(request); },
       [this](query_request& request) { take(request); },
-      [this](const hello& greeting) {
-        hello_reply reply;
-        reply.request = greeting.request;
-        reply.milliseconds = environment_->clock->physical_milliseconds();
-        reply.node = settings_.node_name;
-        for (const auto& type : types_) reply.aggregate_types.emplace_back(type.definition->type());
-        send(caf::actor_cast<caf::actor>(current_sender()), std::move(reply));
-      },
+      [this](const hello& greeting) { send(caf::actor_cast<caf::actor>(current_sender()), greeting_for(greeting)); },
+      [this](cluster_view_ptr& view) { see(std::move(view)); },
+      [this](const place_here<command_request>& back) { start_here(std::move(*back.taken)); },
+      [this](const place_here<query_request>& back) { start_here(std::move(*back.taken)); },
       [this](const aggregate_retired& notice) { retired(notice); },
       [this](const aggregate_empty& notice) { release_empty(notice); },
       [this](sweep_idle) { sweep(); },
@@ -235,8 +233,24 @@ auto registry::make_behavior() -> caf::behavior {
 // The network layer holds a handle to us for as long as it runs, so the handles to the aggregates must not wait for our
 // destructor.
 void registry::on_exit() {
+  forwarder_.stop();
   types_.clear();
 }
+
+auto registry::greeting_for(const hello& greeting) const -> hello_reply {
+  hello_reply reply;
+  reply.request = greeting.request;
+  reply.milliseconds = environment_->clock->physical_milliseconds();
+  for (const auto& type : types_) reply.aggregate_types.emplace_back(type.definition->type());
+  if (!view_) return reply;
+  for (const auto& each : view_->alive) {
+    reply.members.push_back({each.name, each.address});
+    if (each.incarnation == view_->self) reply.node = each.name;
+  }
+  return reply;
+}
+
+// --- requests ----------------------------------------------------------------------------------------------------------
 
 void registry::take(command_request& request) {
   auto client = caf::actor_cast<caf::actor>(current_sender());
@@ -250,13 +264,14 @@ void registry::take(command_request& request) {
                                                                                " id is all zeros, which stands for none; see maestro new"});
   auto [ticket, refusal] = admit();
   if (refusal) return refuse<command_reply>(client, request, std::move(refusal));
-  hand_over<command_job>(*type, std::make_shared<client_command>(request, std::move(client), std::move(ticket)));
+  place(taken_request<command_request>{std::move(request), std::move(client), std::move(ticket)});
 }
 
 void registry::take(query_request& request) {
   auto client = caf::actor_cast<caf::actor>(current_sender());
   if (!client) return;
   if (request.verb == static_cast<std::uint8_t>(query_verb::rebuild)) return answer_rebuild(client, request);
+  if (request.verb == static_cast<std::uint8_t>(query_verb::members)) return answer_members(client, request);
   auto* type = find_type(request.aggregate_type);
   if (!type) return refuse<query_reply>(client, request, unknown_type(request.aggregate_type));
   if (request.verb > static_cast<std::uint8_t>(query_verb::diff) || request.at_least < 0 || request.up_to < 0 ||
@@ -265,12 +280,33 @@ void registry::take(query_request& request) {
   auto [ticket, refusal] = admit();
   if (refusal) return refuse<query_reply>(client, request, std::move(refusal));
   const auto verb = static_cast<query_verb>(request.verb);
-  if (verb == query_verb::events || verb == query_verb::list) {
-    const auto& readers = environment_->readers;
-    const auto& reader = readers[std::hash<maestro::aggregate_id>{}(request.aggregate_id) % readers.size()];
-    return caf::anon_send(reader, store_task_ptr(std::make_shared<log_query>(std::move(request), std::move(client), std::move(ticket))));
-  }
-  hand_over<query_job>(*type, std::make_shared<client_query>(request, std::move(client), std::move(ticket)));
+  taken_request<query_request> taken{std::move(request), std::move(client), std::move(ticket)};
+  // Any node can read the log.
+  if (verb == query_verb::events || verb == query_verb::list) return answer_from_log(std::move(taken));
+  place(std::move(taken));
+}
+
+// To the owner, unless that is us, or the members cannot agree who it is.
+template <class Request>
+void registry::place(taken_request<Request> taken) {
+  constexpr int most_hops = 2;
+  const auto* owner = owner_elsewhere(*find_type(taken.request.aggregate_type), taken.request.aggregate_id);
+  if (owner != nullptr && taken.request.hops < most_hops) return forwarder_.pass_on(*owner, std::move(taken));
+  start_here(std::move(taken));
+}
+
+template <class Request>
+void registry::start_here(taken_request<Request> taken) {
+  auto& type = *find_type(taken.request.aggregate_type);
+  if constexpr (std::is_same_v<Request, command_request>)
+    hand_over<command_job>(type, std::make_shared<client_command>(taken.request, std::move(taken.client), std::move(taken.ticket)));
+  else hand_over<query_job>(type, std::make_shared<client_query>(taken.request, std::move(taken.client), std::move(taken.ticket)));
+}
+
+void registry::answer_from_log(taken_request<query_request> taken) {
+  const auto& readers = environment_->readers;
+  const auto& reader = readers[std::hash<maestro::aggregate_id>{}(taken.request.aggregate_id) % readers.size()];
+  caf::anon_send(reader, store_task_ptr(std::make_shared<log_query>(std::move(taken.request), std::move(taken.client), std::move(taken.ticket))));
 }
 
 void registry::answer_rebuild(const caf::actor& client, const query_request& request) {
@@ -289,6 +325,21 @@ void registry::answer_rebuild(const caf::actor& client, const query_request& req
   set_failure(reply, report->failure);
   reply.state = report->text();
   reply.more = report->running;
+  caf::anon_send(client, std::move(reply));
+}
+
+// A line for each row of the table.
+void registry::answer_members(const caf::actor& client, const query_request& request) const {
+  query_reply reply;
+  reply.request = request.request;
+  const auto& members = view_ ? view_->list.members : std::vector<member>{};
+  for (const auto& each : members) {
+    reply.state += "{\"name\":" + json_quote(each.name) + ",\"address\":" + json_quote(each.address) + ",\"status\":\"" +
+                   std::string(to_string(each.status)) + "\",\"incarnation\":\"" + each.incarnation.text() +
+                   "\",\"heartbeat\":" + std::to_string(each.heartbeat);
+    if (each.incarnation == view_->self) reply.state += ",\"self\":true";
+    reply.state += "}\n";
+  }
   caf::anon_send(client, std::move(reply));
 }
 
@@ -371,6 +422,36 @@ auto registry::idle_timeout(const definition& type) const -> std::chrono::millis
   return own.count() > 0 ? own : settings_.idle_timeout;
 }
 
+// --- the cluster -------------------------------------------------------------------------------------------------------
+
+void registry::see(cluster_view_ptr view) {
+  const bool has_changed = !view_ || view_->list.version != view->list.version;
+  view_ = std::move(view);
+  if (!has_changed) return;
+  forwarder_.keep_only(*view_);
+  retire_what_moved();
+}
+
+// Null: we are, or nobody else is known.
+auto registry::owner_elsewhere(const registered_type& type, const aggregate_id& id) const -> const member* {
+  if (!view_ || view_->owners.empty()) return nullptr;
+  const auto& owner = view_->alive[type.definition->place(id, view_->owners)];
+  return owner.incarnation == view_->self ? nullptr : &owner;
+}
+
+// Each finishes what it has in flight; one that is not done yet is asked again with the next sweep.
+void registry::retire_what_moved() {
+  some_have_moved_ = false;
+  for (auto& type : types_)
+    for (auto& [id, entry] : type.live) {
+      if (owner_elsewhere(type, id) == nullptr) continue;
+      some_have_moved_ = true;
+      ask_to_retire(entry);
+    }
+}
+
+// --- who stays in memory -----------------------------------------------------------------------------------------------
+
 void registry::sweep() {
   const auto interval = std::clamp<std::chrono::milliseconds>(shortest_idle_timeout_ / 4, std::chrono::milliseconds(100),
                                                               std::chrono::seconds(30));
@@ -379,6 +460,7 @@ void registry::sweep() {
   for (auto& type : types_)
     for (auto& [id, entry] : type.live)
       if (current - entry.last_used > type.idle_ticks) ask_to_retire(entry);
+  if (some_have_moved_) retire_what_moved();
 }
 
 // Asks the least recently used twentieth to end. Aggregates with work decline, so the bound is exceeded by at most what is

@@ -1,9 +1,11 @@
 // The registry: the node's gateway and its list of live aggregates. It takes requests from clients anywhere, starts an
-// aggregate's actor when the first one comes, and passivates aggregates that are idle. Requests it cannot place are
-// answered here, at once and by name.
+// aggregate's actor when the first one comes, and passivates aggregates that are idle. In a cluster it hands on what belongs to
+// another member, and lets go of what has moved there. Requests it cannot place are answered here, at once and by name.
 #pragma once
 
 #include <maestro/aggregates/aggregate_actor.hpp>
+#include <maestro/runtime/cluster_view.hpp>
+#include <maestro/runtime/forwarder.hpp>
 #include <maestro/runtime/protocol.hpp>
 #include <maestro/runtime/rebuild_service.hpp>
 
@@ -44,7 +46,6 @@ class flight_counter {
 };
 
 struct registry_settings {
-  std::string node_name;
   std::size_t max_live_aggregates = 1'000'000;  ///< Beyond it, the least recently used idle ones are passivated.
   std::chrono::milliseconds idle_timeout{std::chrono::minutes{5}};  ///< For types that name no other.
 };
@@ -86,10 +87,19 @@ class registry : public caf::event_based_actor {
     std::unordered_map<aggregate_id, held_jobs> held;  ///< For those that are retiring.
   };
 
+  [[nodiscard]] auto greeting_for(const hello& greeting) const -> hello_reply;
   void take(command_request& request);
-  void answer_rebuild(const caf::actor& client, const query_request& request);
   void take(query_request& request);
-  void answer_from_log(query_request& request, std::shared_ptr<void> ticket);
+  template <class Request>
+  void place(taken_request<Request> taken);
+  template <class Request>
+  void start_here(taken_request<Request> taken);
+  void answer_from_log(taken_request<query_request> taken);
+  void answer_rebuild(const caf::actor& client, const query_request& request);
+  void answer_members(const caf::actor& client, const query_request& request) const;
+  void see(cluster_view_ptr view);
+  [[nodiscard]] auto owner_elsewhere(const registered_type& type, const aggregate_id& id) const -> const member*;
+  void retire_what_moved();
   [[nodiscard]] auto find_type(const std::string& name) -> registered_type*;
   [[nodiscard]] auto unknown_type(const std::string& name) const -> error;
   [[nodiscard]] auto admit() -> std::pair<std::shared_ptr<void>, error>;
@@ -109,6 +119,9 @@ class registry : public caf::event_based_actor {
   flight_counter* const flight_;
   rebuild_service* const rebuilds_;
   const registry_settings settings_;
+  forwarder forwarder_;
+  cluster_view_ptr view_;       ///< Null: not part of a cluster, or not yet.
+  bool some_have_moved_ = false;  ///< Aggregates that live here and belong to another member.
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   std::chrono::milliseconds shortest_idle_timeout_ = std::chrono::milliseconds::max();
   std::size_t live_count_ = 0;

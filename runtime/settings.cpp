@@ -1,5 +1,6 @@
 // What the table is used for: a configuration file read into the settings, the settings written as one, CAF configured.
 #include <maestro/runtime/config_file.hpp>
+#include <maestro/runtime/node_link.hpp>
 #include <maestro/runtime/setting_table.hpp>
 #include <maestro/runtime/settings.hpp>
 
@@ -64,6 +65,8 @@ auto is_loopback(std::string_view host) -> bool {
          std::ranges::count(host, '.') == 3;
 }
 
+auto is_any_address(std::string_view host) -> bool { return host == "0.0.0.0" || host == "::"; }
+
 constexpr std::string_view our_prefix = "maestro.";
 
 // The group that a key stands in: everything before its last dot.
@@ -110,12 +113,24 @@ auto load_config_file(node_settings& settings, const std::string& path) -> resul
 }
 
 auto check_settings(const node_settings& settings) -> result<void> {
+  const auto& membership = settings.membership;
+  if (membership.suspicion_time < 4 * membership.heartbeat_interval)
+    return error{errc::invalid_setting, "maestro.cluster.suspicion-time is " + render_duration(membership.suspicion_time) +
+                                            ", less than four times maestro.cluster.heartbeat-interval (" +
+                                            render_duration(membership.heartbeat_interval) +
+                                            "): the members would declare each other dead"};
+  if (!settings.advertise.empty() && !node_address::parse(settings.advertise))
+    return error{errc::invalid_setting, "maestro.cluster.advertise is no HOST:PORT: " + settings.advertise};
   if (!is_loopback(settings.host) && !settings.insecure_listen) {
     return error{errc::invalid_setting,
                  "maestro.node.host is " + settings.host +
                      ", which is not loopback, and this release has no TLS: listen on 127.0.0.1 and use a tunnel (ssh, "
                      "WireGuard), or set maestro.node.insecure-listen = true where everyone on the network is trusted"};
   }
+  if (settings.advertise.empty() && is_any_address(settings.host) && !settings.store_uri.starts_with("sqlite:"))
+    return error{errc::invalid_setting, "maestro.node.host is " + settings.host +
+                                            ", which is every address and none that others could connect to: say in "
+                                            "maestro.cluster.advertise where they reach this node"};
   return {};
 }
 

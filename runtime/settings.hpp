@@ -3,6 +3,7 @@
 #pragma once
 
 #include <maestro/aggregates/aggregate_actor.hpp>
+#include <maestro/runtime/membership.hpp>
 #include <maestro/store/error.hpp>
 #include <maestro/store/store.hpp>
 #include <maestro/store/store_actor.hpp>
@@ -42,6 +43,9 @@ struct node_settings {
   std::size_t max_live_aggregates = 1'000'000;
   bool migrate = true;
   bool insecure_listen = false;
+
+  std::string advertise;
+  membership_settings membership;
 
   std::chrono::milliseconds idle_timeout{300'000};
   aggregate_settings aggregate;

@@ -24,7 +24,8 @@ class mortal_nodes {
   [[nodiscard]] auto kills() const -> int { return kills_; }
   [[nodiscard]] auto freezes() const -> int { return freezes_; }
 
-  /// Lets some time pass, and then kills one of them and starts it again, or freezes it for up to `longest_freeze`.
+  /// Lets some time pass, and then kills one of them and starts it again, or freezes it for up to `longest_freeze`. One that the
+  /// others have taken for dead meanwhile ends by itself, and is started again too.
   void harm_one();
   /// Ends all as SIGTERM does.
   void end();
@@ -37,6 +38,7 @@ class mortal_nodes {
     return std::uniform_int_distribution<std::int64_t>(low, high)(random_);
   }
   void start(std::size_t index);
+  void start_again_who_was_taken_for_dead();
 
   const std::string uri_;
   const std::string program_;

@@ -191,6 +191,22 @@ BOOST_AUTO_TEST_CASE(no_message_holds_the_password_of_a_store) {
   BOOST_TEST(dump.find("s3cret") == std::string::npos);
 }
 
+BOOST_AUTO_TEST_CASE(what_would_make_a_cluster_fall_apart_is_refused) {
+  BOOST_TEST(refused({"--cluster.suspicion-time=999ms"}).find("four times maestro.cluster.heartbeat-interval (250ms)") != std::string::npos);
+  BOOST_TEST(loaded({"--cluster.suspicion-time=1s"}).membership.suspicion_time == std::chrono::seconds(1));
+  BOOST_TEST(refused({"--cluster.advertise=here"}).find("no HOST:PORT: here") != std::string::npos);
+  BOOST_TEST(loaded({"--cluster.advertise=node1.example:4242"}).advertise == "node1.example:4242");
+
+  // Every address is none to connect to; an embedded store has nobody who would.
+  const std::vector<std::string> anywhere{"--host=0.0.0.0", "--node.insecure-listen=true"};
+  auto shared = anywhere;
+  shared.emplace_back("--store=postgresql://localhost/x");
+  BOOST_TEST(refused(shared).find("maestro.cluster.advertise") != std::string::npos);
+  shared.emplace_back("--cluster.advertise=node1.example:4242");
+  BOOST_TEST(loaded(shared).host == "0.0.0.0");
+  BOOST_TEST(loaded(anywhere).host == "0.0.0.0");
+}
+
 BOOST_AUTO_TEST_CASE(a_node_listens_beyond_loopback_only_when_told_so_twice) {
   for (const char* host : {"0.0.0.0", "::", "192.168.1.2", "example.org", "127.0.0.1.example.org", "127.1"}) {
     const auto message = refused({"--host=" + std::string(host)});

@@ -1,0 +1,101 @@
+#include <maestro/runtime/forwarder.hpp>
+
+#include <maestro/runtime/requester.hpp>
+
+#include <caf/send.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace maestro {
+
+namespace {
+
+using steady_clock = std::chrono::steady_clock;
+
+// For requests that do not say how long somebody waits for them.
+constexpr std::chrono::seconds longest_wait{30};
+constexpr std::uint64_t most_milliseconds = 24 * 3'600'000;  // What a stranger says may be anything.
+
+// Answers that say that nothing was done, and that somebody else may do it.
+auto was_declined(std::uint16_t code) -> bool {
+  const auto why = static_cast<errc>(code);
+  return why == errc::node_unavailable || why == errc::shutting_down || why == errc::not_the_owner;
+}
+
+auto is_alive_or_has_just_left(const cluster_view& view, const incarnation_id& incarnation) -> bool {
+  const auto& all = view.list.members;
+  const auto found = std::find_if(all.begin(), all.end(), [&](const member& each) { return each.incarnation == incarnation; });
+  if (found == all.end() || found->status == member_status::dead) return false;
+  if (found->status == member_status::alive) return true;
+  return std::none_of(view.alive.begin(), view.alive.end(), [&](const member& each) { return each.name == found->name; });
+}
+
+// Once only, and only while the owner can be reached.
+void set_patience(outgoing_command& sending) {
+  sending.retry = false;
+  sending.wait_for_node = true;
+}
+void set_patience(outgoing_query& sending) { sending.retry = false; }
+
+template <class Outgoing, class Reply, class Request>
+auto outgoing(const caf::actor& registry, steady_clock::time_point deadline, taken_request<Request> taken) {
+  auto sending = std::make_shared<Outgoing>();
+  sending->request = taken.request;
+  ++sending->request.hops;
+  sending->deadline = deadline;
+  set_patience(*sending);
+  auto kept = std::make_shared<taken_request<Request>>(std::move(taken));
+  sending->done = [registry, kept](Reply reply) {
+    if (was_declined(reply.code)) return caf::anon_send(registry, place_here<Request>{kept});
+    reply.request = kept->request.request;
+    caf::anon_send(kept->client, std::move(reply));
+  };
+  return sending;
+}
+
+}  // namespace
+
+void forwarder::pass_on(const member& owner, taken_request<command_request> taken) {
+  const auto deadline = deadline_of(taken.request.expires_at);
+  caf::anon_send(way_to(owner), outgoing<outgoing_command, command_reply>(caf::actor_cast<caf::actor>(&registry_), deadline, std::move(taken)));
+}
+
+void forwarder::pass_on(const member& owner, taken_request<query_request> taken) {
+  const auto deadline = deadline_of(taken.request.expires_at);
+  caf::anon_send(way_to(owner), outgoing<outgoing_query, query_reply>(caf::actor_cast<caf::actor>(&registry_), deadline, std::move(taken)));
+}
+
+void forwarder::keep_only(const cluster_view& view) {
+  std::erase_if(ways_, [&](const auto& way) {
+    const bool may_answer = is_alive_or_has_just_left(view, way.first);
+    if (!may_answer) caf::anon_send(way.second, requester_stop{});
+    return !may_answer;
+  });
+}
+
+void forwarder::stop() {
+  for (const auto& [incarnation, way] : std::exchange(ways_, {})) caf::anon_send(way, requester_stop{});
+}
+
+auto forwarder::way_to(const member& owner) -> const caf::actor& {
+  auto& way = ways_[owner.incarnation];
+  if (way) return way;
+  requester_settings settings;
+  settings.follow_members = false;
+  settings.keep_searching = false;
+  // An address that is none leads to nobody, as one where nobody answers.
+  const auto address = node_address::parse(owner.address);
+  std::vector<node_address> addresses;
+  if (address) addresses.push_back(*address);
+  way = caf::actor_cast<caf::actor>(registry_.system().spawn<requester>(std::move(addresses), std::nullopt, std::move(settings)));
+  return way;
+}
+
+auto forwarder::deadline_of(std::uint64_t expires_at) const -> steady_clock::time_point {
+  const auto now = clock_.physical_milliseconds();
+  if (expires_at == 0) return steady_clock::now() + longest_wait;
+  return steady_clock::now() + std::chrono::milliseconds(expires_at > now ? std::min(expires_at - now, most_milliseconds) : 0);
+}
+
+}  // namespace maestro

@@ -1,0 +1,357 @@
+// Nodes that share a store: they find each other, divide the aggregates among them, and go on when one of them leaves, is killed,
+// stands still, or is superseded. Real processes, on PostgreSQL.
+#include "node_process.hpp"
+
+#include "../store/own_server.hpp"
+#include "../store/postgres_server.hpp"
+
+#include "account.hpp"
+
+#include <maestro/aggregates/placement.hpp>
+#include <maestro/store/store.hpp>
+
+#include <boost/test/unit_test.hpp>
+#include <nlohmann/json.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace maestro;
+using namespace maestro::test;
+using namespace std::chrono_literals;
+using nlohmann::json;
+
+namespace {
+
+using account_id = bank::account::id;
+
+// The name, and with it all that a node has, is its number.
+class cluster {
+ public:
+  explicit cluster(std::string uri, int count = 3) : uri_(std::move(uri)) {
+    for (int i = 0; i < count; ++i) start();
+    await("all to know each other", [&] { return names_alive(0).size() == nodes_.size(); });
+  }
+
+  void start() {
+    const auto name = "node" + std::to_string(nodes_.size());
+    nodes_.push_back(std::make_unique<node_process>(uri_, std::vector<std::string>{"--node.name=" + name}));
+  }
+  auto operator[](std::size_t index) -> node_process& { return *nodes_.at(index); }
+  [[nodiscard]] auto size() const -> std::size_t { return nodes_.size(); }
+
+  /// The table as one of the nodes knows it.
+  auto members(std::size_t asked) -> std::vector<json> {
+    const auto listed = nodes_.at(asked)->maestro("members", {});
+    BOOST_TEST_REQUIRE(listed.status == 0, listed.errors);
+    std::vector<json> rows;
+    std::istringstream text(listed.out);
+    for (std::string line; std::getline(text, line);) rows.push_back(json::parse(line));
+    return rows;
+  }
+  auto names_alive(std::size_t asked) -> std::set<std::string> {
+    std::set<std::string> names;
+    for (const auto& each : members(asked))
+      if (each["status"] == "alive") names.insert(each["name"]);
+    return names;
+  }
+  auto status_of(const std::string& name, std::size_t asked) -> std::string {
+    for (const auto& each : members(asked))
+      if (each["name"] == name) return each["status"];
+    return "unknown";
+  }
+  /// Who owns what, as everybody works it out for himself.
+  [[nodiscard]] auto owner_of(const aggregate_id& id) const -> std::size_t {
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < nodes_.size(); ++i) names.push_back("node" + std::to_string(i));
+    return placement(names).owner(placement_key("account", id));
+  }
+  [[nodiscard]] auto owned_by(std::size_t index) const -> account_id {
+    for (int i = 0;; ++i)
+      if (const auto id = account_id::named("a" + std::to_string(i)); owner_of(id) == index) return id;
+  }
+  /// The addresses of all but one.
+  [[nodiscard]] auto addresses(std::optional<std::size_t> but = {}) const -> std::vector<node_address> {
+    std::vector<node_address> all;
+    for (std::size_t i = 0; i < nodes_.size(); ++i)
+      if (i != but) all.push_back(nodes_[i]->address());
+    return all;
+  }
+
+ private:
+  const std::string uri_;
+  std::vector<std::unique_ptr<node_process>> nodes_;
+};
+
+auto connect(const std::vector<node_address>& addresses) -> std::unique_ptr<client> {
+  auto connected = client::connect(addresses, {std::chrono::milliseconds(30'000)});
+  BOOST_TEST_REQUIRE(connected.has_value());
+  return std::move(*connected);
+}
+
+void accepted(const receipt& got) { BOOST_TEST(!got.answer.failure, to_string(got.answer.failure)); }
+
+void open(client& at, const account_id& id) { accepted(at.send(id, bank::open{"Someone", id.value.text()})); }
+
+// Which process wrote an account's events: each has a clock of its own. 0 stands for several.
+auto writer_of(store& from, const account_id& id) -> std::uint64_t {
+  const auto events = value_of(from.get_events(id));
+  BOOST_TEST_REQUIRE(!events.empty());
+  const auto first = events.front().timestamp.node();
+  for (const auto& each : events)
+    if (each.timestamp.node() != first) return 0;
+  return first;
+}
+
+// One caller after another account, on and on, through one client. Every command must succeed.
+class steady_load {
+ public:
+  steady_load(std::vector<node_address> addresses, std::vector<account_id> accounts)
+      : client_(connect(addresses)), accounts_(std::move(accounts)), thread_([this] { run(); }) {}
+  ~steady_load() { stop(); }
+  void stop() {
+    enough_ = true;
+    if (thread_.joinable()) thread_.join();
+  }
+  /// Waits until so many more have been accepted.
+  void await_more(std::uint64_t count) {
+    const auto goal = accepted_ + count;
+    await("commands to be accepted", [&] { return accepted_ >= goal || failed_; });
+  }
+  [[nodiscard]] auto accepted() const -> std::uint64_t { return accepted_; }
+  [[nodiscard]] auto failure() const -> std::string { return failed_ ? to_string(failure_) : ""; }
+  [[nodiscard]] auto longest() const -> std::chrono::milliseconds { return longest_; }
+
+ private:
+  void run() {
+    for (std::uint64_t i = 0; !enough_ && !failed_; ++i) {
+      const auto begin = std::chrono::steady_clock::now();
+      const auto got = client_->send(accounts_[i % accounts_.size()], bank::deposit{1});
+      longest_ = std::max(longest_, std::chrono::ceil<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin));
+      if (got.answer.failure) {
+        failure_ = got.answer.failure;
+        failed_ = true;
+      } else {
+        ++accepted_;
+      }
+    }
+  }
+
+  std::unique_ptr<client> client_;
+  const std::vector<account_id> accounts_;
+  std::atomic<bool> enough_{false};
+  std::atomic<bool> failed_{false};
+  error failure_;
+  std::atomic<std::uint64_t> accepted_{0};
+  std::chrono::milliseconds longest_{0};
+  std::thread thread_;
+};
+
+auto some_accounts(client& at, int count) -> std::vector<account_id> {
+  std::vector<account_id> accounts;
+  for (int i = 0; i < count; ++i) {
+    accounts.push_back(account_id::named("a" + std::to_string(i)));
+    open(at, accounts.back());
+  }
+  return accounts;
+}
+
+struct shared_store {
+  shared_store() { require_server(); }
+  auto uri() -> std::string { return place.uri(); }
+  auto reader() -> std::unique_ptr<store> { return value_of(open_database(place.uri()))->open_reader(); }
+  // The sum of what was deposited, which is one cent each time.
+  auto deposits(const std::vector<account_id>& accounts) -> std::uint64_t {
+    std::uint64_t sum = 0;
+    const auto from = reader();
+    for (const auto& id : accounts)
+      for (const auto& each : value_of(from->get_events(id, {0, max_sequence(), 1'000'000}))) sum += each.type == "deposited" ? 1 : 0;
+    return sum;
+  }
+  postgres_place place;
+};
+
+}  // namespace
+
+auto maestro::test::stores_under_test() -> std::vector<store_under_test> { return {}; }
+
+BOOST_FIXTURE_TEST_SUITE(nodes_that_share_a_store, shared_store)
+
+BOOST_AUTO_TEST_CASE(each_aggregate_lives_on_one_node_whoever_is_asked) {
+  cluster nodes(uri());
+  std::set<std::uint64_t> writers;
+  // Connected to one of them, to another, and to all.
+  const auto first = nodes[0].connect();
+  const auto second = nodes[1].connect();
+  const auto any = connect(nodes.addresses());
+  const auto accounts = some_accounts(*first, 30);
+  const auto from = reader();
+  for (const auto& id : accounts) {
+    accepted(second->send(id, bank::deposit{5}));
+    accepted(any->send(id, bank::deposit{6}));
+    const auto writer = writer_of(*from, id);
+    BOOST_TEST(writer != 0U, "events of one account were written by several nodes");
+    writers.insert(writer);
+    // A question finds the same state on all of them, and the log can be read anywhere.
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+      const auto got = nodes[i].connect()->get(id);
+      BOOST_TEST_REQUIRE(got.has_value(), (got ? "" : to_string(got.failure())));
+      BOOST_TEST(got->value.balance == 11);
+      if (&id != &accounts.front()) break;
+    }
+  }
+  BOOST_TEST(writers.size() == nodes.size());
+}
+
+BOOST_AUTO_TEST_CASE(a_question_that_is_handed_on_is_answered_as_by_the_owner) {
+  cluster nodes(uri(), 2);
+  const auto id = nodes.owned_by(1);
+  const auto asked = nodes[0].connect();
+  open(*asked, id);
+  accepted(asked->send(id, bank::deposit{70}));
+  const auto refused = asked->send(id, bank::withdraw{71});
+  BOOST_TEST((refused.answer.failure.code == errc::rejected), to_string(refused.answer.failure));
+  BOOST_TEST(refused.answer.failure.message.find("insufficient funds") != std::string::npos);
+  BOOST_TEST(value_of(asked->replay(id, 1)).value.balance == 0);
+  BOOST_TEST(value_of(asked->fetch(id)).sequence == 2);
+  BOOST_TEST(value_of(asked->snapshot(id)) == 2);
+  send_options shown;
+  shown.returns = return_mode::events;
+  const auto got = asked->send(id, bank::deposit{1}, shown);
+  BOOST_TEST_REQUIRE(got.answer.events.size() == 1U);
+  BOOST_TEST(got.answer.events.front().type == "deposited");
+}
+
+BOOST_AUTO_TEST_CASE(who_joins_takes_its_share_and_who_leaves_gives_it_back_and_no_command_fails) {
+  cluster nodes(uri(), 2);
+  const auto opening = connect(nodes.addresses());
+  const auto accounts = some_accounts(*opening, 40);
+  steady_load load(nodes.addresses(0), accounts);  // It learns the others.
+  load.await_more(100);
+  nodes.start();
+  load.await_more(100);
+  const auto after = reader();
+  await("the new node to take its share", [&] {
+    std::set<std::uint64_t> writers;
+    for (const auto& id : accounts)
+      if (const auto events = value_of(after->get_events(id, {0, max_sequence(), 1'000'000})); !events.empty())
+        writers.insert(events.back().timestamp.node());
+    return writers.size() == 3U;
+  });
+  for (std::size_t leaving = 1; leaving < 3; ++leaving) {
+    BOOST_TEST(nodes[leaving].end() == 0);
+    BOOST_TEST(nodes[leaving].child().errors() == "");
+    await("the others to hear of it", [&] { return nodes.status_of("node" + std::to_string(leaving), 0) == "left"; });
+    load.await_more(100);
+  }
+  load.stop();
+  BOOST_TEST(load.failure() == "");
+  BOOST_TEST(deposits(accounts) == load.accepted());
+  std::cout << "two nodes left one after the other: the longest command took " << load.longest().count() << " ms" << std::endl;
+}
+
+BOOST_AUTO_TEST_CASE(what_a_killed_node_owned_goes_on_elsewhere) {
+  cluster nodes(uri());
+  const auto opening = connect(nodes.addresses());
+  const auto accounts = some_accounts(*opening, 40);
+  steady_load load(nodes.addresses(), accounts);
+  load.await_more(100);
+  const auto lost = nodes.owned_by(2);
+  if (const auto got = opening->get(lost); !got || got->sequence == 0) open(*opening, lost);
+  const auto begin = std::chrono::steady_clock::now();
+  const auto since = [&] { return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin).count(); };
+  BOOST_TEST(nodes[2].end(SIGKILL) == 128 + SIGKILL);
+  accepted(opening->send(lost, bank::deposit{1}));
+  const auto answered = since();
+  await("the others to find out", [&] { return nodes.status_of("node2", 0) == "dead"; });
+  const auto declared = since();
+  load.await_more(100);
+  load.stop();
+  BOOST_TEST(load.failure() == "");
+  std::cout << "a node was killed: what it owned answered after " << answered << " ms, it was declared dead within " << declared
+            << " ms, the longest command of all took " << load.longest().count() << " ms" << std::endl;
+}
+
+BOOST_AUTO_TEST_CASE(a_node_that_stands_still_is_replaced_and_ends_when_it_goes_on) {
+  cluster nodes(uri());
+  const auto opening = connect(nodes.addresses());
+  const auto accounts = some_accounts(*opening, 40);
+  steady_load load(nodes.addresses(), accounts);
+  load.await_more(100);
+  nodes[1].child().send_signal(SIGSTOP);
+  await("the others to find out", [&] { return nodes.status_of("node1", 0) == "dead"; });
+  load.await_more(100);
+  nodes[1].child().send_signal(SIGCONT);
+  BOOST_TEST(nodes[1].child().wait().value_or(-1) == 1);
+  const auto said = nodes[1].child().errors();
+  BOOST_TEST(said.find("have declared node1 dead") != std::string::npos, said);
+  load.await_more(100);
+  load.stop();
+  BOOST_TEST(load.failure() == "");
+  BOOST_TEST(deposits(accounts) == load.accepted());
+  std::cout << "a node was stopped: the longest command took " << load.longest().count() << " ms" << std::endl;
+}
+
+BOOST_AUTO_TEST_CASE(a_name_belongs_to_the_node_that_took_it_last) {
+  cluster nodes(uri(), 2);
+  node_process usurper(uri(), {"--node.name=node1"});
+  BOOST_TEST(nodes[1].child().wait().value_or(-1) == 1);
+  const auto said = nodes[1].child().errors();
+  BOOST_TEST(said.find(usurper.address().text()) != std::string::npos, said);
+  BOOST_TEST(said.find("node.name") != std::string::npos, said);
+  BOOST_TEST(nodes.names_alive(0) == (std::set<std::string>{"node0", "node1"}), boost::test_tools::per_element());
+  open(*usurper.connect(), nodes.owned_by(0));
+}
+
+BOOST_AUTO_TEST_CASE(a_lone_node_that_was_killed_serves_at_once_when_it_is_started_again) {
+  const std::vector<std::string> named{"--node.name=lonely"};
+  const auto id = account_id::named("alice");
+  {
+    node_process node(uri(), named);
+    open(*node.connect(), id);
+    BOOST_TEST(node.end(SIGKILL) == 128 + SIGKILL);
+  }
+  node_process again(uri(), named);
+  accepted(again.connect()->send(id, bank::deposit{1}));
+  BOOST_TEST(again.end() == 0);
+}
+
+BOOST_AUTO_TEST_CASE(the_members_are_watched_for_as_long_as_one_likes) {
+  cluster nodes(uri(), 1);
+  process watching({MAESTRO_COMMAND, "members", "--watch", "--node", nodes[0].address().text()});
+  BOOST_TEST_REQUIRE(watching.wait_for_line(R"({"name":"node0")").has_value());
+  nodes.start();
+  BOOST_TEST_REQUIRE(watching.wait_for_line(R"({"name":"node1")").has_value());
+}
+
+// Longer than any suspicion; and the database's own clock may say what it likes.
+BOOST_AUTO_TEST_CASE(an_outage_of_the_database_ends_no_node) {
+  const own_place hurt;
+  cluster nodes(hurt.uri());
+  const auto id = nodes.owned_by(1);
+  const auto asked = nodes[0].connect();
+  open(*asked, id);
+  own_server::get().stop_immediately();
+  send_options once;
+  once.timeout = 4s;  // The outage lasts as long as this is tried.
+  const auto refused = asked->send(id, bank::deposit{1}, once);
+  BOOST_TEST(static_cast<bool>(refused.answer.failure), "a command was accepted without a database");
+  own_server::get().start();
+  send_options again;
+  again.command_id = refused.command_id;
+  accepted(asked->send(id, bank::deposit{1}, again));
+  for (std::size_t i = 0; i < nodes.size(); ++i)
+    await("all to be there", [&] { return nodes.names_alive(i).size() == 3U; });
+  for (std::size_t i = 0; i < nodes.size(); ++i) BOOST_TEST((nodes[i].end() == 0), nodes[i].child().errors());
+}
+
+BOOST_AUTO_TEST_SUITE_END()
