@@ -70,7 +70,15 @@ struct node::parts {
   auto listen() -> result<void>;
   auto join() -> result<void>;
   void fail(const std::string& reason);
-  void end_actors();
+  // Gives the gateway an order, and says when it has carried it out.
+  template <class Order>
+  auto order() -> std::future<void> {
+    auto done = std::make_shared<std::promise<void>>();
+    auto future = done->get_future();
+    caf::anon_send(gateway, Order{std::move(done)});
+    return future;
+  }
+  void end_actors(std::chrono::steady_clock::time_point deadline);
 
   node_settings settings;
   std::string name;
@@ -159,14 +167,14 @@ auto node::parts::join() -> result<void> {
   return {};
 }
 
-void node::parts::end_actors() {
+void node::parts::end_actors(std::chrono::steady_clock::time_point deadline) {
   if (!system) return;
   rebuilds->stop();
   // The store's actors finish what they hold. The gateway goes last: until then it tells callers that the node is stopping.
   caf::scoped_actor self(*system);
   for (auto* list : {&environment.writers, &environment.readers})
     for (auto& actor : *list) {
-      caf::anon_send(actor, store_stop{});
+      caf::anon_send(actor, store_stop{deadline});
       self->wait_for(actor);
     }
   (void)system->middleman().unpublish(gateway, address.port);
@@ -185,7 +193,7 @@ auto node::start(const node_settings& settings, std::vector<definition_ptr> type
   if (serving) serving = made->join();
   if (!serving) {
     made->stopping = true;
-    made->end_actors();
+    made->end_actors(std::chrono::steady_clock::now());
     return serving.failure();
   }
   return std::unique_ptr<node>(new node(std::move(made)));
@@ -198,20 +206,22 @@ node::~node() { stop(); }
 auto node::stop() -> std::size_t {
   auto& p = *parts_;
   if (p.stopping.exchange(true)) return 0;
+  const auto deadline = std::chrono::steady_clock::now() + p.settings.drain_timeout;
+  const auto time_left = [&] {
+    return std::max(std::chrono::milliseconds(0), std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()));
+  };
   // First of all the others place nothing here any more.
-  if (!p.cluster->leave(p.settings.drain_timeout))
+  if (!p.cluster->leave(time_left()))
     log().warn("node {}: the cluster could not be told in time that it leaves; the others will find that it has stopped", p.name);
-  auto draining = std::make_shared<std::promise<void>>();
-  const auto drains = draining->get_future();
   // From the gateway's answer on, what came before is counted, and nothing comes after. One that was ended breaks the promise.
-  caf::anon_send(p.gateway, start_draining{std::move(draining)});
-  (void)drains.wait_for(p.settings.drain_timeout);
-  (void)p.flight.wait_until_none(p.settings.drain_timeout);
+  (void)p.order<start_draining>().wait_for(time_left());
+  (void)p.flight.wait_until_none(time_left());
   const std::size_t unanswered = p.flight.count();
   if (unanswered > 0)
     log().warn("node {}: {} requests were still in flight after node.drain-timeout; their callers are told they are in doubt",
                p.name, unanswered);
-  p.end_actors();
+  (void)p.order<retire_with_snapshots>().wait_for(time_left());
+  p.end_actors(deadline);
   p.cluster.reset();
   return unanswered;
 }

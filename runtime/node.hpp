@@ -33,8 +33,9 @@ class node {
   node(const node&) = delete;
   auto operator=(const node&) -> node& = delete;
 
-  /// Leaves the cluster, takes no new requests, answers those in flight within the drain timeout, then ends everything. Returns how many requests
-  /// were still unanswered then; their callers are told that they are in doubt. Later calls do nothing.
+  /// Leaves the cluster, takes no new requests, answers those in flight, has the aggregates store the snapshots that they store when they
+  /// leave memory, all within the drain timeout, and ends everything. Returns how many requests were still unanswered then; their
+  /// callers are told that they are in doubt. Later calls do nothing.
   auto stop() -> std::size_t;
 
   /// The address that clients connect to; the port is the real one where 0 was asked for.

@@ -226,6 +226,7 @@ auto registry::make_behavior() -> caf::behavior {
         draining_ = true;
         order.done->set_value();
       },
+      [this](retire_with_snapshots& order) { retire_all_with_snapshots(std::move(order.done)); },
       [this](stop_registry) { quit(); },
   };
 }
@@ -402,7 +403,9 @@ void registry::retired(const aggregate_retired& notice) {
     } else {
       at->second.retiring = false;
       at->second.last_used = now();
+      if (all_retired_) ask_to_retire(at->second);  // What it does is not asked for by anybody, and ends soon.
     }
+    note_that_one_has_retired();
     auto held = type.held.extract(notice.id);
     if (held.empty()) return;
     for (auto& query : held.mapped().queries) hand_over<query_job>(type, std::move(query));
@@ -448,6 +451,21 @@ void registry::retire_what_moved() {
       some_have_moved_ = true;
       ask_to_retire(entry);
     }
+}
+
+void registry::retire_all_with_snapshots(std::shared_ptr<std::promise<void>> waiting) {
+  all_retired_ = std::move(waiting);
+  for (auto& type : types_)
+    if (type.definition->lifecycle().snapshot_on_passivation)
+      for (auto& [id, entry] : type.live) ask_to_retire(entry);
+  note_that_one_has_retired();
+}
+
+void registry::note_that_one_has_retired() {
+  if (!all_retired_) return;
+  for (const auto& type : types_)
+    if (type.definition->lifecycle().snapshot_on_passivation && !type.live.empty()) return;
+  std::exchange(all_retired_, nullptr)->set_value();
 }
 
 // --- who stays in memory -----------------------------------------------------------------------------------------------

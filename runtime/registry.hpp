@@ -54,6 +54,10 @@ struct registry_settings {
 struct start_draining {
   std::shared_ptr<std::promise<void>> done;
 };
+/// To the registry, when it drains and has no more requests: have those aggregates retire that store a snapshot when they do.
+struct retire_with_snapshots {
+  std::shared_ptr<std::promise<void>> done;
+};
 /// To the registry: end. The aggregates with work end when it is done.
 struct stop_registry {};
 /// The registry's note to itself: look for idle aggregates.
@@ -100,6 +104,8 @@ class registry : public caf::event_based_actor {
   void see(cluster_view_ptr view);
   [[nodiscard]] auto owner_elsewhere(const registered_type& type, const aggregate_id& id) const -> const member*;
   void retire_what_moved();
+  void retire_all_with_snapshots(std::shared_ptr<std::promise<void>> waiting);
+  void note_that_one_has_retired();
   [[nodiscard]] auto find_type(const std::string& name) -> registered_type*;
   [[nodiscard]] auto unknown_type(const std::string& name) const -> error;
   [[nodiscard]] auto admit() -> std::pair<std::shared_ptr<void>, error>;
@@ -126,10 +132,12 @@ class registry : public caf::event_based_actor {
   std::chrono::milliseconds shortest_idle_timeout_ = std::chrono::milliseconds::max();
   std::size_t live_count_ = 0;
   bool draining_ = false;
+  std::shared_ptr<std::promise<void>> all_retired_;  ///< Somebody waits for those that store snapshots.
 };
 
 }  // namespace maestro
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::start_draining)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::retire_with_snapshots)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::stop_registry)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::sweep_idle)

@@ -8,6 +8,7 @@
 #include <caf/actor_cast.hpp>
 #include <caf/allowed_unsafe_message_type.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -48,7 +49,10 @@ class history_task : public store_task {
 using history_task_ptr = std::shared_ptr<history_task>;
 
 /// Tells the store's actors to finish what they hold and end; sent once, at the node's end.
-struct store_stop {};
+struct store_stop {
+  /// Snapshots that are not stored by then never will be: what they save is time.
+  std::chrono::steady_clock::time_point until = std::chrono::steady_clock::time_point::max();
+};
 /// A store actor's note to itself: commit what has gathered.
 struct store_flush {};
 

@@ -65,7 +65,7 @@ auto store_writer::make_behavior() -> caf::behavior {
         request_flush();
       },
       [this](store_flush) { flush(); },
-      [this](store_stop) { stop(); },
+      [this](const store_stop& order) { stop(order); },
   };
 }
 
@@ -125,9 +125,10 @@ void store_writer::run_tasks(std::size_t limit) {
   }
 }
 
-void store_writer::stop() {
+void store_writer::stop(const store_stop& order) {
   flush();
-  run_tasks(tasks_.size());
+  while (!tasks_.empty() && std::chrono::steady_clock::now() < order.until) run_tasks(1);
+  tasks_.clear();
   for (auto& job : std::exchange(doubtful_, {})) hand_back(job);
   quit();
 }

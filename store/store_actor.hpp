@@ -37,7 +37,7 @@ class store_writer : public caf::event_based_actor {
   void commit(std::vector<commit_job_ptr> batch);
   void run_tasks(std::size_t limit);
   void request_flush();
-  void stop();
+  void stop(const store_stop& order);
 
   const std::unique_ptr<store> connection_;
   const store_actor_settings settings_;

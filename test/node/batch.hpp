@@ -87,6 +87,7 @@ class batch : public maestro::aggregate<batch, batch_state> {
   using events = maestro::events<added>;
   using projections = maestro::projections<batch_totals>;
   using calls = maestro::calls<count_states>;
+  static constexpr maestro::lifecycle_policy lifecycle{.snapshot_on_passivation = true};
 
   static auto eval(const batch_state& state, const add& command) -> maestro::result<std::vector<added>> {
     if (command.items < 0 || command.items > 100) return maestro::reject("a batch takes 0 to 100 items at a time");

@@ -13,6 +13,7 @@
 #include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <iostream>
@@ -45,6 +46,12 @@ class cluster {
   void start() {
     const auto name = "node" + std::to_string(nodes_.size());
     nodes_.push_back(std::make_unique<node_process>(uri_, std::vector<std::string>{"--node.name=" + name}));
+  }
+  /// Starts one that has ended at the address that it had.
+  void start_again(std::size_t index) {
+    auto& node = nodes_.at(index);
+    const auto port = std::to_string(node->address().port);
+    node = std::make_unique<node_process>(uri_, std::vector<std::string>{"--node.name=node" + std::to_string(index), "--port=" + port});
   }
   auto operator[](std::size_t index) -> node_process& { return *nodes_.at(index); }
   [[nodiscard]] auto size() const -> std::size_t { return nodes_.size(); }
@@ -257,6 +264,31 @@ BOOST_AUTO_TEST_CASE(who_joins_takes_its_share_and_who_leaves_gives_it_back_and_
   BOOST_TEST(load.failure() == "");
   BOOST_TEST(deposits(accounts) == load.accepted());
   std::cout << "two nodes left one after the other: the longest command took " << load.longest().count() << " ms" << std::endl;
+}
+
+BOOST_AUTO_TEST_CASE(a_rolling_restart_fails_no_command) {
+  cluster nodes(uri());
+  const auto opening = connect(nodes.addresses());
+  const auto accounts = some_accounts(*opening, 40);
+  // One that is given all the addresses, and one that knows a single node, which goes as well.
+  steady_load all(nodes.addresses(), accounts);
+  steady_load one(std::vector<node_address>{nodes[2].address()}, accounts);
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    all.await_more(50);
+    one.await_more(50);
+    BOOST_TEST((nodes[i].end() == 0), nodes[i].child().errors());
+    nodes.start_again(i);
+    await("it to be back", [&] { return nodes.names_alive((i + 1) % 3).size() == 3U; });
+  }
+  all.await_more(50);
+  one.await_more(50);
+  all.stop();
+  one.stop();
+  BOOST_TEST(all.failure() == "");
+  BOOST_TEST(one.failure() == "");
+  BOOST_TEST(deposits(accounts) == all.accepted() + one.accepted());
+  std::cout << "three nodes were restarted in turn: the longest command took " << std::max(all.longest(), one.longest()).count() << " ms"
+            << std::endl;
 }
 
 BOOST_AUTO_TEST_CASE(what_a_killed_node_owned_goes_on_elsewhere) {

@@ -161,6 +161,25 @@ BOOST_AUTO_TEST_CASE(a_node_that_runs_out_of_time_to_stop_ends_all_the_same_and_
   stop();
 }
 
+BOOST_AUTO_TEST_CASE(a_node_that_stops_stores_the_snapshots_of_those_that_want_one) {
+  start();
+  constexpr int batches = 50;
+  {
+    const auto client = node->connect();
+    for (int i = 1; i <= batches; ++i) BOOST_TEST(!client->send(batch_id::named(std::to_string(i)), ::test::add{i}).answer.failure);
+  }
+  send("alice", "open", R"({"owner":"Alice","handle":"@alice"})");
+  stop();
+  const auto opened = open_database(uri).value();
+  const auto reader = opened->open_reader();
+  for (int i = 1; i <= batches; ++i) {
+    const auto found = reader->get_snapshot(batch_id::named(std::to_string(i))).value();
+    BOOST_TEST_REQUIRE(found.has_value(), "batch " << i << " has no snapshot");
+    BOOST_TEST(found->sequence == i);
+  }
+  BOOST_TEST(!reader->get_snapshot(*aggregate_id::parse(alice_id)).value());
+}
+
 BOOST_AUTO_TEST_CASE(a_node_that_is_stopping_says_so_to_who_comes_late) {
   start();
   const auto client = node->connect();
