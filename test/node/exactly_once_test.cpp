@@ -3,8 +3,8 @@
 //
 // MAESTRO_TEST_ROUNDS makes it longer (test/soak does), MAESTRO_TEST_SEED repeats what was chosen.
 #include "audit.hpp"
-#include "load.hpp"
 #include "mortal_nodes.hpp"
+#include "sender.hpp"
 
 #include "../store/dice.hpp"
 #include "../store/test_store.hpp"
@@ -14,54 +14,13 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include <atomic>
 #include <deque>
 #include <iostream>
 #include <memory>
-#include <thread>
 #include <vector>
 
 using namespace maestro;
 using namespace maestro::test;
-
-namespace {
-
-// Sends until told to stop, then until nothing is in doubt.
-class sender {
- public:
-  sender(const std::vector<node_address>& addresses, std::uint64_t seed) : work_(seed, load::attempts::many) {
-    auto connected = client::connect(addresses);
-    BOOST_TEST_REQUIRE(connected.has_value());
-    client_ = std::move(*connected);
-    thread_ = std::thread([this] {
-      while (!enough_ && answered_) {
-        work_.send(*client_, 50);
-        answered_ = work_.settle();
-      }
-    });
-  }
-  ~sender() { stop(); }
-  void stop() {
-    enough_ = true;
-    if (thread_.joinable()) thread_.join();
-  }
-  void settle() {
-    BOOST_TEST_REQUIRE(answered_, "a command was left without any answer");
-    work_.send(*client_, work_.in_doubt());
-    BOOST_TEST_REQUIRE(work_.settle(), "a command was left without any answer");
-    BOOST_TEST(work_.in_doubt() == 0U);
-  }
-  [[nodiscard]] auto commands() const -> const std::deque<sent_command>& { return work_.commands(); }
-
- private:
-  load work_;
-  std::unique_ptr<client> client_;
-  std::atomic<bool> enough_{false};
-  bool answered_ = true;  // Everything that was sent; known after `stop`.
-  std::thread thread_;
-};
-
-}  // namespace
 
 BOOST_AUTO_TEST_SUITE(exactly_once)
 

@@ -70,8 +70,11 @@ void load::send_one(client& node, sent_command& command, bool again) {
   send_options options;
   options.retry = retry_;
   if (again) options.command_id = command.command_id;
+  const auto begin = std::chrono::steady_clock::now();
   node.send_async(command.aggregate_type, command.aggregate_id, command.name, command.payload, std::move(options),
-                  [this, &command, again](const receipt& got) {
+                  [this, &command, again, begin](const receipt& got) {
+                    const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin).count();
+                    if (took > longest_) longest_ = took;  // Answers come one at a time.
                     command.command_id = got.command_id;
                     if (!got.answer.failure) {
                       command.known = verdict::accepted;

@@ -4,6 +4,7 @@
 #include <maestro/runtime/client.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -50,6 +51,8 @@ class load {
   /// Everything ever sent; to be read between `settle` and `send` only.
   [[nodiscard]] auto commands() const -> const std::deque<sent_command>& { return commands_; }
   [[nodiscard]] auto in_doubt() const -> std::size_t;
+  /// How long it took to answer the command that took longest.
+  [[nodiscard]] auto longest() const -> std::chrono::milliseconds { return std::chrono::milliseconds(longest_); }
   [[nodiscard]] auto pick(std::int64_t low, std::int64_t high) -> std::int64_t {
     return std::uniform_int_distribution<std::int64_t>(low, high)(random_);
   }
@@ -63,6 +66,7 @@ class load {
   std::deque<sent_command> commands_;
   std::counting_semaphore<outstanding> free_{outstanding};
   std::atomic<std::size_t> answered_{0};
+  std::atomic<std::int64_t> longest_{0};  // In milliseconds.
 };
 
 }  // namespace maestro::test

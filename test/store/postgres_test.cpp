@@ -149,6 +149,22 @@ BOOST_AUTO_TEST_CASE(a_role_that_may_not_create_tables_can_use_those_that_are_th
   auto limited = value_of(open_database(place_of(bench).uri({}, "-crole%3D" + name)));
   BOOST_TEST(value_of(limited->migrate({})).empty());
   succeed(limited->check({}));
+
+  // What SECURITY.md says that it needs to be a node's.
+  bench.query("GRANT INSERT, UPDATE ON " + place_of(bench).name() + ".snapshots TO " + name);
+  bench.query("GRANT UPDATE ON " + place_of(bench).name() + ".maestro_cluster TO " + name);
+  bench.query("GRANT INSERT, UPDATE, DELETE ON " + place_of(bench).name() + ".maestro_members TO " + name);
+  const auto request = bench.request(2);
+  const auto writer = limited->open_writer();
+  const auto* one = &request;
+  BOOST_TEST(!writer->commit_all({&one, 1}).front().failure);
+  succeed(writer->commit_snapshot({request.aggregate_id, 2, "account", "{}", 1, 2}));
+  hybrid_clock clock;
+  const member self{"north", clock.fresh<incarnation_id>(), "somewhere:1"};
+  const auto members = limited->open_members();
+  value_of(members->join(self));
+  BOOST_TEST(value_of(members->beat(self.incarnation)).members.front().heartbeat == 1);
+  succeed(members->leave(self.incarnation));
   bench.query("DROP OWNED BY " + name);
   bench.query("DROP ROLE " + name);
 }
