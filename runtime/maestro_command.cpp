@@ -1,6 +1,7 @@
 // The `maestro` command: sends commands and questions to a node from a shell. One JSON document per line on stdout, errors as
 // one line on stderr, and an exit status that tells what kind of failure it was.
 #include <maestro/aggregates/metadata.hpp>
+#include <maestro/runtime/certificates.hpp>
 #include <maestro/runtime/client.hpp>
 #include <maestro/runtime/moment_text.hpp>
 #include <maestro/runtime/node.hpp>
@@ -46,6 +47,7 @@ struct arguments {
   bool restart = false;
   bool abandon = false;
   bool watch = false;
+  certificate_options certificates;
 };
 
 auto report(const error& failure) -> int {
@@ -282,6 +284,14 @@ auto migrate(const arguments& given) -> int {
   return 0;
 }
 
+auto certificates(const arguments& given) -> int {
+  const auto made = make_certificates(given.certificates);
+  if (!made) return report(made.failure());
+  for (const auto& file : *made) std::cout << "{" << quoted("made", file.path) << "," << quoted("for", file.purpose) << "}\n";
+  std::cout << std::flush;
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -368,6 +378,23 @@ int main(int argc, char** argv) {
 
   verb("migrate", "Create or upgrade the store's tables", migrate)
       ->add_option("--store", given.store, "sqlite:FILE or postgresql://...")->type_name("URI")->required();
+
+  auto& wanted = given.certificates;
+  auto* issuing = verb("certificates", "Make a certificate authority, and certificates for nodes and clients, without asking any node", certificates);
+  issuing->add_option("DIR", wanted.folder, "Where ca.crt, ca.key and the others go, or are already; no file is overwritten")->required();
+  issuing->add_option("--host", wanted.hosts, "A name or IP address where nodes are reached, as often as there are such; without: localhost, 127.0.0.1, ::1")
+      ->type_name("HOST")->allow_extra_args(false);
+  issuing->add_option("--days", wanted.days, "How long they are valid; a new authority ten times that")->capture_default_str();
+  auto* name = issuing->add_option("--name", wanted.name, "Issue NAME.crt and NAME.key; without: node and client")->type_name("NAME");
+  auto* use = issuing->add_option("--for", wanted.use, "Whom that one is for")
+                  ->type_name("node|client")
+                  ->transform([](const std::string& word) {
+                    if (word == "node") return std::to_string(static_cast<int>(certificate_use::node));
+                    if (word == "client") return std::to_string(static_cast<int>(certificate_use::client));
+                    throw CLI::ValidationError("must be node or client, not " + word);
+                  })
+                  ->needs(name);
+  name->needs(use);
 
   try {
     app.parse(argc, argv);
