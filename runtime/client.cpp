@@ -46,34 +46,42 @@ auto client::connect(caf::actor_system& system, const node_address& address, cli
 auto client::connect(caf::actor_system* system, std::vector<node_address> addresses, client_settings settings)
     -> result<std::unique_ptr<client>> {
   const auto deadline = steady_clock::now() + settings.timeout;
+  tls_context_ptr tls;
+  if (settings.tls.wanted()) {
+    auto loaded = tls_context::load(settings.tls, tls_end::client);
+    if (!loaded) return loaded.failure();
+    tls = std::move(*loaded);
+  }
   std::unique_ptr<own_system> own;
   if (system == nullptr) {
     own = std::make_unique<own_system>();
     system = &own->system;
   }
+  const auto over = std::make_shared<transport>(*system, transport_settings{}, std::move(tls));
   // One address has all the time there is; of several none may keep the others waiting.
   const bool one = addresses.size() == 1;
   result<node_link> link = error{errc::node_unavailable, "there is no address to connect to"};
   for (auto& address : addresses) {
-    link = connect_node(*system, address, one ? deadline : std::min(deadline, steady_clock::now() + connector::longest_try));
+    link = connect_node(*over, address, one ? deadline : std::min(deadline, steady_clock::now() + connector::longest_try));
     if (!link) continue;
     std::swap(address, addresses.front());
-    return std::unique_ptr<client>(new client(std::move(own), *system, std::move(addresses), *link, settings));
+    return std::unique_ptr<client>(new client(std::move(own), *system, std::move(addresses), *link, settings, connectors_over(over)));
   }
   return std::move(link).failure();
 }
 
 client::client(caf::actor_system& system, caf::actor gateway, client_settings settings, std::chrono::milliseconds node_ahead)
-    : client(nullptr, system, {}, node_link{std::move(gateway), node_ahead.count(), {}}, settings) {}
+    : client(nullptr, system, {}, node_link{std::move(gateway), node_ahead.count(), {}}, settings, nullptr) {}
 
 client::client(std::unique_ptr<own_system> own, caf::actor_system& system, std::vector<node_address> addresses, const node_link& link,
-               client_settings settings)
+               const client_settings& settings, connector_maker make_connector)
     : own_(std::move(own)), settings_(settings), greeting_(link.greeting) {
   requester_settings handling;
   handling.attempt_timeout = settings.attempt_timeout;
   handling.retry_backoff = settings.retry_backoff;
   handling.max_retry_backoff = settings.max_retry_backoff;
   handling.follow_members = !addresses.empty();  // In a node's own process its gateway hands on what is not its own.
+  handling.make_connector = std::move(make_connector);
   requester_ = caf::actor_cast<caf::actor>(system.spawn<requester, caf::hidden>(std::move(addresses), link, std::move(handling)));
 }
 

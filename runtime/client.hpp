@@ -30,6 +30,7 @@ struct client_settings {
   std::chrono::milliseconds attempt_timeout{3'000};
   std::chrono::milliseconds retry_backoff{10};  ///< Before the second attempt; doubles with each.
   std::chrono::milliseconds max_retry_backoff{1'000};
+  tls_settings tls{};  ///< Unset: plain TCP. Nodes take either plain TCP or TLS.
 };
 
 struct send_options {
@@ -72,7 +73,7 @@ struct query_options {
 class client {
  public:
   /// Connects to the node at `address` within `settings.timeout`, with an actor system of the client's own. Errors:
-  /// `node_unavailable`, `protocol_mismatch`.
+  /// `node_unavailable`, `protocol_mismatch`, `invalid_setting` (as `tls_context::load`).
   [[nodiscard]] static auto connect(const node_address& address, client_settings settings = {})
       -> result<std::unique_ptr<client>>;
   /// The same for several nodes of one cluster: connects to the first that answers, and to another one when that is lost. It learns who
@@ -221,7 +222,7 @@ class client {
 
   struct own_system;
   client(std::unique_ptr<own_system> own, caf::actor_system& system, std::vector<node_address> addresses, const node_link& link,
-         client_settings settings);
+         const client_settings& settings, connector_maker make_connector);
   // Null: a system of the client's own.
   [[nodiscard]] static auto connect(caf::actor_system* system, std::vector<node_address> addresses, client_settings settings)
       -> result<std::unique_ptr<client>>;

@@ -84,6 +84,7 @@ auto forwarder::way_to(const member& owner) -> const caf::actor& {
   requester_settings settings;
   settings.follow_members = false;
   settings.keep_searching = false;
+  settings.make_connector = make_connector_;
   // An address that is none leads to nobody, as one where nobody answers.
   const auto address = node_address::parse(owner.address);
   std::vector<node_address> addresses;

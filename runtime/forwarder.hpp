@@ -3,6 +3,7 @@
 #pragma once
 
 #include <maestro/runtime/cluster_view.hpp>
+#include <maestro/runtime/node_link.hpp>
 #include <maestro/runtime/protocol.hpp>
 #include <maestro/store/clock.hpp>
 
@@ -13,6 +14,7 @@
 #include <chrono>
 #include <memory>
 #include <unordered_map>
+#include <utility>
 
 namespace maestro {
 
@@ -35,7 +37,8 @@ struct place_here {
 class forwarder {
  public:
   /// `registry` owns it. `clock` is the node's, in whose time requests say when they expire.
-  forwarder(caf::event_based_actor& registry, const hybrid_clock& clock) : registry_(registry), clock_(clock) {}
+  forwarder(caf::event_based_actor& registry, const hybrid_clock& clock, connector_maker make_connector)
+      : registry_(registry), clock_(clock), make_connector_(std::move(make_connector)) {}
 
   void pass_on(const member& owner, taken_request<command_request> taken);
   void pass_on(const member& owner, taken_request<query_request> taken);
@@ -52,6 +55,7 @@ class forwarder {
 
   caf::event_based_actor& registry_;
   const hybrid_clock& clock_;
+  const connector_maker make_connector_;
   std::unordered_map<incarnation_id, caf::actor> ways_;  // A requester each.
 };
 

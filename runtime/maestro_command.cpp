@@ -25,6 +25,7 @@ using namespace maestro;
 struct arguments {
   std::string node = "127.0.0.1:4242";
   std::int64_t timeout_milliseconds = 10'000;
+  tls_settings tls;
   std::string type;
   std::string id;
   std::string command;
@@ -84,7 +85,10 @@ auto id_of(const arguments& given) -> result<aggregate_id> {
 auto connect(const arguments& given) -> result<std::unique_ptr<client>> {
   auto address = node_address::parse(given.node);
   if (!address) return address.failure();
-  return client::connect(*address, {std::chrono::milliseconds(given.timeout_milliseconds)});
+  client_settings settings;
+  settings.timeout = std::chrono::milliseconds(given.timeout_milliseconds);
+  settings.tls = given.tls;
+  return client::connect(*address, settings);
 }
 
 auto send(const arguments& given) -> int {
@@ -313,6 +317,12 @@ int main(int argc, char** argv) {
     sub->add_option("--node", given.node, "The node's address")->type_name("HOST:PORT")->capture_default_str();
     sub->add_option("--timeout", given.timeout_milliseconds, "How long to wait, in milliseconds")
         ->check(CLI::Range(1, 3'600'000))->capture_default_str();
+    const auto file = [sub](const char* name, std::string& path, const char* variable, const char* text) {
+      sub->add_option(name, path, text)->type_name("FILE")->envname(variable);
+    };
+    file("--tls-certificate", given.tls.certificate_file, "MAESTRO_TLS_CERTIFICATE", "For a node that speaks TLS: your certificate");
+    file("--tls-key", given.tls.key_file, "MAESTRO_TLS_KEY", "its private key");
+    file("--tls-ca", given.tls.ca_file, "MAESTRO_TLS_CA", "and the authority that signed the node's certificate");
     return sub;
   };
   const auto of_node = [&](CLI::App* sub) {

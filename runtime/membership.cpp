@@ -1,7 +1,7 @@
 #include <maestro/runtime/membership.hpp>
 
 #include <maestro/runtime/node_link.hpp>
-#include <maestro/runtime/tcp_probe.hpp>
+#include <maestro/runtime/tcp.hpp>
 
 #include <algorithm>
 #include <utility>

@@ -51,7 +51,7 @@ struct node::parts {
   explicit parts(const node_settings& with)
       : settings(with),
         clock(with.max_clock_drift, with.clock_offset),
-        flight(with.max_commands_in_flight),
+        flight(with.max_commands_in_flight, with.max_commands_per_client),
         configuration(with.caf) {}
   ~parts() {
     if (!system) return;
@@ -65,6 +65,7 @@ struct node::parts {
     system.reset();
   }
 
+  auto load_certificates() -> result<void>;
   auto open_store(const std::vector<definition_ptr>& types) -> result<void>;
   void start_actors(std::vector<definition_ptr> types);
   auto listen() -> result<void>;
@@ -88,8 +89,10 @@ struct node::parts {
   std::vector<definition_ptr> types;
   std::unique_ptr<rebuild_service> rebuilds;
   aggregate_environment environment;
+  tls_context_ptr tls;
   system_config configuration;
   std::unique_ptr<caf::actor_system> system;
+  transport_ptr network;
   caf::actor gateway;
   node_address address;
   std::unique_ptr<membership> cluster;
@@ -97,6 +100,23 @@ struct node::parts {
   std::atomic<bool> stopping{false};
   std::atomic<bool> failed{false};
 };
+
+auto node::parts::load_certificates() -> result<void> {
+  constexpr long warn_days = 30;
+  if (!settings.tls.wanted()) {
+    if (!is_loopback(settings.host))
+      log().warn("INSECURE: this node listens on {} without TLS (node.insecure-listen): whoever can connect can read and write everything, "
+                 "and end the node", settings.host);
+    return {};
+  }
+  auto loaded = tls_context::load(settings.tls, tls_end::server);
+  if (!loaded) return loaded.failure();
+  tls = std::move(*loaded);
+  if (tls->days_left() < warn_days)
+    log().warn("the TLS certificate {} expires in {} days; a node reads a new one when it is started anew", settings.tls.certificate_file,
+               tls->days_left());
+  return {};
+}
 
 auto node::parts::open_store(const std::vector<definition_ptr>& registered) -> result<void> {
   // The store judges expiry by the node's clock.
@@ -123,6 +143,7 @@ auto node::parts::open_store(const std::vector<definition_ptr>& registered) -> r
 void node::parts::start_actors(std::vector<definition_ptr> registered) {
   types = std::move(registered);
   system = std::make_unique<caf::actor_system>(configuration);
+  network = std::make_shared<transport>(*system, settings.transport, tls);
   environment.clock = &clock;
   environment.single_owner = database->single_owner();
   environment.settings = settings.aggregate;
@@ -136,7 +157,7 @@ void node::parts::start_actors(std::vector<definition_ptr> registered) {
   rebuilds = std::make_unique<rebuild_service>(*database, types);
   gateway = caf::actor_cast<caf::actor>(system->spawn<registry>(
       &environment, types, &flight, rebuilds.get(),
-      registry_settings{settings.max_live_aggregates, settings.idle_timeout}));
+      registry_settings{settings.max_live_aggregates, settings.idle_timeout, connectors_over(network)}));
   environment.registry = gateway;
   gateway->attach_functor([this] { fail("the gateway has ended, which only a peer can have done: this node can serve nobody any more"); });
 }
@@ -146,10 +167,9 @@ void node::parts::fail(const std::string& reason) {
 }
 
 auto node::parts::listen() -> result<void> {
-  auto port = system->middleman().publish(gateway, settings.port, settings.host.c_str(), true);
+  auto port = network->publish(gateway, settings.host, settings.port);
   if (!port)
-    return error{errc::address_in_use, "cannot listen on " + node_address{settings.host, settings.port}.text() +
-                                           ": the port is taken or the address is not this machine's"};
+    return error{port.failure().code, "cannot listen on " + node_address{settings.host, settings.port}.text() + ": " + port.failure().message};
   address = {settings.host, *port};
   return {};
 }
@@ -187,6 +207,7 @@ auto node::start(const node_settings& settings, std::vector<definition_ptr> type
   if (auto checked = check_settings(settings); !checked) return checked.failure();
   auto made = std::make_unique<parts>(settings);
   made->on_failure = std::move(on_failure);
+  if (auto loaded = made->load_certificates(); !loaded) return loaded.failure();
   if (auto opened = made->open_store(types); !opened) return opened.failure();
   made->start_actors(std::move(types));
   auto serving = made->listen();

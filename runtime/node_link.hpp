@@ -2,6 +2,7 @@
 #pragma once
 
 #include <maestro/runtime/protocol.hpp>
+#include <maestro/runtime/transport.hpp>
 #include <maestro/store/error.hpp>
 
 #include <caf/actor.hpp>
@@ -11,6 +12,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -37,8 +39,8 @@ struct node_link {
 
 /// Connects to the node at `address`, which takes until `deadline` at most. Not to be called from inside an actor that others wait for.
 /// Errors: `node_unavailable`, `protocol_mismatch`.
-[[nodiscard]] auto connect_node(caf::actor_system& system, const node_address& address,
-                                std::chrono::steady_clock::time_point deadline) -> result<node_link>;
+[[nodiscard]] auto connect_node(transport& over, const node_address& address, std::chrono::steady_clock::time_point deadline)
+    -> result<node_link>;
 
 /// To a connector: connect. Answered with a `found_node_ptr`.
 struct find_node {};
@@ -49,16 +51,22 @@ using found_node_ptr = std::shared_ptr<result<node_link>>;
 /// Makes the connections to one node, each within `longest_try`. Runs on a thread of its own (`spawn_connector`).
 class connector : public caf::event_based_actor {
  public:
-  connector(caf::actor_config& config, node_address address) : caf::event_based_actor(config), address_(std::move(address)) {}
+  connector(caf::actor_config& config, transport_ptr over, node_address address)
+      : caf::event_based_actor(config), over_(std::move(over)), address_(std::move(address)) {}
   auto make_behavior() -> caf::behavior override;
 
   static constexpr std::chrono::milliseconds longest_try{1'000};
 
  private:
+  const transport_ptr over_;
   const node_address address_;
 };
 
-[[nodiscard]] auto spawn_connector(caf::actor_system& system, const node_address& address) -> caf::actor;
+[[nodiscard]] auto spawn_connector(transport_ptr over, const node_address& address) -> caf::actor;
+
+/// Spawns whoever connects to an address.
+using connector_maker = std::function<caf::actor(caf::actor_system&, const node_address&)>;
+[[nodiscard]] auto connectors_over(transport_ptr over) -> connector_maker;
 
 }  // namespace maestro
 

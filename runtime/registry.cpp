@@ -14,8 +14,8 @@ namespace maestro {
 namespace {
 
 // A request's place in the count of what is in flight, given back when the last holder lets go.
-auto make_ticket(flight_counter* flight) -> std::shared_ptr<void> {
-  return {flight, [](flight_counter* counted) { counted->leave(); }};
+auto make_ticket(flight_counter* flight, flight_counter::client_key client) -> std::shared_ptr<void> {
+  return {flight, [client](flight_counter* counted) { counted->leave(client); }};
 }
 
 const error dropped{errc::in_doubt, "the node gave the request up, it is stopping or met a fault of its own (see its log); ask again"};
@@ -171,15 +171,19 @@ void refuse(const caf::actor& client, const Request& request, error failure) {
 
 }  // namespace
 
-auto flight_counter::enter() -> bool {
+auto flight_counter::enter(client_key client) -> admission {
   const std::lock_guard lock(mutex_);
-  if (count_ >= limit_) return false;
+  if (count_ >= limit_) return admission::node_is_full;
+  auto& of_client = by_client_[client];
+  if (of_client >= limit_per_client_) return admission::client_is_full;
+  ++of_client;
   ++count_;
-  return true;
+  return admission::granted;
 }
 
-void flight_counter::leave() {
+void flight_counter::leave(client_key client) {
   const std::lock_guard lock(mutex_);
+  if (const auto at = by_client_.find(client); --at->second == 0) by_client_.erase(at);
   if (--count_ == 0) none_left_.notify_all();
 }
 
@@ -201,7 +205,7 @@ registry::registry(caf::actor_config& config, const aggregate_environment* envir
       flight_(flight),
       rebuilds_(rebuilds),
       settings_(std::move(settings)),
-      forwarder_(*this, *environment->clock) {
+      forwarder_(*this, *environment->clock, settings_.make_connector) {
   for (auto& type : types) {
     const auto idle = idle_timeout(*type);
     shortest_idle_timeout_ = std::min(shortest_idle_timeout_, idle);
@@ -263,7 +267,7 @@ void registry::take(command_request& request) {
   if (!request.command_id || !request.aggregate_id)
     return refuse<command_reply>(client, request, {errc::invalid_argument, std::string(request.command_id ? "the aggregate" : "the command") +
                                                                                " id is all zeros, which stands for none; see maestro new"});
-  auto [ticket, refusal] = admit();
+  auto [ticket, refusal] = admit(client);
   if (refusal) return refuse<command_reply>(client, request, std::move(refusal));
   place(taken_request<command_request>{std::move(request), std::move(client), std::move(ticket)});
 }
@@ -278,7 +282,7 @@ void registry::take(query_request& request) {
   if (request.verb > static_cast<std::uint8_t>(query_verb::diff) || request.at_least < 0 || request.up_to < 0 ||
       request.from < 0 || request.after < 0)
     return refuse<query_reply>(client, request, {errc::invalid_argument, "the request asks for what this node does not know"});
-  auto [ticket, refusal] = admit();
+  auto [ticket, refusal] = admit(client);
   if (refusal) return refuse<query_reply>(client, request, std::move(refusal));
   const auto verb = static_cast<query_verb>(request.verb);
   taken_request<query_request> taken{std::move(request), std::move(client), std::move(ticket)};
@@ -357,12 +361,18 @@ auto registry::unknown_type(const std::string& name) const -> error {
 }
 
 // A ticket for one more request, or why there is none.
-auto registry::admit() -> std::pair<std::shared_ptr<void>, error> {
+auto registry::admit(const caf::actor& client) -> std::pair<std::shared_ptr<void>, error> {
   if (draining_) return {nullptr, {errc::shutting_down, "the node is stopping; send the request to another one"}};
-  if (!flight_->enter())
-    return {nullptr, {errc::overloaded, "the node has " + std::to_string(flight_->limit()) +
-                                            " requests in flight, its limit (node.max-commands-in-flight); try again later"}};
-  return {make_ticket(flight_), {}};
+  const auto* key = caf::actor_cast<caf::actor_control_block*>(client);
+  switch (flight_->enter(key)) {
+    case flight_counter::admission::granted: return {make_ticket(flight_, key), {}};
+    case flight_counter::admission::client_is_full:
+      return {nullptr, {errc::overloaded, "this client has " + std::to_string(flight_->limit_per_client()) +
+                                              " requests in flight at the node, its limit (node.max-commands-per-client); try again later"}};
+    case flight_counter::admission::node_is_full: break;
+  }
+  return {nullptr, {errc::overloaded, "the node has " + std::to_string(flight_->limit()) +
+                                          " requests in flight, its limit (node.max-commands-in-flight); try again later"}};
 }
 
 template <class Job>

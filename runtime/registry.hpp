@@ -24,30 +24,37 @@
 
 namespace maestro {
 
-/// Counts the requests that a node has taken and not answered. Any thread may call any member.
+/// Counts the requests that a node has taken and not answered, in all and for each client. Any thread may call any member.
 class flight_counter {
  public:
-  explicit flight_counter(std::size_t limit) : limit_(limit) {}
+  using client_key = const void*;  ///< What tells one client from another.
+  enum class admission { granted, client_is_full, node_is_full };
 
-  /// Counts one more, unless the limit is reached.
-  [[nodiscard]] auto enter() -> bool;
-  void leave();
+  flight_counter(std::size_t limit, std::size_t limit_per_client) : limit_(limit), limit_per_client_(limit_per_client) {}
+
+  /// Counts one more, unless a limit is reached.
+  [[nodiscard]] auto enter(client_key client) -> admission;
+  void leave(client_key client);
   [[nodiscard]] auto count() const -> std::size_t;
   [[nodiscard]] auto limit() const noexcept -> std::size_t { return limit_; }
+  [[nodiscard]] auto limit_per_client() const noexcept -> std::size_t { return limit_per_client_; }
 
   /// Waits until none is left, at most `timeout`; true when none is.
   [[nodiscard]] auto wait_until_none(std::chrono::milliseconds timeout) const -> bool;
 
  private:
   const std::size_t limit_;
+  const std::size_t limit_per_client_;
   mutable std::mutex mutex_;
   mutable std::condition_variable none_left_;
   std::size_t count_ = 0;
+  std::unordered_map<client_key, std::size_t> by_client_;
 };
 
 struct registry_settings {
   std::size_t max_live_aggregates = 1'000'000;  ///< Beyond it, the least recently used idle ones are passivated.
   std::chrono::milliseconds idle_timeout{std::chrono::minutes{5}};  ///< For types that name no other.
+  connector_maker make_connector{};  ///< To the other members.
 };
 
 /// To the registry: take no new work. Requests are answered `shutting_down` from then on; those before it are counted.
@@ -108,7 +115,7 @@ class registry : public caf::event_based_actor {
   void note_that_one_has_retired();
   [[nodiscard]] auto find_type(const std::string& name) -> registered_type*;
   [[nodiscard]] auto unknown_type(const std::string& name) const -> error;
-  [[nodiscard]] auto admit() -> std::pair<std::shared_ptr<void>, error>;
+  [[nodiscard]] auto admit(const caf::actor& client) -> std::pair<std::shared_ptr<void>, error>;
   [[nodiscard]] auto route(registered_type& type, const aggregate_id& id) -> live_aggregate&;
   void retired(const aggregate_retired& notice);
   void release_empty(const aggregate_empty& notice);

@@ -61,8 +61,7 @@ struct requester_settings {
   std::chrono::milliseconds max_retry_backoff{1'000};
   bool follow_members = true;   ///< Learn who else is in the cluster, and go straight to the owners.
   bool keep_searching = true;   ///< False: what waits for a node is answered when the first attempt to connect fails.
-  /// Makes the actor that connects to an address (`connector`).
-  std::function<caf::actor(caf::actor_system&, const node_address&)> make_connector = spawn_connector;
+  connector_maker make_connector{};  ///< Null: there are no addresses to connect to.
 };
 
 /// To a requester: answer everybody and end.

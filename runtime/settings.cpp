@@ -58,13 +58,6 @@ auto apply_entry(node_settings& settings, const config_entry& entry) -> std::opt
   return std::nullopt;
 }
 
-auto is_loopback(std::string_view host) -> bool {
-  if (host == "localhost" || host == "::1") return true;
-  // Only the plain form: a name such as 127.example.org is not loopback.
-  return host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos &&
-         std::ranges::count(host, '.') == 3;
-}
-
 auto is_any_address(std::string_view host) -> bool { return host == "0.0.0.0" || host == "::"; }
 
 constexpr std::string_view our_prefix = "maestro.";
@@ -86,6 +79,13 @@ auto render_group(std::string_view group, std::string_view name, const std::stri
 }
 
 }  // namespace
+
+auto is_loopback(std::string_view host) -> bool {
+  if (host == "localhost" || host == "::1") return true;
+  // Only the plain form: a name such as 127.example.org is not loopback.
+  return host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos &&
+         std::ranges::count(host, '.') == 3;
+}
 
 auto set_setting(node_settings& settings, std::string_view key, std::string_view value) -> result<void> {
   const auto* row = find_setting("maestro." + std::string(key));
@@ -121,11 +121,12 @@ auto check_settings(const node_settings& settings) -> result<void> {
                                             "): the members would declare each other dead"};
   if (!settings.advertise.empty() && !node_address::parse(settings.advertise))
     return error{errc::invalid_setting, "maestro.cluster.advertise is no HOST:PORT: " + settings.advertise};
-  if (!is_loopback(settings.host) && !settings.insecure_listen) {
+  if (!is_loopback(settings.host) && !settings.tls.wanted() && !settings.insecure_listen) {
     return error{errc::invalid_setting,
                  "maestro.node.host is " + settings.host +
-                     ", which is not loopback, and this release has no TLS: listen on 127.0.0.1 and use a tunnel (ssh, "
-                     "WireGuard), or set maestro.node.insecure-listen = true where everyone on the network is trusted"};
+                     ", which is not loopback, and there is no TLS: set maestro.tls.certificate-file, key-file and ca-file (`maestro "
+                     "certificates DIR` makes some to begin with), or maestro.node.insecure-listen = true where everyone on the network "
+                     "is trusted"};
   }
   if (settings.advertise.empty() && is_any_address(settings.host) && !settings.store_uri.starts_with("sqlite:"))
     return error{errc::invalid_setting, "maestro.node.host is " + settings.host +

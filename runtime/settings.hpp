@@ -4,6 +4,8 @@
 
 #include <maestro/aggregates/aggregate_actor.hpp>
 #include <maestro/runtime/membership.hpp>
+#include <maestro/runtime/tls.hpp>
+#include <maestro/runtime/transport.hpp>
 #include <maestro/store/error.hpp>
 #include <maestro/store/store.hpp>
 #include <maestro/store/store_actor.hpp>
@@ -40,9 +42,13 @@ struct node_settings {
   std::string name;
   std::chrono::milliseconds drain_timeout{10'000};
   std::size_t max_commands_in_flight = 100'000;
+  std::size_t max_commands_per_client = 20'000;
   std::size_t max_live_aggregates = 1'000'000;
   bool migrate = true;
   bool insecure_listen = false;
+  transport_settings transport;
+
+  tls_settings tls;
 
   std::string advertise;
   membership_settings membership;
@@ -89,8 +95,8 @@ struct parsed_arguments {
 /// Sets everything that the configuration file `path` sets. Errors: as for `load_settings`.
 [[nodiscard]] auto load_config_file(node_settings& settings, const std::string& path) -> result<void>;
 
-/// Checks what no single setting can tell, last of all: a node that listens beyond this machine has to say so twice,
-/// for as long as there is no TLS. Errors: `invalid_setting`.
+/// Checks what no single setting can tell: a node listens beyond this machine with TLS only, or else has to say so twice. Errors:
+/// `invalid_setting`.
 [[nodiscard]] auto check_settings(const node_settings& settings) -> result<void>;
 
 /// All settings with their values as a commented configuration file, which `load_config_file` reads back; the store's
@@ -99,6 +105,9 @@ struct parsed_arguments {
 
 /// Every key, in the table's order.
 [[nodiscard]] auto setting_keys() -> std::vector<std::string>;
+
+/// Whether `host` is reached from this machine only.
+[[nodiscard]] auto is_loopback(std::string_view host) -> bool;
 
 /// Hands CAF's part of the settings on; the names differ between CAF's releases.
 void configure_caf(caf::actor_system_config& config, const caf_settings& settings);

@@ -30,6 +30,7 @@ class process {
   [[nodiscard]] auto wait_for_line(std::string_view start, std::chrono::milliseconds timeout = patience)
       -> std::optional<std::string>;
   void send_signal(int signal) const;
+  [[nodiscard]] auto pid() const -> pid_t { return pid_; }
   /// How it ended: its exit status, or 128 and the signal's number as a shell has it; nothing if it still runs then.
   [[nodiscard]] auto wait(std::chrono::milliseconds timeout = patience) -> std::optional<int>;
 

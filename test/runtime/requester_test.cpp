@@ -375,7 +375,7 @@ BOOST_AUTO_TEST_CASE(a_requester_that_has_ended_lets_go_of_its_connector) {
   std::promise<caf::weak_actor_ptr> made;
   requester_settings settings;
   settings.make_connector = [&](caf::actor_system& in, const node_address& address) {
-    auto finder = spawn_connector(in, address);
+    auto finder = spawn_connector(std::make_shared<transport>(in, transport_settings{}, nullptr), address);
     made.set_value(caf::actor_cast<caf::weak_actor_ptr>(finder));
     return finder;
   };

@@ -207,12 +207,14 @@ BOOST_AUTO_TEST_CASE(what_would_make_a_cluster_fall_apart_is_refused) {
   BOOST_TEST(loaded(anywhere).host == "0.0.0.0");
 }
 
-BOOST_AUTO_TEST_CASE(a_node_listens_beyond_loopback_only_when_told_so_twice) {
+BOOST_AUTO_TEST_CASE(a_node_listens_beyond_loopback_with_tls_or_when_told_so_twice) {
   for (const char* host : {"0.0.0.0", "::", "192.168.1.2", "example.org", "127.0.0.1.example.org", "127.1"}) {
     const auto message = refused({"--host=" + std::string(host)});
-    BOOST_TEST(message.find("has no TLS") != std::string::npos, message);
+    BOOST_TEST(message.find("there is no TLS") != std::string::npos, message);
     BOOST_TEST(message.find("insecure-listen") != std::string::npos, message);
     BOOST_TEST(loaded({"--host=" + std::string(host), "--node.insecure-listen=true"}).host == host);
+    // Whether the files can be used is found when they are read.
+    BOOST_TEST(loaded({"--host=" + std::string(host), "--tls.certificate-file=node.crt"}).tls.certificate_file == "node.crt");
   }
   for (const char* host : {"127.0.0.1", "127.1.2.3", "localhost", "::1"}) {
     BOOST_TEST(loaded({"--host=" + std::string(host)}).host == host);

@@ -1,4 +1,4 @@
-#include <maestro/runtime/tcp_probe.hpp>
+#include <maestro/runtime/tcp.hpp>
 
 #include <netdb.h>
 #include <poll.h>
@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <memory>
@@ -19,25 +18,18 @@ namespace {
 using steady_clock = std::chrono::steady_clock;
 
 // 0, or the reason why not.
-auto connect_to(const addrinfo& candidate, int socket, steady_clock::time_point deadline) -> int {
-  if (socket < 0) return errno;
-  if (::connect(socket, candidate.ai_addr, candidate.ai_addrlen) == 0) return 0;
+auto connect_to(const addrinfo& candidate, const tcp_socket& socket, steady_clock::time_point deadline) -> int {
+  if (socket.descriptor() < 0) return errno;
+  if (::connect(socket.descriptor(), candidate.ai_addr, candidate.ai_addrlen) == 0) return 0;
   if (errno != EINPROGRESS) return errno;
-  while (true) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now()).count();
-    pollfd waiting{socket, POLLOUT, 0};
-    const int ready = ::poll(&waiting, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, 3'600'000)));
-    if (ready == 0) return ETIMEDOUT;
-    if (ready > 0) break;
-    if (errno != EINTR) return errno;
-  }
+  if (!socket.wait(false, deadline)) return ETIMEDOUT;
   int reason = 0;
   socklen_t size = sizeof reason;
-  return ::getsockopt(socket, SOL_SOCKET, SO_ERROR, &reason, &size) == 0 ? reason : errno;
+  return ::getsockopt(socket.descriptor(), SOL_SOCKET, SO_ERROR, &reason, &size) == 0 ? reason : errno;
 }
 
-auto socket_for(const addrinfo& candidate) -> int {
-  return ::socket(candidate.ai_family, candidate.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, candidate.ai_protocol);
+auto socket_for(const addrinfo& candidate) -> tcp_socket {
+  return tcp_socket(::socket(candidate.ai_family, candidate.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, candidate.ai_protocol));
 }
 
 using address_list = std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)>;
@@ -53,20 +45,23 @@ auto resolve(const std::string& host, std::uint16_t port, int flags, address_lis
   return failed;
 }
 
-auto numeric(const addrinfo& of) -> std::string {
-  std::array<char, NI_MAXHOST> host{};
-  ::getnameinfo(of.ai_addr, of.ai_addrlen, host.data(), host.size(), nullptr, 0, NI_NUMERICHOST);
-  return host.data();
-}
-
 }  // namespace
 
-tcp_probe::~tcp_probe() {
-  if (socket_ >= 0) ::close(socket_);
+tcp_socket::~tcp_socket() {
+  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-auto probe_tcp(const std::string& host, std::uint16_t port, std::chrono::milliseconds timeout) -> result<tcp_probe> {
-  const auto deadline = steady_clock::now() + timeout;
+auto tcp_socket::wait(bool readable, steady_clock::time_point deadline) const -> bool {
+  while (true) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now()).count();
+    pollfd waiting{descriptor_, static_cast<short>(readable ? POLLIN : POLLOUT), 0};
+    const int ready = ::poll(&waiting, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, 3'600'000)));
+    if (ready >= 0) return ready > 0;
+    if (errno != EINTR) return true;  // Whoever uses it next finds out what is wrong with it.
+  }
+}
+
+auto connect_tcp(const std::string& host, std::uint16_t port, steady_clock::time_point deadline) -> result<tcp_socket> {
   address_list candidates(nullptr, ::freeaddrinfo);
   if (const int failed = resolve(host, port, 0, candidates); failed != 0)
     return error{errc::node_unavailable, ::gai_strerror(failed)};
@@ -75,9 +70,9 @@ auto probe_tcp(const std::string& host, std::uint16_t port, std::chrono::millise
   int reason = ECONNREFUSED;
   for (const auto* each = candidates.get(); each != nullptr; each = each->ai_next, --left) {
     const auto now = steady_clock::now();
-    tcp_probe probe(numeric(*each), socket_for(*each));
-    reason = connect_to(*each, probe.socket(), now + (deadline - now) / left);
-    if (reason == 0) return probe;
+    tcp_socket socket = socket_for(*each);
+    reason = connect_to(*each, socket, now + (deadline - now) / left);
+    if (reason == 0) return socket;
   }
   return error{errc::node_unavailable, std::system_category().message(reason)};
 }
@@ -85,8 +80,7 @@ auto probe_tcp(const std::string& host, std::uint16_t port, std::chrono::millise
 auto refuses_tcp(const std::string& host, std::uint16_t port, std::chrono::milliseconds timeout) -> bool {
   address_list candidates(nullptr, ::freeaddrinfo);
   if (resolve(host, port, AI_NUMERICHOST, candidates) != 0) return false;
-  const tcp_probe probe(host, socket_for(*candidates));
-  return connect_to(*candidates, probe.socket(), steady_clock::now() + timeout) == ECONNREFUSED;
+  return connect_to(*candidates, socket_for(*candidates), steady_clock::now() + timeout) == ECONNREFUSED;
 }
 
 }  // namespace maestro

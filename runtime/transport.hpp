@@ -1,0 +1,64 @@
+// The connections of CAF's network layer, as we make and take them: over TCP or mutual TLS, with bounds on what the other end can have
+// us do. CAF's own have none, and its TLS module has faults that anybody who can connect can use (ARCHITECTURE.md).
+//
+// What CAF's broker sees of a connection is unchanged: it speaks its protocol over ours as over its own.
+#pragma once
+
+#include <maestro/runtime/tls.hpp>
+#include <maestro/store/error.hpp>
+
+#include <caf/actor.hpp>
+#include <caf/actor_system.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace maestro {
+
+struct transport_settings {
+  /// Messages that are announced to be longer end their connection before anything is read or allocated for them.
+  std::size_t max_message_bytes = 64 * 1024 * 1024;
+  /// So much may wait for a peer that does not read, while the operating system holds as much as it takes; more ends the connection.
+  std::size_t max_unsent_bytes = 64 * 1024 * 1024;
+  /// That others have made to us; one more is hung up at once.
+  std::size_t max_connections = 10'000;
+  /// Who has connected and not introduced itself by then is hung up when somebody else connects.
+  std::chrono::milliseconds introduction_time{5'000};
+};
+
+/// What a connection led to.
+struct found_peer {
+  caf::actor published;      ///< Null when there is none, or the time was up.
+  bool timed_out_in_caf = false;  ///< CAF has ended the connection while it was being made; another attempt may succeed.
+  std::string why;           ///< For people: why it is null.
+};
+
+/// Makes and takes the connections of one actor system. Any thread may call any member; it may be gone before its connections are.
+class transport {
+ public:
+  /// Plain TCP without `tls`. `system`, which has CAF's middleman, outlives the transport.
+  transport(caf::actor_system& system, const transport_settings& settings, tls_context_ptr tls);
+
+  /// Publishes `actor` at `host` and `port` (0: any that is free), and returns the port. It is taken back as CAF's own are, by
+  /// `middleman::unpublish`. Errors: `address_in_use`.
+  [[nodiscard]] auto publish(const caf::actor& actor, const std::string& host, std::uint16_t port) -> result<std::uint16_t>;
+
+  /// Connects to what is published at `host` and `port`, by `deadline`. Blocks, and so must not be called from an actor that others
+  /// wait for.
+  [[nodiscard]] auto connect(const std::string& host, std::uint16_t port, std::chrono::steady_clock::time_point deadline) -> found_peer;
+
+  [[nodiscard]] auto system() const -> caf::actor_system& { return system_; }
+
+  struct shared;  ///< What its connections share.
+
+ private:
+  caf::actor_system& system_;
+  const std::shared_ptr<shared> shared_;
+};
+
+using transport_ptr = std::shared_ptr<transport>;
+
+}  // namespace maestro

@@ -1,0 +1,66 @@
+// What stands between a client and a node, or in a node's place, on a port of this machine.
+#pragma once
+
+#include <maestro/runtime/node_link.hpp>
+#include <maestro/runtime/tcp.hpp>
+
+#include <atomic>
+#include <functional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace maestro::test {
+
+/// Takes connections on a free port, and hands each to `serve`, one after the other, on a thread of its own.
+class listening_port {
+ public:
+  explicit listening_port(std::function<void(tcp_socket)> serve);
+  ~listening_port();
+  listening_port(const listening_port&) = delete;
+  auto operator=(const listening_port&) -> listening_port& = delete;
+
+  [[nodiscard]] auto address() const -> const node_address& { return address_; }
+  /// True from the beginning of its end: what serves returns.
+  [[nodiscard]] auto is_stopping() const -> bool { return stopping_; }
+
+ private:
+  node_address address_;
+  tcp_socket listener_;  // Bound at the address, which is set with it.
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
+/// Passes everything on between those who connect and the node, except answers while they are stalled.
+class relay {
+ public:
+  explicit relay(node_address node);
+  ~relay();
+  relay(const relay&) = delete;
+  auto operator=(const relay&) -> relay& = delete;
+
+  [[nodiscard]] auto address() const -> const node_address& { return port_.address(); }
+  void stall_answers(bool stall) { stalled_ = stall; }
+
+ private:
+  void pass(const tcp_socket& client, const tcp_socket& node) const;
+
+  const node_address node_;
+  std::atomic<bool> stalled_{false};
+  std::atomic<bool> stopping_{false};
+  std::vector<std::thread> wires_;  // Made by the port's thread, which is gone when they are joined.
+  listening_port port_;
+};
+
+/// Greets everybody who connects with the same bytes, and says no more.
+class impostor {
+ public:
+  explicit impostor(std::string greeting);
+  [[nodiscard]] auto address() const -> const node_address& { return port_.address(); }
+
+ private:
+  listening_port port_;
+};
+
+}  // namespace maestro::test

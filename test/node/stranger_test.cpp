@@ -1,0 +1,213 @@
+// Whoever can connect to a node's port, with whatever bytes: it is hung up, the node lives, and nobody else notices.
+#include "node_process.hpp"
+#include "raw_connection.hpp"
+#include "relay.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <chrono>
+#include <deque>
+#include <fstream>
+#include <future>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace maestro;
+using namespace maestro::test;
+
+namespace {
+
+const auto alice = derive_aggregate_id("account", "alice");
+
+// A node, and a client of it whose connection must outlast everything that strangers do.
+struct node_with_client {
+  explicit node_with_client(const std::vector<std::string>& more = {})
+      : node("sqlite::memory:", with_warnings(more)), bystander(node.connect()) {
+    must_be_answered("open", R"({"owner":"Alice","handle":"@alice"})");
+  }
+  ~node_with_client() {
+    deposit();
+    BOOST_TEST(node.end() == 0);
+  }
+
+  static auto with_warnings(std::vector<std::string> more) -> std::vector<std::string> {
+    more.emplace_back("--log.level=warn");
+    return more;
+  }
+  // Without further attempts: a connection that was lost shows.
+  void must_be_answered(const std::string& command, const std::string& payload) {
+    send_options once;
+    once.retry = false;
+    const auto got = bystander->send_json("account", alice, command, payload, once);
+    BOOST_TEST(!got.answer.failure, to_string(got.answer.failure));
+  }
+  void deposit() { must_be_answered("deposit", R"({"cents":1})"); }
+
+  void hangs_up(std::string_view bytes) {
+    raw_connection stranger(node.address());
+    stranger.send(bytes);
+    BOOST_TEST(stranger.is_hung_up());
+    deposit();
+  }
+  // The log comes from another thread of another process.
+  [[nodiscard]] auto has_logged(std::string_view text) -> bool {
+    const auto until = std::chrono::steady_clock::now() + patience;
+    while (node.child().errors().find(text) == std::string::npos) {
+      if (std::chrono::steady_clock::now() > until) return false;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return true;
+  }
+
+  node_process node;
+  std::unique_ptr<client> bystander;
+};
+
+constexpr std::uint8_t server_handshake = 0, client_handshake = 1, direct_message = 2, routed_message = 3, monitor_message = 4,
+                       down_message = 5, heartbeat = 6;
+constexpr std::uint64_t protocol = 4;  // The version that CAF 0.17.6 puts into a server's handshake; any but 0 will do.
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(strangers)
+
+BOOST_AUTO_TEST_CASE(garbage_is_hung_up) {
+  node_with_client all;
+  all.hangs_up("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n");
+  all.hangs_up(std::string(64, '\xff'));
+  all.hangs_up(std::string(64, '\0'));
+  std::string noise;
+  for (unsigned i = 0; i < 4096; ++i) noise += static_cast<char>((i * 2'654'435'761U) >> 24);
+  for (std::uint8_t kind = 7; kind < 40; ++kind) all.hangs_up(basp_header(kind, 0) + noise);
+  BOOST_TEST(all.has_logged("it does not speak CAF's protocol"));
+}
+
+// CAF would read the payload that is not there, and the process would end.
+BOOST_AUTO_TEST_CASE(an_introduction_without_content_is_hung_up) {
+  node_with_client all;
+  all.hangs_up(basp_header(client_handshake, 0));
+  all.hangs_up(basp_header(server_handshake, 0, protocol));
+  all.hangs_up(basp_header(server_handshake, 40, protocol) + std::string(40, 'x'));
+  all.hangs_up(basp_header(client_handshake, 65'537));
+  BOOST_TEST(all.has_logged("it introduced itself wrongly"));
+}
+
+BOOST_AUTO_TEST_CASE(an_introduction_that_cannot_be_read_is_hung_up) {
+  node_with_client all;
+  all.hangs_up(basp_header(client_handshake, 3) + "abc");
+  all.hangs_up(basp_header(client_handshake, 64) + std::string(64, '\xff'));
+}
+
+BOOST_AUTO_TEST_CASE(who_has_not_introduced_himself_is_not_heard) {
+  node_with_client all;
+  all.hangs_up(basp_header(direct_message, 100, 0, 0, 1) + std::string(100, '\0'));
+  all.hangs_up(basp_header(routed_message, 100, 0, 0, 1) + std::string(100, '\0'));
+  all.hangs_up(basp_header(monitor_message, 10) + std::string(10, '\0'));
+  all.hangs_up(basp_header(down_message, 10, 0, 1) + std::string(10, '\0'));
+  all.hangs_up(basp_header(heartbeat, 0));
+  BOOST_TEST(all.has_logged("it did not introduce itself first"));
+}
+
+// Also from one that has introduced itself; CAF would allocate whatever is announced.
+BOOST_AUTO_TEST_CASE(a_message_that_is_announced_to_be_too_long_is_hung_up) {
+  node_with_client all({"--node.max-message-bytes=2000000"});
+  // What our own client says is within the bound, so this says more.
+  send_options once;
+  once.retry = false;
+  const auto larger = "{\"cents\":1,\"padding\":\"" + std::string(2'000'000, 'x') + "\"}";
+  const auto other = all.node.connect();
+  const auto got = other->send_json("account", alice, "deposit", larger, once);
+  BOOST_TEST((got.answer.failure.kind() == error_kind::in_doubt), to_string(got.answer.failure));
+  BOOST_TEST(all.has_logged("node.max-message-bytes allows 2000000"));
+  all.deposit();
+}
+
+BOOST_AUTO_TEST_CASE(what_ends_in_the_middle_is_forgotten) {
+  node_with_client all;
+  const auto introduction = basp_header(client_handshake, 64);
+  for (std::size_t length = 0; length <= introduction.size(); ++length) {
+    raw_connection stranger(all.node.address());
+    stranger.send(introduction.substr(0, length));
+  }
+  all.deposit();
+}
+
+BOOST_AUTO_TEST_CASE(there_is_a_bound_on_connections) {
+  node_with_client all({"--node.max-connections=10"});
+  {
+    std::deque<raw_connection> strangers;
+    for (int i = 0; i < 9; ++i) strangers.emplace_back(all.node.address());
+    raw_connection one_more(all.node.address());
+    BOOST_TEST(one_more.is_hung_up());
+    BOOST_TEST(one_more.received() == "");
+    BOOST_TEST(all.has_logged("node.max-connections"));
+    all.deposit();
+  }
+  // Those that have gone make room.
+  const auto until = std::chrono::steady_clock::now() + patience;
+  auto another = client::connect(all.node.address());
+  while (!another && std::chrono::steady_clock::now() < until) another = client::connect(all.node.address());
+  BOOST_TEST(another.has_value());
+}
+
+BOOST_AUTO_TEST_CASE(who_connects_and_says_nothing_makes_room_for_others) {
+  node_with_client all;
+  raw_connection silent(all.node.address());
+  const auto until = std::chrono::steady_clock::now() + patience;
+  bool hung_up = false;
+  while (!hung_up && std::chrono::steady_clock::now() < until) {
+    const raw_connection another(all.node.address());
+    hung_up = silent.is_hung_up(std::chrono::milliseconds(200));
+  }
+  BOOST_TEST(hung_up);
+}
+
+// What waits for it is held within a bound, and its connection ends.
+BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_is_hung_up) {
+  node_with_client all({"--node.max-unsent-bytes=8000000"});
+  const auto note = std::string(200'000, 'x');
+  for (int i = 0; i < 5; ++i) {
+    send_options more;
+    more.metadata = "{\"note\":\"" + note + "\"}";
+    BOOST_TEST(!all.bystander->send_json("account", alice, "deposit", R"({"cents":1})", more).answer.failure);
+  }
+  relay between(all.node.address());
+  client_settings patient;
+  patient.timeout = patience;
+  auto slow = client::connect(between.address(), patient);
+  BOOST_TEST_REQUIRE(slow.has_value());
+  between.stall_answers(true);
+  // A megabyte each, and what the operating systems hold on the way is some megabytes.
+  std::deque<std::promise<errc>> answers;
+  for (int i = 0; i < 64; ++i) {
+    query_request question;
+    question.verb = static_cast<std::uint8_t>(query_verb::events);
+    question.aggregate_type = "account";
+    question.aggregate_id = alice;
+    question.limit = 1000;
+    auto& answer = answers.emplace_back();
+    (*slow)->ask_async(std::move(question), {}, [&answer](const query_reply& reply) { answer.set_value(static_cast<errc>(reply.code)); });
+  }
+  BOOST_TEST(all.has_logged("it does not read"));
+  between.stall_answers(false);
+  // Sixty-four megabytes at a time may be too much again, so not all of them have to succeed; but none waits for ever.
+  for (auto& each : answers) BOOST_TEST((each.get_future().wait_for(patience) == std::future_status::ready));
+}
+
+// A node that is none of ours cannot end a client either.
+BOOST_AUTO_TEST_CASE(a_client_survives_what_is_no_node) {
+  for (const auto& greeting : {basp_header(server_handshake, 0, protocol), basp_header(client_handshake, 0), basp_header(heartbeat, 0),
+                               basp_header(server_handshake, 0xffff'ffff, protocol), std::string("220 mail.example.org ESMTP\r\n") + std::string(64, ' ')}) {
+    const impostor nobody(greeting);
+    const auto connected = client::connect(nobody.address(), {patience});
+    BOOST_TEST_REQUIRE(!connected.has_value());
+    BOOST_TEST((connected.failure().code == errc::node_unavailable), to_string(connected.failure()));
+  }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
