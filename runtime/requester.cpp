@@ -207,12 +207,19 @@ void requester::go_unanswered(attempt& lost) {
   if (lost.query) {
     if (lost.deadline <= clock::now()) return end(*lost.query, no_answer_query);
     if (!can_connect() || !lost.query->retry) return end(*lost.query, node_lost_query);
-    return dispatch(std::move(lost.query));
+    return try_again({nullptr, std::move(lost.query)});
   }
   lost.command->in_doubt = true;
   lost.command->open_until = std::max(lost.command->open_until, lost.expires + settle_time);
   if (!lost.command->retry || (!can_connect() && !lost.to->gateway)) return end(*lost.command);
-  dispatch(std::move(lost.command));
+  try_again({std::move(lost.command), nullptr});
+}
+
+// At once, as somebody else may answer; but it may also be what we ask that ends our connections.
+void requester::try_again(pending each) {
+  const int attempts = each.command ? each.command->attempts : each.query->attempts;
+  if (attempts <= 1) return dispatch(std::move(each));
+  rest(std::move(each), clock::now() + back_off(attempts));
 }
 
 void requester::rest(pending each, clock::time_point until) {

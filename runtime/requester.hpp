@@ -118,6 +118,7 @@ class requester : public caf::event_based_actor {
   void finish(command_reply& reply);
   void finish(query_reply& reply);
   void go_unanswered(attempt& lost);
+  void try_again(pending each);
   void rest(pending each, clock::time_point until);
   void end(outgoing_command& command);
   void end(outgoing_query& query, const error& why);

@@ -368,6 +368,38 @@ BOOST_AUTO_TEST_CASE(a_question_to_a_node_that_has_fallen_silent_is_asked_of_ano
   for (const auto& each : {silent, other}) caf::anon_send_exit(each, caf::exit_reason::user_shutdown);
 }
 
+// It may be the question that does it: an answer that is larger than anybody may send, say.
+BOOST_AUTO_TEST_CASE(what_costs_every_node_its_connection_is_asked_again_with_ever_longer_pauses) {
+  std::atomic<int> asked{0};
+  const auto dying = [&asked](caf::event_based_actor* self) -> caf::behavior {
+    self->set_default_handler(caf::drop);
+    return {[self, &asked](const query_request&) {
+      ++asked;
+      self->quit();
+    }};
+  };
+  const auto find = [dying](caf::event_based_actor* self) -> caf::behavior {
+    return {[self, dying](find_node) {
+              const node_link link{self->spawn(dying), 0, {}};
+              self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::make_shared<result<node_link>>(link));
+            },
+            [self](stop_connector) { self->quit(); }};
+  };
+  requester_settings settings{1'000ms, 100ms, 10s};
+  settings.make_connector = [find](caf::actor_system& in, const node_address&) { return in.spawn(find); };
+  const auto asking = caf::actor_cast<caf::actor>(system.spawn<requester>(std::vector<node_address>{{}}, std::nullopt, settings));
+  auto question = std::make_shared<outgoing_query>();
+  std::promise<void> answered;
+  question->deadline = std::chrono::steady_clock::now() + 1s;
+  question->done = [&](const query_reply&) { answered.set_value(); };
+  caf::anon_send(asking, question);
+  answered.get_future().get();
+  BOOST_TEST(asked > 1);
+  BOOST_TEST(asked < 10);
+  caf::anon_send(asking, requester_stop{});
+  caf::scoped_actor(system)->wait_for(asking);
+}
+
 // CAF may hold on to what a requester was (the message that it sent to a dead node, say) until its actor system has ended, and before
 // that the system waits for the connector's thread.
 BOOST_AUTO_TEST_CASE(a_requester_that_has_ended_lets_go_of_its_connector) {
