@@ -1,4 +1,5 @@
-// Whoever can connect to a node's port, with whatever bytes: it is hung up, the node lives, and nobody else notices.
+// Whoever can connect to a node's port, with whatever bytes: it is hung up, the node lives, and nobody else notices. And clients that
+// ask too much.
 #include "node_process.hpp"
 #include "raw_connection.hpp"
 #include "relay.hpp"
@@ -207,6 +208,78 @@ BOOST_AUTO_TEST_CASE(a_client_survives_what_is_no_node) {
     const auto connected = client::connect(nobody.address(), {patience});
     BOOST_TEST_REQUIRE(!connected.has_value());
     BOOST_TEST((connected.failure().code == errc::node_unavailable), to_string(connected.failure()));
+  }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(too_much)
+
+namespace {
+
+// What came of commands that were all sent at once.
+struct burst {
+  int accepted = 0;
+  int overloaded = 0;
+  std::string reason;  // Why one of them was refused.
+};
+
+auto send_at_once(client& to, int commands) -> burst {
+  std::deque<std::promise<error>> answers;
+  send_options once;
+  once.retry = false;
+  for (int i = 0; i < commands; ++i) {
+    auto& answer = answers.emplace_back();
+    to.send_async("account", alice, "deposit", R"({"cents":1})", once, [&answer](const receipt& got) { answer.set_value(got.answer.failure); });
+  }
+  burst seen;
+  for (auto& each : answers) {
+    const auto failure = each.get_future().get();
+    if (!failure) ++seen.accepted;
+    if (failure.code != errc::overloaded) continue;
+    ++seen.overloaded;
+    seen.reason = failure.message;
+  }
+  BOOST_TEST(seen.accepted + seen.overloaded == commands);
+  return seen;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_client_with_too_many_commands_in_flight_is_refused_and_others_are_not) {
+  node_with_client all({"--node.max-commands-per-client=4"});
+  const auto greedy = all.node.connect();
+  for (int i = 0; i < 5; ++i) {
+    auto refused = std::async(std::launch::async, [&] { return send_at_once(*greedy, 500); });
+    all.deposit();
+    const auto seen = refused.get();
+    BOOST_TEST(seen.accepted >= 4);
+    BOOST_TEST(seen.overloaded > 0);
+    BOOST_TEST((seen.reason.find("node.max-commands-per-client") != std::string::npos), seen.reason);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_node_with_too_many_commands_in_flight_refuses_more) {
+  node_with_client all({"--node.max-commands-in-flight=4"});
+  const auto seen = send_at_once(*all.bystander, 500);
+  BOOST_TEST(seen.accepted >= 4);
+  BOOST_TEST(seen.overloaded > 0);
+  BOOST_TEST((seen.reason.find("node.max-commands-in-flight") != std::string::npos), seen.reason);
+}
+
+// A client makes further attempts by itself.
+BOOST_AUTO_TEST_CASE(what_was_refused_as_too_much_is_done_in_the_end) {
+  node_with_client all({"--node.max-commands-per-client=4"});
+  std::deque<std::promise<error>> answers;
+  for (int i = 0; i < 200; ++i) {
+    auto& answer = answers.emplace_back();
+    send_options patient;
+    patient.timeout = patience;
+    all.bystander->send_async("account", alice, "deposit", R"({"cents":1})", patient, [&answer](const receipt& got) { answer.set_value(got.answer.failure); });
+  }
+  for (auto& each : answers) {
+    const auto failure = each.get_future().get();
+    BOOST_TEST(!failure, to_string(failure));
   }
 }
 
