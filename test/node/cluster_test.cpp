@@ -4,18 +4,22 @@
 
 #include "../store/own_server.hpp"
 #include "../store/postgres_server.hpp"
+#include "../store/temporary_folder.hpp"
 
 #include "account.hpp"
 
 #include <maestro/aggregates/placement.hpp>
+#include <maestro/runtime/certificates.hpp>
 #include <maestro/store/store.hpp>
 
 #include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -38,14 +42,15 @@ using account_id = bank::account::id;
 // The name, and with it all that a node has, is its number.
 class cluster {
  public:
-  explicit cluster(std::string uri, int count = 3) : uri_(std::move(uri)) {
+  explicit cluster(std::string uri, int count = 3, std::vector<std::string> settings = {}) : uri_(std::move(uri)), settings_(std::move(settings)) {
     for (int i = 0; i < count; ++i) start();
     await("all to know each other", [&] { return names_alive(0).size() == nodes_.size(); });
   }
 
   void start() {
-    const auto name = "node" + std::to_string(nodes_.size());
-    nodes_.push_back(std::make_unique<node_process>(uri_, std::vector<std::string>{"--node.name=" + name}));
+    auto settings = settings_;
+    settings.push_back("--node.name=node" + std::to_string(nodes_.size()));
+    nodes_.push_back(std::make_unique<node_process>(uri_, settings));
   }
   /// Starts one that has ended at the address that it had.
   void start_again(std::size_t index) {
@@ -96,7 +101,19 @@ class cluster {
 
  private:
   const std::string uri_;
+  const std::vector<std::string> settings_;
   std::vector<std::unique_ptr<node_process>> nodes_;
+};
+
+class environment_variable {
+ public:
+  environment_variable(const char* name, const std::string& value) : name_(name) { ::setenv(name_, value.c_str(), 1); }
+  ~environment_variable() { ::unsetenv(name_); }
+  environment_variable(const environment_variable&) = delete;
+  auto operator=(const environment_variable&) -> environment_variable& = delete;
+
+ private:
+  const char* name_;
 };
 
 auto connect(const std::vector<node_address>& addresses) -> std::unique_ptr<client> {
@@ -236,6 +253,36 @@ BOOST_AUTO_TEST_CASE(a_question_that_is_handed_on_is_answered_as_by_the_owner) {
   const auto got = asked->send(id, bank::deposit{1}, shown);
   BOOST_TEST_REQUIRE(got.answer.events.size() == 1U);
   BOOST_TEST(got.answer.events.front().type == "deposited");
+}
+
+BOOST_AUTO_TEST_CASE(nodes_over_tls_hand_on_to_each_other) {
+  const temporary_folder folder;
+  certificate_options options;
+  options.folder = folder.path("tls");
+  BOOST_TEST_REQUIRE(make_certificates(options).has_value());
+  const auto file = [&](const std::string& name) { return options.folder + "/" + name; };
+  // For the maestro command.
+  const environment_variable certificate("MAESTRO_TLS_CERTIFICATE", file("client.crt"));
+  const environment_variable key("MAESTRO_TLS_KEY", file("client.key"));
+  const environment_variable ca("MAESTRO_TLS_CA", file("ca.crt"));
+  cluster nodes(uri(), 2,
+                {"--tls.certificate-file=" + file("node.crt"), "--tls.key-file=" + file("node.key"), "--tls.ca-file=" + file("ca.crt")});
+  client_settings settings;
+  settings.timeout = patience;
+  settings.tls = {file("client.crt"), file("client.key"), file("ca.crt")};
+  std::array<std::set<std::uint64_t>, 2> writers;
+  const auto from = reader();
+  for (int i = 0; i < 20; ++i) {
+    const auto id = account_id::named("a" + std::to_string(i));
+    // One that has just connected knows no other node yet.
+    const auto fresh = client::connect({nodes[0].address()}, settings);
+    BOOST_TEST_REQUIRE(fresh.has_value(), (fresh ? "" : to_string(fresh.failure())));
+    open(**fresh, id);
+    writers.at(nodes.owner_of(id)).insert(writer_of(*from, id));
+  }
+  BOOST_TEST(writers[0].size() == 1U);
+  BOOST_TEST(writers[1].size() == 1U);
+  BOOST_TEST(writers[0] != writers[1]);
 }
 
 BOOST_AUTO_TEST_CASE(who_joins_takes_its_share_and_who_leaves_gives_it_back_and_no_command_fails) {
