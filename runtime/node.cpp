@@ -14,6 +14,7 @@
 #include <caf/send.hpp>
 
 #include <pthread.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -276,6 +277,20 @@ auto node_exit_status(const error& failure) -> int {
   return exit_status(failure);
 }
 
+// A connection that cannot be accepted keeps the network thread busy: fewer of them may be made than there are descriptors.
+void fit_connections_to_descriptors(std::size_t& max_connections) {
+  constexpr rlim_t of_our_own = 256;  // The store's, the log's, and those to other nodes.
+  rlimit descriptors{};
+  if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return;
+  descriptors.rlim_cur = descriptors.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &descriptors) != 0 || ::getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return;
+  const auto most = descriptors.rlim_cur > 2 * of_our_own ? descriptors.rlim_cur - of_our_own : of_our_own;
+  if (max_connections <= most) return;
+  log().warn("node.max-connections is {}, and the system allows this process {} open files: it takes {} connections at most", max_connections,
+             descriptors.rlim_cur, most);
+  max_connections = most;
+}
+
 auto report(std::string_view program, const error& failure) -> int {
   std::cerr << program << ": " << to_string(failure) << std::endl;
   return node_exit_status(failure);
@@ -309,6 +324,7 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types, const no
     std::cout << *applied << std::flush;
     return 0;
   }
+  fit_connections_to_descriptors(arguments->settings.transport.max_connections);
   // A reader of our output that goes away is no reason to end.
   (void)::signal(SIGPIPE, SIG_IGN);
   std::atomic<bool> failed{false};
