@@ -25,7 +25,6 @@ namespace {
 
 // Small, so that connections can run out; the log says which SQLSTATE each message has.
 constexpr const char* settings = R"(
-listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 max_connections = 20
 shared_buffers = 16MB
@@ -35,6 +34,8 @@ lc_messages = 'C'
 log_line_prefix = '%e '
 log_min_messages = warning
 )";
+
+std::string listens_on = "127.0.0.1";
 
 // ctest counts a program that ends with 77 as skipped.
 [[noreturn]] void skip(const std::string& reason) {
@@ -128,6 +129,8 @@ auto own_server::get() -> own_server& {
   return only;
 }
 
+void own_server::listen_on(const std::string& address) { listens_on = address; }
+
 own_server::own_server() : binaries_(find_binaries()), folder_(make_folder()), port_(free_port()) {
   const pid_t initdb = spawn({binaries_ / "initdb", "-D", file("data"), "-U", "postgres", "--auth=trust", "--encoding=UTF8",
                               "--no-locale", "--no-sync"},
@@ -135,7 +138,9 @@ own_server::own_server() : binaries_(find_binaries()), folder_(make_folder()), p
   int status = 0;
   if (::waitpid(initdb, &status, 0) != initdb || status != 0)
     throw std::runtime_error("initdb failed: " + text_of(file("log")));
-  std::ofstream(file("data/postgresql.conf"), std::ios::app) << settings << "port = " << port_ << "\n";
+  std::ofstream(file("data/postgresql.conf"), std::ios::app)
+      << settings << "listen_addresses = '" << listens_on << "'\nport = " << port_ << "\n";
+  std::ofstream(file("data/pg_hba.conf"), std::ios::app) << "host all all samenet trust\n";
   start();
 }
 
@@ -146,7 +151,7 @@ own_server::~own_server() {
 }
 
 auto own_server::uri(const std::string& database, const std::string& parameters, int port) const -> std::string {
-  return "postgresql://postgres@127.0.0.1:" + std::to_string(port == 0 ? port_ : port) + "/" + database +
+  return "postgresql://postgres@" + listens_on + ":" + std::to_string(port == 0 ? port_ : port) + "/" + database +
          "?sslmode=disable&gssencmode=disable" + (parameters.empty() ? "" : "&" + parameters);
 }
 

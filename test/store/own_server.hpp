@@ -22,6 +22,8 @@ class own_server {
  public:
   /// The server, made and started when it is first asked for.
   static auto get() -> own_server&;
+  /// Said before that: the address of this machine that it listens on, in place of 127.0.0.1. It trusts that address's network.
+  static void listen_on(const std::string& address);
   own_server(const own_server&) = delete;
   auto operator=(const own_server&) -> own_server& = delete;
   ~own_server();
