@@ -2,6 +2,7 @@
 
 #include "account.hpp"
 #include "batch.hpp"
+#include "transfer_audit.hpp"
 
 #include <maestro/store/codec.hpp>
 
@@ -76,6 +77,13 @@ void collect_commands(const history& rows, stored_commands& into) {
   }
 }
 
+// What a command put into the account that it was for, or took out of it.
+auto cents_moved(const sent_command& command) -> std::int64_t {
+  if (command.name != "deposit" && command.name != "withdraw") return 0;
+  const auto cents = nlohmann::json::parse(command.payload).at("cents").get<std::int64_t>();
+  return command.name == "deposit" ? cents : -cents;
+}
+
 void check_commands(const std::deque<sent_command>& sent, stored_commands stored, audit_counts& counts) {
   for (const auto& command : sent) {
     const auto found = stored.find(command.command_id);
@@ -93,8 +101,11 @@ void check_commands(const std::deque<sent_command>& sent, stored_commands stored
         break;
       case verdict::in_doubt: ++(is_stored ? counts.landed : counts.lost);
     }
-    if (is_stored) stored.erase(found);
+    if (!is_stored) continue;
+    counts.cents += cents_moved(command);
+    stored.erase(found);
   }
+  std::erase_if(stored, [&](const auto& each) { return counts.transfers.may_follow.contains(each.first); });
   if (!stored.empty()) fault("stored and never sent: ", stored.begin()->first.text());
 }
 
@@ -103,6 +114,7 @@ struct tables {
   row_map balances;
   row_map handles;
   row_map batch_totals;
+  std::int64_t cents = 0;  // All balances together.
 };
 
 template <class Event>
@@ -117,12 +129,16 @@ void fold_account(const history& rows, tables& into) {
     else if (row.type == "deposited") bank::account::apply(state, decoded<bank::deposited>(row));
     else if (row.type == "withdrawn") bank::account::apply(state, decoded<bank::withdrawn>(row));
     else if (row.type == "closed") bank::account::apply(state, decoded<bank::closed>(row));
+    else if (row.type == "paid") bank::account::apply(state, decoded<bank::paid>(row));
+    else if (row.type == "collected") bank::account::apply(state, decoded<bank::collected>(row));
+    else if (row.type == "payment_refused" || row.type == "collection_refused") continue;
     else fault("an event that no account has: ", row.type);
     if (state.balance < 0) fault("a negative balance at sequence ", row.sequence);
   }
   if (!state.open) return;
   const auto id = rows.front().aggregate_id.text();
   into.balances[id] = state.owner + ": " + std::to_string(state.balance);
+  into.cents += state.balance;
   into.handles[id] = state.handle;
 }
 
@@ -165,16 +181,18 @@ auto audit(store& from, const std::deque<sent_command>& sent) -> audit_counts {
   audit_counts counts;
   stored_commands stored;
   tables folded;
-  for (const auto* type : {"account", "batch"})
-    for (const auto& head : value_of(from.list_aggregates(type, {}, 1000))) {
+  counts.transfers = audit_transfers(from);
+  for (const auto* type : {"account", "batch", "transfer"})
+    for (const auto& head : value_of(from.list_aggregates(type, {}, 1'000'000))) {
       const auto rows = read_history(from, head.aggregate_id);
       if (rows.empty() || rows.back().sequence != head.sequence) fault("the list disagrees on ", head.aggregate_id.text());
       counts.events += rows.size();
       collect_commands(rows, stored);
       if (std::string_view(type) == "account") fold_account(rows, folded);
-      else fold_batch(rows, folded);
+      else if (std::string_view(type) == "batch") fold_batch(rows, folded);
     }
   check_commands(sent, std::move(stored), counts);
+  if (folded.cents != counts.cents) fault("the accounts hold ", folded.cents, " cents, and ", counts.cents, " were put there");
   const auto found = read_tables(from);
   check_equal("balances", folded.balances, found.balances);
   check_equal("handles", folded.handles, found.handles);
