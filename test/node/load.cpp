@@ -83,6 +83,8 @@ void load::send_one(client& node, sent_command& command, bool again) {
                     } else if (const auto kind = got.answer.failure.kind();
                                kind == error_kind::rejected || (kind == error_kind::retryable && !again)) {
                       command.known = verdict::refused;
+                    } else {
+                      ++doubts_;
                     }
                     ++answered_;
                     free_.release();

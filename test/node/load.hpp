@@ -51,6 +51,10 @@ class load {
   /// Everything ever sent; to be read between `settle` and `send` only.
   [[nodiscard]] auto commands() const -> const std::deque<sent_command>& { return commands_; }
   [[nodiscard]] auto in_doubt() const -> std::size_t;
+  /// How many answers have come so far; for any thread.
+  [[nodiscard]] auto answered() const -> std::size_t { return answered_; }
+  /// How many of them left their command in doubt.
+  [[nodiscard]] auto doubts() const -> std::size_t { return doubts_; }
   /// How long it took to answer the command that took longest.
   [[nodiscard]] auto longest() const -> std::chrono::milliseconds { return std::chrono::milliseconds(longest_); }
   [[nodiscard]] auto pick(std::int64_t low, std::int64_t high) -> std::int64_t {
@@ -66,6 +70,7 @@ class load {
   std::deque<sent_command> commands_;
   std::counting_semaphore<outstanding> free_{outstanding};
   std::atomic<std::size_t> answered_{0};
+  std::atomic<std::size_t> doubts_{0};
   std::atomic<std::int64_t> longest_{0};  // In milliseconds.
 };
 

@@ -43,6 +43,8 @@ class sender {
     BOOST_TEST_REQUIRE(work_.settle(), "a command was left without any answer");
     BOOST_TEST(work_.in_doubt() == 0U);
   }
+  [[nodiscard]] auto answered() const -> std::size_t { return work_.answered(); }
+  [[nodiscard]] auto doubts() const -> std::size_t { return work_.doubts(); }
   [[nodiscard]] auto longest() const -> std::chrono::milliseconds { return work_.longest(); }
   [[nodiscard]] auto commands() const -> const std::deque<sent_command>& { return work_.commands(); }
 
