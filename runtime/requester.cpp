@@ -23,6 +23,8 @@ constexpr auto longest_pause_between_searches = 5s;
 constexpr auto longest_silence = 1s;
 // How old what we know of the cluster's members may get while we use it.
 constexpr auto members_are_fresh = 1s;
+// So long is a node left alone that did not answer in time, or could not reach its store: it may have been replaced, and not know.
+constexpr auto rest_of_who_is_unwell = 2s;
 // A statement that was sent in time may take effect a little later.
 constexpr auto settle_time = 500ms;
 
@@ -161,6 +163,7 @@ void requester::finish(command_reply& reply) {
   outgoing_command& command = *answered.command;
   error failure{static_cast<errc>(reply.code), reply.message};
   if (failure.code == errc::shutting_down) answered.to->leaving = true;
+  if (failure.code == errc::store_unavailable) leave_alone(*answered.to);
   if (!failure || !command.retry) return tell(command.done, std::move(reply));
   switch (failure.kind()) {
     case error_kind::in_doubt:
@@ -258,7 +261,7 @@ auto requester::pick(std::string_view aggregate_type, const aggregate_id& id) ->
   if (settings_.follow_members) ask_for_members();
   if (!owners_.empty()) {
     if (auto* owner = owner_of(aggregate_type, id)) {
-      if (owner->gateway && !owner->leaving) return owner;
+      if (is_well(*owner)) return owner;
       connect(*owner);
     }
   }
@@ -278,16 +281,22 @@ auto requester::owner_of(std::string_view aggregate_type, const aggregate_id& id
 }
 
 auto requester::any_node() -> peer* {
-  if (home_ != nullptr && home_->gateway && !home_->leaving) return home_;
+  if (home_ != nullptr && is_well(*home_)) return home_;
   peer* last_resort = nullptr;
   for (const auto& each : peers_) {
     if (!each->gateway) continue;
-    if (!each->leaving) return home_ = each.get();
-    last_resort = each.get();
+    if (is_well(*each)) return home_ = each.get();
+    if (last_resort == nullptr || !each->leaving) last_resort = each.get();
   }
   if (last_resort != nullptr) search();
   return last_resort;
 }
+
+auto requester::is_well(const peer& node) const -> bool {
+  return node.gateway && !node.leaving && clock::now() >= node.unwell_until;
+}
+
+void requester::leave_alone(peer& unwell) { unwell.unwell_until = clock::now() + rest_of_who_is_unwell; }
 
 auto requester::can_connect() const -> bool {
   return std::any_of(peers_.begin(), peers_.end(), [](const auto& each) { return each->address.has_value(); });
@@ -477,9 +486,12 @@ void requester::tick() {
     late.push_back(std::move(at->second));
     at = waiting_.erase(at);
   }
-  // A node that has said nothing all the while is as good as lost.
-  for (const auto& each : late)
-    if (each.command && each.to->heard < each.sent && each.to->gateway && each.to->address) lose(*each.to);
+  for (const auto& each : late) {
+    if (!each.command) continue;
+    leave_alone(*each.to);
+    // A node that has said nothing all the while is as good as lost.
+    if (each.to->heard < each.sent && each.to->gateway && each.to->address) lose(*each.to);
+  }
   for (auto& each : late) go_unanswered(each);
   knock_where_it_is_silent();
 

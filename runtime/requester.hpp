@@ -88,6 +88,7 @@ class requester : public caf::event_based_actor {
     caf::actor connector;                 // Null: not needed so far.
     caf::actor gateway;                   // Null: not connected.
     bool leaving = false;                 // It takes no new work.
+    clock::time_point unwell_until;       // Others come first until then.
     std::int64_t ahead = 0;               // Its clock minus ours, in milliseconds.
     clock::time_point heard;              // When it last said something.
     std::optional<clock::time_point> knocked;  // When it was asked whether it is there, unless it has said something since.
@@ -128,6 +129,8 @@ class requester : public caf::event_based_actor {
   [[nodiscard]] auto pick(std::string_view aggregate_type, const aggregate_id& id) -> peer*;
   [[nodiscard]] auto owner_of(std::string_view aggregate_type, const aggregate_id& id) -> peer*;
   [[nodiscard]] auto any_node() -> peer*;
+  [[nodiscard]] auto is_well(const peer& node) const -> bool;
+  static void leave_alone(peer& unwell);
   [[nodiscard]] auto can_connect() const -> bool;
   [[nodiscard]] auto sender() -> peer*;
   [[nodiscard]] auto add(const node_address& address) -> peer&;

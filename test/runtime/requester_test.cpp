@@ -218,7 +218,8 @@ struct fake_node {
                 ++commands;
                 command_reply reply;
                 reply.request = request.request;
-                if (leaving) set_failure(reply, {errc::shutting_down, "as it was told"});
+                if (silent) return;
+                if (refusing != errc::none) set_failure(reply, {refusing, "as it was told"});
                 self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::move(reply));
               },
               [this, self, own, all](const hello&) {
@@ -242,7 +243,8 @@ struct fake_node {
 
   std::atomic<int> commands{0};
   std::atomic<int> greetings{0};
-  std::atomic<bool> leaving{false};
+  std::atomic<bool> silent{false};
+  std::atomic<errc> refusing{errc::none};
   caf::actor gateway;
   node_link link;
 };
@@ -259,6 +261,7 @@ auto finding(caf::event_based_actor* self, const node_link& link) -> caf::behavi
 struct two_members : bench {
   two_members() {
     requester_settings settings;
+    settings.attempt_timeout = 500ms;
     settings.retry_backoff = 1ms;
     settings.make_connector = [this](caf::actor_system& in, const node_address& address) {
       return in.spawn(finding, address.port == 1 ? north.link : south.link);
@@ -310,10 +313,31 @@ BOOST_FIXTURE_TEST_CASE(what_belongs_to_a_member_goes_straight_to_it, two_member
 
 BOOST_FIXTURE_TEST_CASE(a_member_that_is_leaving_is_left_alone, two_members) {
   while (south.commands == 0) BOOST_TEST((send_to(owned_by(1)) == errc::none));
-  south.leaving = true;
+  south.refusing = errc::shutting_down;
   const int before = south.commands;
   for (int i = 0; i < 20; ++i) BOOST_TEST((send_to(owned_by(1)) == errc::none));
   BOOST_TEST(south.commands == before + 1);  // Once, to hear it.
+}
+
+// A node that is cut off from its store still greets, and does not know that the others have taken its place.
+BOOST_FIXTURE_TEST_CASE(what_a_member_does_not_answer_in_time_goes_to_another, two_members) {
+  while (south.commands == 0) BOOST_TEST((send_to(owned_by(1)) == errc::none));
+  south.silent = true;
+  const int before = south.commands;
+  for (int i = 0; i < 20; ++i) BOOST_TEST((send_to(owned_by(1)) == errc::none));
+  BOOST_TEST(south.commands == before + 1);
+}
+
+BOOST_FIXTURE_TEST_CASE(what_a_member_without_its_store_cannot_do_goes_to_another, two_members) {
+  while (south.commands == 0) BOOST_TEST((send_to(owned_by(1)) == errc::none));
+  south.refusing = errc::store_unavailable;
+  const int before = south.commands;
+  for (int i = 0; i < 20; ++i) BOOST_TEST((send_to(owned_by(1)) == errc::none));
+  BOOST_TEST(south.commands == before + 1);
+  // Where nobody is well, anybody is asked.
+  south.refusing = errc::none;
+  north.refusing = errc::store_unavailable;
+  for (int i = 0; i < 20; ++i) BOOST_TEST((send_to(owned_by(0)) == errc::none));
 }
 
 BOOST_FIXTURE_TEST_CASE(what_a_lost_member_owned_goes_to_another, two_members) {
