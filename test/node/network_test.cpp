@@ -245,8 +245,8 @@ BOOST_AUTO_TEST_CASE(nodes_that_cannot_reach_each_other_live_on) {
 
 BOOST_AUTO_TEST_CASE(a_node_without_its_database_is_replaced_and_ends_when_it_reads_that) {
   const auto asked = client_at(0);
-  cut(node_at(1), database_host);
   const stopwatch since;
+  cut(node_at(1), database_host);
   auto answer = ask(*asked, 1);
   await_death_of(1);
   const auto found_out = since.elapsed();
@@ -280,8 +280,8 @@ BOOST_AUTO_TEST_CASE(a_client_that_cannot_reach_its_node_is_answered_by_another)
 
 BOOST_AUTO_TEST_CASE(a_node_whose_link_is_down_is_replaced_and_ends_when_it_is_back) {
   const auto asked = client_at(1);
-  net.unplug(node_at(1));
   const stopwatch since;
+  net.unplug(node_at(1));
   auto answer = ask(*asked, 1);
   await_death_of(1);
   const auto found_out = since.elapsed();
