@@ -262,6 +262,17 @@ BOOST_AUTO_TEST_CASE(a_node_without_its_database_is_replaced_and_ends_when_it_re
   audit_all();
 }
 
+// The node is there, greets, and knows no better than that all are alive.
+BOOST_AUTO_TEST_CASE(a_client_of_a_node_without_its_database_is_answered_by_another) {
+  const auto asked = client_at(1);
+  cut(node_at(1), database_host);
+  const auto answered = time_to_answer(*asked, 1);
+  net.restore();
+  (void)end_of(1);
+  std::cout << "a client's node was cut off from its database: what it owned answered after " << answered.count() << " ms\n";
+  audit_all();
+}
+
 BOOST_AUTO_TEST_CASE(a_client_that_cannot_reach_its_node_is_answered_by_another) {
   const auto asked = client_at(1);
   (void)time_to_answer(*asked, 1);
