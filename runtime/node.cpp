@@ -106,7 +106,7 @@ auto node::parts::load_certificates() -> result<void> {
   constexpr long warn_days = 30;
   if (!settings.tls.wanted()) {
     if (!is_loopback(settings.host))
-      log().warn("INSECURE: this node listens on {} without TLS (node.insecure-listen): whoever can connect can read and write everything, "
+      log().critical("INSECURE: this node listens on {} without TLS (node.insecure-listen): whoever can connect can read and write everything, "
                  "and end the node", settings.host);
     return {};
   }

@@ -241,6 +241,8 @@ BOOST_AUTO_TEST_CASE(nodes_that_cannot_reach_each_other_live_on) {
   await_more(100);
   everybody_lives();
   audit_all();
+  // Nobody can have missed that they listen on a network without TLS.
+  BOOST_TEST((nodes[0].errors().find("INSECURE") != std::string::npos), nodes[0].errors());
 }
 
 BOOST_AUTO_TEST_CASE(a_node_without_its_database_is_replaced_and_ends_when_it_reads_that) {
