@@ -25,6 +25,8 @@ constexpr auto longest_silence = 1s;
 constexpr auto members_are_fresh = 1s;
 // So long is a node left alone that did not answer in time, or could not reach its store: it may have been replaced, and not know.
 constexpr auto rest_of_who_is_unwell = 2s;
+// So long may one that is no member any more take to answer what it has: it may have left, and be about to.
+constexpr auto last_words = 500ms;
 // A statement that was sent in time may take effect a little later.
 constexpr auto settle_time = 500ms;
 
@@ -447,13 +449,23 @@ void requester::learn(const hello_reply& reply) {
     const auto& members = owners_.names();
     const bool by_name = std::find(members.begin(), members.end(), each.name) != members.end();
     const bool by_address = each.address && std::find(addresses_.begin(), addresses_.end(), *each.address) != addresses_.end();
-    if (each.gateway) each.leaving = !by_name;
+    if (each.gateway) {
+      if (!by_name && !each.leaving) hurry(each);
+      each.leaving = !by_name;
+    }
     if (each.gateway || each.given || by_address) ++i;
     else forget(each);
   }
 }
 
-// Now and then, along with a request: who is connected to one node hears of the others in time.
+// What it has not answered soon is sent to another.
+void requester::hurry(const peer& gone) {
+  const auto until = clock::now() + last_words;
+  for (auto& [request, each] : waiting_)
+    if (each.to == &gone && each.command && each.command->retry) each.deadline = std::min(each.deadline, until);
+}
+
+// Now and then, along with a request, or while one waits: who is connected to one node hears of the others in time.
 void requester::ask_for_members() {
   const auto now = clock::now();
   if (now - asked_for_members_ < members_are_fresh || home_ == nullptr || !home_->gateway) return;
@@ -501,6 +513,7 @@ void requester::tick() {
     if (is_late(each)) end_waiting(each);
   std::erase_if(stranded_, is_late);
   if (!stranded_.empty()) search();
+  if (settings_.follow_members && !waiting_.empty()) ask_for_members();
   if (!waiting_.empty() || !resting_.empty() || !stranded_.empty()) keep_ticking();
 }
 

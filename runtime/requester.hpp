@@ -143,6 +143,7 @@ class requester : public caf::event_based_actor {
   void found(const found_node_ptr& answer);
   void greeted(const hello_reply& reply);
   void learn(const hello_reply& reply);
+  void hurry(const peer& gone);
   void ask_for_members();
   void forget(const peer& whom);
 

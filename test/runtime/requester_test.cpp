@@ -224,7 +224,9 @@ struct fake_node {
               },
               [this, self, own, all](const hello&) {
                 ++greetings;
-                self->send(caf::actor_cast<caf::actor>(self->current_sender()), greeting(own, all));
+                auto reply = greeting(own, all);
+                if (alone) std::erase_if(reply.members, [&](const member_address& each) { return each.name != own; });
+                self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::move(reply));
               }};
     };
     gateway = system.spawn(act, name, members);
@@ -244,6 +246,7 @@ struct fake_node {
   std::atomic<int> commands{0};
   std::atomic<int> greetings{0};
   std::atomic<bool> silent{false};
+  std::atomic<bool> alone{false};  // All others are no members any more.
   std::atomic<errc> refusing{errc::none};
   caf::actor gateway;
   node_link link;
@@ -259,9 +262,9 @@ auto finding(caf::event_based_actor* self, const node_link& link) -> caf::behavi
 
 // A requester that was given the first of two members' addresses, and is connected to that.
 struct two_members : bench {
-  two_members() {
+  explicit two_members(std::chrono::milliseconds attempt_timeout = 500ms) {
     requester_settings settings;
-    settings.attempt_timeout = 500ms;
+    settings.attempt_timeout = attempt_timeout;
     settings.retry_backoff = 1ms;
     settings.make_connector = [this](caf::actor_system& in, const node_address& address) {
       return in.spawn(finding, address.port == 1 ? north.link : south.link);
@@ -325,6 +328,20 @@ BOOST_FIXTURE_TEST_CASE(what_a_member_does_not_answer_in_time_goes_to_another, t
   south.silent = true;
   const int before = south.commands;
   for (int i = 0; i < 20; ++i) BOOST_TEST((send_to(owned_by(1)) == errc::none));
+  BOOST_TEST(south.commands == before + 1);
+}
+
+struct two_members_with_patience : two_members {
+  two_members_with_patience() : two_members(60s) {}
+};
+
+// An attempt does not wait for a node that the others have taken for dead, however patient it is.
+BOOST_FIXTURE_TEST_CASE(what_a_member_has_not_answered_goes_to_another_when_it_is_none_any_more, two_members_with_patience) {
+  while (south.commands == 0) BOOST_TEST((send_to(owned_by(1)) == errc::none));
+  south.silent = true;
+  north.alone = true;
+  const int before = south.commands;
+  BOOST_TEST((send_to(owned_by(1)) == errc::none));
   BOOST_TEST(south.commands == before + 1);
 }
 
