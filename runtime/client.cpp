@@ -11,12 +11,16 @@
 
 #include <algorithm>
 #include <future>
+#include <optional>
 #include <utility>
 
 namespace maestro {
 
 struct client::own_system {
-  ~own_system() { settle_network(system); }
+  ~own_system() {
+    settle_network(system);
+    if (network) ending.emplace(*network, std::chrono::seconds(1));
+  }
   struct config : caf::actor_system_config {
     config() {
       configure_caf(*this, caf_settings{});
@@ -25,6 +29,8 @@ struct client::own_system {
     }
   };
   config configuration;
+  transport_ptr network;
+  std::optional<farewell> ending;  // From before the system's end until after it.
   caf::actor_system system{configuration};
 };
 
@@ -57,7 +63,11 @@ auto client::connect(caf::actor_system* system, std::vector<node_address> addres
     own = std::make_unique<own_system>();
     system = &own->system;
   }
-  const auto over = std::make_shared<transport>(*system, transport_settings{}, std::move(tls));
+  // What we have asked for may be larger than what a node takes.
+  transport_settings bounds;
+  bounds.max_message_bytes *= 4;
+  const auto over = std::make_shared<transport>(*system, bounds, std::move(tls));
+  if (own) own->network = over;
   // One address has all the time there is; of several none may keep the others waiting.
   const bool one = addresses.size() == 1;
   result<node_link> link = error{errc::node_unavailable, "there is no address to connect to"};
@@ -75,7 +85,7 @@ client::client(caf::actor_system& system, caf::actor gateway, client_settings se
 
 client::client(std::unique_ptr<own_system> own, caf::actor_system& system, std::vector<node_address> addresses, const node_link& link,
                const client_settings& settings, connector_maker make_connector)
-    : own_(std::move(own)), settings_(settings), greeting_(link.greeting) {
+    : own_(std::move(own)), system_(system), is_remote_(!addresses.empty()), settings_(settings), greeting_(link.greeting) {
   requester_settings handling;
   handling.attempt_timeout = settings.attempt_timeout;
   handling.retry_backoff = settings.retry_backoff;
@@ -88,7 +98,7 @@ client::client(std::unique_ptr<own_system> own, caf::actor_system& system, std::
 client::~client() {
   caf::anon_send(requester_, requester_stop{});
   // Everybody has an answer when we are gone, and nothing is on its way into a system that ends.
-  if (own_) caf::scoped_actor(own_->system)->wait_for(requester_);
+  if (is_remote_) caf::scoped_actor(system_)->wait_for(requester_);
   requester_ = nullptr;
 }
 

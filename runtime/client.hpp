@@ -228,6 +228,8 @@ class client {
       -> result<std::unique_ptr<client>>;
 
   std::unique_ptr<own_system> own_;
+  caf::actor_system& system_;
+  const bool is_remote_;  // Over the network, not in a node's own process.
   client_settings settings_;
   hybrid_clock clock_;
   hello_reply greeting_;

@@ -3,7 +3,9 @@
 #include <maestro/runtime/logging.hpp>
 
 #include <caf/binary_deserializer.hpp>
+#include <caf/io/basp_broker.hpp>
 #include <caf/policy/tcp.hpp>
+#include <caf/send.hpp>
 
 #include <netdb.h>
 #include <netinet/in.h>
@@ -26,8 +28,14 @@ namespace basp = caf::io::basp;
 
 // An introduction is a name and a list of interfaces.
 constexpr std::size_t longest_introduction = 64 * 1024;
-// What we have asked for may be larger than what we are asked.
-constexpr std::size_t answers_are_larger = 4;
+// CAF's clients say twice who they are, and mean with the second time that this connection is the one to use; servers say it once.
+constexpr int client_introductions = 2;
+constexpr int server_introductions = 1;
+// Who takes nothing for so long does not read; who is merely slower than we are gets so many times more time.
+constexpr std::chrono::milliseconds not_reading = 1s;
+constexpr std::size_t slow_is_not_stalled = 4;
+// With no room left, strangers get a fifth of the time to introduce themselves.
+constexpr int less_time_when_full = 5;
 // TCP gives up what the other end does not acknowledge, or does not want, for so long.
 constexpr std::chrono::milliseconds longest_stall = 10s;
 constexpr auto between_log_lines = 1s;
@@ -57,6 +65,7 @@ struct dealt_with {
 
 struct over_tls {
   tls_session& tls;
+  steady_clock::time_point& wrote;
 
   static auto outcome(tls_progress progress) -> net::rw_state {
     return progress == tls_progress::failed ? net::rw_state::failure : net::rw_state::success;
@@ -65,18 +74,25 @@ struct over_tls {
   auto write_some(std::size_t& written, int, const void* from, std::size_t size) const -> net::rw_state {
     written = 0;
     if (size == 0) return net::rw_state::indeterminate;
-    return outcome(tls.write(from, size, written));
+    const auto progress = tls.write(from, size, written);
+    if (written > 0) wrote = steady_clock::now();
+    return outcome(progress);
   }
   // What TLS has already taken from the socket no event will announce.
   auto must_read_more(int, std::size_t wanted) const -> bool { return tls.pending() >= wanted; }
 };
 
 struct in_the_clear {
+  steady_clock::time_point& wrote;
+
   static auto read_some(std::size_t& got, int socket, void* to, std::size_t size) -> net::rw_state {
     return caf::policy::tcp::read_some(got, socket, to, size);
   }
-  static auto write_some(std::size_t& written, int socket, const void* from, std::size_t size) -> net::rw_state {
-    return caf::policy::tcp::write_some(written, socket, from, size);
+  auto write_some(std::size_t& written, int socket, const void* from, std::size_t size) const -> net::rw_state {
+    written = 0;
+    const auto outcome = caf::policy::tcp::write_some(written, socket, from, size);
+    if (written > 0) wrote = steady_clock::now();
+    return outcome;
   }
   static auto must_read_more(int, std::size_t) -> bool { return false; }
 };
@@ -97,6 +113,22 @@ auto peer_name(int socket) -> std::string {
 
 // --- what they share ---------------------------------------------------------------------------------------------------
 
+void transport::shared::make_room() {
+  std::vector<std::string> late;
+  {
+    const auto now = steady_clock::now();
+    const std::lock_guard lock(mutex_);
+    const auto patience = settings.introduction_time / (taken_ < settings.max_connections ? 1 : less_time_when_full);
+    while (!strangers_.empty() && strangers_.begin()->second.first + patience < now) {
+      const auto& stranger = *strangers_.begin()->second.second;
+      late.push_back(peer_name(stranger.socket()));
+      strangers_.begin()->second.second->hang_up();
+      strangers_.erase(strangers_.begin());
+    }
+  }
+  for (const auto& each : late) refused(each, "it has not introduced itself in time");
+}
+
 auto transport::shared::admit() -> bool {
   const std::lock_guard lock(mutex_);
   if (taken_ >= settings.max_connections) return false;
@@ -104,27 +136,31 @@ auto transport::shared::admit() -> bool {
   return true;
 }
 
-void transport::shared::leave() {
+void transport::shared::add(connection& each, connection_side side) {
   const std::lock_guard lock(mutex_);
-  --taken_;
+  all_.insert(&each);
+  if (side == connection_side::taken) strangers_.emplace(each.hdl().id(), std::pair(steady_clock::now(), &each));
 }
 
-void transport::shared::watch(connection& newest) {
-  const auto now = steady_clock::now();
+void transport::shared::remove(connection& each, connection_side side) {
   const std::lock_guard lock(mutex_);
-  while (!strangers_.empty() && strangers_.begin()->second.first + settings.introduction_time < now) {
-    strangers_.begin()->second.second->hang_up();
-    strangers_.erase(strangers_.begin());
-  }
-  strangers_.emplace(newest.hdl().id(), std::pair(now, &newest));
+  all_.erase(&each);
+  strangers_.erase(each.hdl().id());
+  if (side == connection_side::taken) --taken_;
 }
 
-void transport::shared::unwatch(connection& known) {
+void transport::shared::know(connection& each) {
   const std::lock_guard lock(mutex_);
-  strangers_.erase(known.hdl().id());
+  strangers_.erase(each.hdl().id());
+}
+
+void transport::shared::hang_up_all() {
+  const std::lock_guard lock(mutex_);
+  for (auto* each : all_) each->hang_up();
 }
 
 void transport::shared::refused(const std::string& peer, const std::string& why) {
+  if (!settings.log_refusals) return;
   std::size_t before = 0;
   {
     const std::lock_guard lock(mutex_);
@@ -137,7 +173,7 @@ void transport::shared::refused(const std::string& peer, const std::string& why)
     before = std::exchange(not_logged_, 0);
   }
   const auto others = before == 0 ? std::string() : " (and " + std::to_string(before) + " more since the last such line)";
-  log().warn("a connection from {} was ended: {}{}", peer, why, others);
+  log().warn("the connection with {} was ended: {}{}", peer, why, others);
 }
 
 // --- the stream --------------------------------------------------------------------------------------------------------
@@ -147,13 +183,22 @@ connection_stream::connection_stream(net::default_multiplexer& multiplexer, int 
 
 void connection_stream::handle_event(net::operation operation) {
   if (operation == net::operation::propagate_error || !tls_) {
-    in_the_clear socket;
+    in_the_clear socket{wrote_};
     return handle_event_impl(operation, socket);
   }
   if (!tls_->is_ready()) return shake_hands(operation);
-  over_tls socket{*tls_};
+  over_tls socket{*tls_, wrote_};
   handle_event_impl(operation, socket);
   if (!tls_->reason().empty()) owner_.failed(tls_->reason());
+}
+
+void connection_stream::write_now() {
+  if (!state_.writing) wrote_ = steady_clock::now();
+  flush(&owner_);
+}
+
+auto connection_stream::stalled_for() const -> steady_clock::duration {
+  return state_.writing ? steady_clock::now() - wrote_ : steady_clock::duration::zero();
 }
 
 // Nothing is given to the stream to write until this is done: it would try all the time, whether the other end says anything or not.
@@ -186,14 +231,10 @@ connection::connection(net::default_multiplexer& multiplexer, tcp_socket socket,
       stream_(multiplexer, socket.descriptor(),
               !tls && shared_->tls ? std::make_unique<tls_session>(shared_->tls, socket.descriptor(), tls_end::server) : std::move(tls), *this) {
   set_option(socket.release(), IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(longest_stall.count()));
-  if (side_ == connection_side::taken) shared_->watch(*this);
+  shared_->add(*this, side_);
 }
 
-connection::~connection() {
-  if (side_ != connection_side::taken) return;
-  shared_->unwatch(*this);
-  shared_->leave();
-}
+connection::~connection() { shared_->remove(*this, side_); }
 
 void connection::configure_read(caf::io::receive_policy::config config) {
   stream_.configure_read(config);
@@ -202,9 +243,10 @@ void connection::configure_read(caf::io::receive_policy::config config) {
 
 void connection::flush() {
   if (!stream_.is_ready()) return;
-  // What is not being written yet goes to the operating system first, however much it is.
-  if (!stream_.is_writing() || stream_.wr_buf().size() <= shared_->settings.max_unsent_bytes) return stream_.flush(this);
-  refuse("it does not read: more than node.max-unsent-bytes (" + std::to_string(shared_->settings.max_unsent_bytes) + ") wait for it");
+  const auto waiting = stream_.wr_buf().size();
+  const auto most = shared_->settings.max_unsent_bytes;
+  if (waiting <= most || (stream_.stalled_for() < not_reading && waiting / slow_is_not_stalled <= most)) return stream_.write_now();
+  refuse("it does not read, or not fast enough: " + std::to_string(waiting) + " bytes wait for it (node.max-unsent-bytes)");
   stream_.wr_buf() = {};
 }
 
@@ -215,36 +257,74 @@ void connection::graceful_shutdown() {
 
 auto connection::consume(caf::execution_unit* unit, const void* data, std::size_t size) -> bool {
   if (detached()) return false;
-  if (!std::exchange(in_payload_, false)) {
-    basp::header header;
-    caf::binary_deserializer source(unit, static_cast<const char*>(data), size);
-    auto unreadable = source(header);
-    const auto wrong = unreadable ? "it does not speak CAF's protocol" : wrong_with(header);
-    if (wrong) {
-      refuse(*wrong);
-      io_failure(unit, net::operation::read);
-      return false;
-    }
-    in_payload_ = header.payload_len > 0;
-    if (basp::is_handshake(header) && !std::exchange(introduced_, true) && side_ == connection_side::taken) shared_->unwatch(*this);
+  if (const auto wrong = check(unit, static_cast<const char*>(data), size)) {
+    refuse(*wrong);
+    io_failure(unit, net::operation::read);
+    return false;
   }
   return caf::io::scribe::consume(unit, data, size);
+}
+
+// Nothing, or what is wrong with what has come, a header or what one has announced.
+auto connection::check(caf::execution_unit* unit, const char* data, std::size_t size) -> std::optional<std::string> {
+  const auto what = std::exchange(next_, reading::header);
+  if (what == reading::payload) return std::nullopt;
+  if (what == reading::introduction) {
+    if (introductions_ == 1) introduction_.assign(data, data + size);
+    else if (!std::equal(introduction_.begin(), introduction_.end(), data, data + size)) return "it introduced itself as somebody else";
+    return std::nullopt;
+  }
+  basp::header header;
+  caf::binary_deserializer source(unit, data, size);
+  if (auto unreadable = source(header)) return "it does not speak CAF's protocol";
+  if (auto wrong = wrong_with(header)) return wrong;
+  if (header.payload_len > 0) next_ = basp::is_handshake(header) ? reading::introduction : reading::payload;
+  if (basp::is_handshake(header) && ++introductions_ == 1) shared_->know(*this);
+  return std::nullopt;
 }
 
 // CAF checks headers, too, but takes some that end the process, and any length.
 auto connection::wrong_with(const basp::header& header) const -> std::optional<std::string> {
   if (!basp::valid(header)) return "it does not speak CAF's protocol";
   if (basp::is_handshake(header)) {
-    const auto expected = side_ == connection_side::taken ? basp::message_type::client_handshake : basp::message_type::server_handshake;
+    const bool is_client = side_ == connection_side::taken;
+    const auto expected = is_client ? basp::message_type::client_handshake : basp::message_type::server_handshake;
     if (header.operation != expected || header.payload_len == 0) return "it introduced itself wrongly";
     if (header.payload_len > longest_introduction) return "its introduction is longer than any";
+    if (introductions_ >= (is_client ? client_introductions : server_introductions)) return "it introduced itself again and again";
     return std::nullopt;
   }
-  if (!introduced_) return "it did not introduce itself first";
-  const auto most = shared_->settings.max_message_bytes * (side_ == connection_side::made ? answers_are_larger : 1);
+  if (introductions_ == 0) return "it did not introduce itself first";
+  const auto most = shared_->settings.max_message_bytes;
   if (header.payload_len > most)
     return "it announced a message of " + std::to_string(header.payload_len) + " bytes; node.max-message-bytes allows " + std::to_string(most);
   return std::nullopt;
+}
+
+// CAF keeps an actor for each peer that it has ever known, for one that wants to spawn actors there. Nobody does, and programs that come
+// back are new to it.
+void connection::forget_peer(caf::io::basp_broker& broker) const {
+  if (introduction_.empty()) return;
+  caf::node_id peer;
+  caf::binary_deserializer source(broker.system(), introduction_.data(), introduction_.size());
+  if (auto unreadable = source(peer)) return;
+  const auto server = broker.spawn_servers.find(peer);
+  if (server == broker.spawn_servers.end()) return;  // Nor is there any when the broker has ended.
+  if (const auto way = broker.instance.tbl().lookup_direct(peer); way && *way != hdl()) return;
+  caf::anon_send_exit(server->second, caf::exit_reason::kill);
+  broker.spawn_servers.erase(server);
+}
+
+// The broker lets go of the connection.
+void connection::detach_from(caf::io::abstract_broker* broker) {
+  forget_peer(*static_cast<caf::io::basp_broker*>(broker));
+  // One that the event loop has not even taken in will not be told that it is let go of there, and would keep itself for ever. Whoever is
+  // calling still needs it.
+  if (!stream_.is_in_loop()) {
+    stream_.backend().post([kept = caf::intrusive_ptr<connection>(this)] {});
+    stream_.removed_from_loop(net::operation::read);
+  }
+  caf::io::scribe::detach_from(broker);
 }
 
 void connection::ready() {
@@ -257,15 +337,15 @@ void connection::ready() {
 
 void connection::failed(const std::string& why) {
   // One that has been used, or hangs up, ends as every connection does some time.
-  if (introduced_ || why.empty()) return;
-  if (reason_.empty()) reason_ = "TLS: " + why;
-  if (side_ == connection_side::taken && !std::exchange(given_up_, true)) shared_->refused(peer_name(stream_.fd()), "TLS: " + why);
+  if (introductions_ > 0 || why.empty() || std::exchange(given_up_, true)) return;
+  reason_ = "TLS: " + why;
+  if (side_ == connection_side::taken) shared_->refused(peer_name(stream_.fd()), reason_);
 }
 
 void connection::refuse(const std::string& why) {
   if (std::exchange(given_up_, true)) return;
   reason_ = why;
-  if (side_ == connection_side::taken) shared_->refused(peer_name(stream_.fd()), why);
+  shared_->refused(peer_name(stream_.fd()), why);
   hang_up();
 }
 

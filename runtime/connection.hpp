@@ -7,6 +7,7 @@
 #include <maestro/runtime/transport.hpp>
 
 #include <caf/io/basp/header.hpp>
+#include <caf/io/fwd.hpp>
 #include <caf/io/network/default_multiplexer.hpp>
 #include <caf/io/network/stream.hpp>
 #include <caf/io/scribe.hpp>
@@ -19,6 +20,8 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 namespace maestro {
@@ -34,15 +37,21 @@ class connection;
 struct transport::shared {
   shared(const transport_settings& with, tls_context_ptr context) : settings(with), tls(std::move(context)) {}
 
+  /// Has those hung up that have not introduced themselves in time, and sooner where there is no room for others. They are gone, and have
+  /// made room, when the event loop has seen that.
+  void make_room();
   /// Whether there is room for one more that others have made; it is then counted.
   [[nodiscard]] auto admit() -> bool;
-  void leave();
 
-  /// Has those hung up that have not introduced themselves in time, and watches `newest`.
-  void watch(connection& newest);
-  void unwatch(connection& known);
+  /// For as long as it lives, `each` is known.
+  void add(connection& each, connection_side side);
+  void remove(connection& each, connection_side side);
+  /// That one has introduced itself.
+  void know(connection& each);
 
-  /// Logs a refusal, unless there are too many to log.
+  void hang_up_all();
+
+  /// Logs a refusal, unless there are too many to log, or none is wanted.
   void refused(const std::string& peer, const std::string& why);
 
   const transport_settings settings;
@@ -51,6 +60,7 @@ struct transport::shared {
  private:
   std::mutex mutex_;
   std::size_t taken_ = 0;
+  std::unordered_set<connection*> all_;
   std::map<std::int64_t, std::pair<std::chrono::steady_clock::time_point, connection*>> strangers_;  // By handle: in order of age.
   std::chrono::steady_clock::time_point logged_;
   std::size_t not_logged_ = 0;
@@ -67,13 +77,19 @@ class connection_stream final : public caf::io::network::stream {
 
   /// False until TLS has shaken hands.
   [[nodiscard]] auto is_ready() const -> bool { return !tls_ || tls_->is_ready(); }
-  [[nodiscard]] auto is_writing() const -> bool { return state_.writing; }
+  /// Writes what the buffer holds, if it is not about to.
+  void write_now();
+  /// For how long the other end has taken nothing of what is being written.
+  [[nodiscard]] auto stalled_for() const -> std::chrono::steady_clock::duration;
+  /// Whether the event loop is to tell it of what there is to read; it has not heard so yet, right after it was asked.
+  [[nodiscard]] auto is_in_loop() const -> bool { return (eventbf_ & caf::io::network::input_mask) != 0; }
 
  private:
   void shake_hands(caf::io::network::operation operation);
 
   const std::unique_ptr<tls_session> tls_;
   connection& owner_;
+  std::chrono::steady_clock::time_point wrote_;  // When the socket last took something, or was first given it.
 };
 
 class connection final : public caf::io::scribe {
@@ -104,9 +120,15 @@ class connection final : public caf::io::scribe {
   void hang_up();
   /// For people: why it broke; empty when there is nothing to say. For who made it, after CAF has reported that it broke.
   [[nodiscard]] auto reason() const -> const std::string& { return reason_; }
+  [[nodiscard]] auto socket() const -> int { return stream_.fd(); }
+
+ protected:
+  void detach_from(caf::io::abstract_broker* broker) override;
 
  private:
+  [[nodiscard]] auto check(caf::execution_unit* unit, const char* data, std::size_t size) -> std::optional<std::string>;
   [[nodiscard]] auto wrong_with(const caf::io::basp::header& header) const -> std::optional<std::string>;
+  void forget_peer(caf::io::basp_broker& broker) const;
   void refuse(const std::string& why);
 
   const std::shared_ptr<transport::shared> shared_;
@@ -114,9 +136,11 @@ class connection final : public caf::io::scribe {
   connection_stream stream_;
   std::vector<char> held_;       // What is to be written when TLS has shaken hands.
   bool launched_ = false;
-  bool introduced_ = false;      // The other end has said who it is.
-  bool in_payload_ = false;      // What comes next belongs to the last header.
-  bool given_up_ = false;
+  // As CAF's broker does, we read a header, and then what it announces, if that is anything.
+  enum class reading { header, introduction, payload } next_ = reading::header;
+  int introductions_ = 0;            // How often the other end has said who it is.
+  std::vector<char> introduction_;   // What it said first.
+  bool given_up_ = false;            // It was hung up, or found broken, for a reason that was told.
   std::string reason_;
 };
 

@@ -46,6 +46,26 @@ auto schemas(const std::vector<definition_ptr>& types) -> std::vector<migration>
   return all;
 }
 
+// A connection that cannot be accepted keeps the network thread busy: fewer of them may be made than there are descriptors.
+auto connections_for_descriptors(std::size_t wanted) -> std::size_t {
+  constexpr rlim_t of_our_own = 256;  // The store's, the log's, and those to other nodes.
+  rlimit descriptors{};
+  if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return wanted;
+  const auto most = std::max<rlim_t>(descriptors.rlim_cur / 2, descriptors.rlim_cur > of_our_own ? descriptors.rlim_cur - of_our_own : 0);
+  if (wanted <= most) return wanted;
+  log().info("node.max-connections is {}, and the system allows this process {} open files: it takes {} connections at most", wanted,
+             descriptors.rlim_cur, most);
+  return most;
+}
+
+// As many as the system lets us have without being asked.
+void use_all_descriptors() {
+  rlimit descriptors{};
+  if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return;
+  descriptors.rlim_cur = descriptors.rlim_max;
+  (void)::setrlimit(RLIMIT_NOFILE, &descriptors);
+}
+
 }  // namespace
 
 struct node::parts {
@@ -63,6 +83,7 @@ struct node::parts {
     environment.writers.clear();
     environment.readers.clear();
     settle_network(*system);
+    const farewell ending(*network, std::chrono::seconds(1));
     system.reset();
   }
 
@@ -144,7 +165,10 @@ auto node::parts::open_store(const std::vector<definition_ptr>& registered) -> r
 void node::parts::start_actors(std::vector<definition_ptr> registered) {
   types = std::move(registered);
   system = std::make_unique<caf::actor_system>(configuration);
-  network = std::make_shared<transport>(*system, settings.transport, tls);
+  auto bounds = settings.transport;
+  bounds.max_connections = connections_for_descriptors(bounds.max_connections);
+  bounds.log_refusals = true;
+  network = std::make_shared<transport>(*system, bounds, tls);
   environment.clock = &clock;
   environment.single_owner = database->single_owner();
   environment.settings = settings.aggregate;
@@ -277,20 +301,6 @@ auto node_exit_status(const error& failure) -> int {
   return exit_status(failure);
 }
 
-// A connection that cannot be accepted keeps the network thread busy: fewer of them may be made than there are descriptors.
-void fit_connections_to_descriptors(std::size_t& max_connections) {
-  constexpr rlim_t of_our_own = 256;  // The store's, the log's, and those to other nodes.
-  rlimit descriptors{};
-  if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return;
-  descriptors.rlim_cur = descriptors.rlim_max;
-  if (::setrlimit(RLIMIT_NOFILE, &descriptors) != 0 || ::getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return;
-  const auto most = descriptors.rlim_cur > 2 * of_our_own ? descriptors.rlim_cur - of_our_own : of_our_own;
-  if (max_connections <= most) return;
-  log().warn("node.max-connections is {}, and the system allows this process {} open files: it takes {} connections at most", max_connections,
-             descriptors.rlim_cur, most);
-  max_connections = most;
-}
-
 auto report(std::string_view program, const error& failure) -> int {
   std::cerr << program << ": " << to_string(failure) << std::endl;
   return node_exit_status(failure);
@@ -324,7 +334,7 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types, const no
     std::cout << *applied << std::flush;
     return 0;
   }
-  fit_connections_to_descriptors(arguments->settings.transport.max_connections);
+  use_all_descriptors();
   // A reader of our output that goes away is no reason to end.
   (void)::signal(SIGPIPE, SIG_IGN);
   std::atomic<bool> failed{false};

@@ -1,6 +1,7 @@
 #include <maestro/runtime/node_link.hpp>
 
 #include <maestro/runtime/strangers.hpp>
+#include <maestro/runtime/tcp.hpp>
 #include <maestro/store/clock.hpp>
 
 #include <caf/scoped_actor.hpp>
@@ -36,10 +37,6 @@ namespace {
 
 using steady_clock = std::chrono::steady_clock;
 
-auto time_until(steady_clock::time_point deadline) -> std::chrono::milliseconds {
-  return std::max(std::chrono::milliseconds(1), std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now()));
-}
-
 auto no_node(const node_address& address, const std::string& reason) -> error {
   return {errc::node_unavailable, "no node answers at " + address.text() + ": " + reason};
 }
@@ -51,7 +48,7 @@ auto greet(caf::actor_system& system, const caf::actor& gateway, steady_clock::t
   self->monitor(gateway);
   self->send(gateway, hello{});
   self->receive([&](hello_reply& reply) { greeting = std::move(reply); }, [](const caf::down_msg&) {},
-                caf::after(time_until(deadline)) >> [] {});
+                caf::after(milliseconds_until(deadline)) >> [] {});
   return greeting;
 }
 

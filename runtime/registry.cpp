@@ -174,16 +174,18 @@ void refuse(const caf::actor& client, const Request& request, error failure) {
 auto flight_counter::enter(client_key client) -> admission {
   const std::lock_guard lock(mutex_);
   if (count_ >= limit_) return admission::node_is_full;
-  auto& of_client = by_client_[client];
-  if (of_client >= limit_per_client_) return admission::client_is_full;
-  ++of_client;
+  if (client != nullptr) {
+    auto& of_client = by_client_[client];
+    if (of_client >= limit_per_client_) return admission::client_is_full;
+    ++of_client;
+  }
   ++count_;
   return admission::granted;
 }
 
 void flight_counter::leave(client_key client) {
   const std::lock_guard lock(mutex_);
-  if (const auto at = by_client_.find(client); --at->second == 0) by_client_.erase(at);
+  if (const auto at = by_client_.find(client); at != by_client_.end() && --at->second == 0) by_client_.erase(at);
   if (--count_ == 0) none_left_.notify_all();
 }
 
@@ -267,7 +269,7 @@ void registry::take(command_request& request) {
   if (!request.command_id || !request.aggregate_id)
     return refuse<command_reply>(client, request, {errc::invalid_argument, std::string(request.command_id ? "the aggregate" : "the command") +
                                                                                " id is all zeros, which stands for none; see maestro new"});
-  auto [ticket, refusal] = admit(client);
+  auto [ticket, refusal] = admit(client, request.hops > 0);
   if (refusal) return refuse<command_reply>(client, request, std::move(refusal));
   place(taken_request<command_request>{std::move(request), std::move(client), std::move(ticket)});
 }
@@ -282,7 +284,7 @@ void registry::take(query_request& request) {
   if (request.verb > static_cast<std::uint8_t>(query_verb::diff) || request.at_least < 0 || request.up_to < 0 ||
       request.from < 0 || request.after < 0)
     return refuse<query_reply>(client, request, {errc::invalid_argument, "the request asks for what this node does not know"});
-  auto [ticket, refusal] = admit(client);
+  auto [ticket, refusal] = admit(client, request.hops > 0);
   if (refusal) return refuse<query_reply>(client, request, std::move(refusal));
   const auto verb = static_cast<query_verb>(request.verb);
   taken_request<query_request> taken{std::move(request), std::move(client), std::move(ticket)};
@@ -361,9 +363,10 @@ auto registry::unknown_type(const std::string& name) const -> error {
 }
 
 // A ticket for one more request, or why there is none.
-auto registry::admit(const caf::actor& client) -> std::pair<std::shared_ptr<void>, error> {
+auto registry::admit(const caf::actor& client, bool is_handed_on) -> std::pair<std::shared_ptr<void>, error> {
   if (draining_) return {nullptr, {errc::shutting_down, "the node is stopping; send the request to another one"}};
-  const auto* key = caf::actor_cast<caf::actor_control_block*>(client);
+  // What another node hands on comes from many clients, whom that one has counted.
+  const auto* key = is_handed_on ? nullptr : caf::actor_cast<caf::actor_control_block*>(client);
   switch (flight_->enter(key)) {
     case flight_counter::admission::granted: return {make_ticket(flight_, key), {}};
     case flight_counter::admission::client_is_full:

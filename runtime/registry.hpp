@@ -27,7 +27,7 @@ namespace maestro {
 /// Counts the requests that a node has taken and not answered, in all and for each client. Any thread may call any member.
 class flight_counter {
  public:
-  using client_key = const void*;  ///< What tells one client from another.
+  using client_key = const void*;  ///< What tells one client from another; null: none that has a limit of its own.
   enum class admission { granted, client_is_full, node_is_full };
 
   flight_counter(std::size_t limit, std::size_t limit_per_client) : limit_(limit), limit_per_client_(limit_per_client) {}
@@ -115,7 +115,7 @@ class registry : public caf::event_based_actor {
   void note_that_one_has_retired();
   [[nodiscard]] auto find_type(const std::string& name) -> registered_type*;
   [[nodiscard]] auto unknown_type(const std::string& name) const -> error;
-  [[nodiscard]] auto admit(const caf::actor& client) -> std::pair<std::shared_ptr<void>, error>;
+  [[nodiscard]] auto admit(const caf::actor& client, bool is_handed_on) -> std::pair<std::shared_ptr<void>, error>;
   [[nodiscard]] auto route(registered_type& type, const aggregate_id& id) -> live_aggregate&;
   void retired(const aggregate_retired& notice);
   void release_empty(const aggregate_empty& notice);

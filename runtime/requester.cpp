@@ -245,7 +245,7 @@ void requester::end(outgoing_query& query, const error& why) { tell(query.done, 
 
 void requester::end_waiting(const pending& each) {
   if (each.command) end(*each.command);
-  else end(*each.query, not_sent);
+  else end(*each.query, each.query->attempts > 0 ? node_lost_query : not_sent);
 }
 
 // Doubles with each attempt, give or take a half, so that those who were refused together do not come back together.

@@ -173,6 +173,8 @@ void configure_caf(caf::actor_system_config& config, const caf_settings& setting
   const auto threads = settings.max_threads != 0 ? settings.max_threads : std::thread::hardware_concurrency();
   config.set(prefix + "scheduler.policy", word(settings.scheduler_policy));
   config.set(prefix + "scheduler.max-threads", std::max<std::size_t>(threads, 1));
+  // CAF's default is all that there are: the network thread would hand over everything that waits for it before it writes anything.
+  config.set(prefix + "scheduler.max-throughput", std::size_t{200});
   config.set(prefix + "middleman.heartbeat-interval", caf::timespan(settings.heartbeat_interval));
   config.set(prefix + "middleman.connection-timeout", caf::timespan(settings.connection_timeout));
   config.set(prefix + "middleman.max-consecutive-reads", settings.max_consecutive_reads);

@@ -47,6 +47,10 @@ auto resolve(const std::string& host, std::uint16_t port, int flags, address_lis
 
 }  // namespace
 
+auto milliseconds_until(steady_clock::time_point deadline) -> std::chrono::milliseconds {
+  return std::max(std::chrono::milliseconds(1), std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now()));
+}
+
 tcp_socket::~tcp_socket() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }

@@ -11,6 +11,9 @@
 
 namespace maestro {
 
+/// At least 1, for those who take a timeout.
+[[nodiscard]] auto milliseconds_until(std::chrono::steady_clock::time_point deadline) -> std::chrono::milliseconds;
+
 /// A socket of our own, closed at the end of its life.
 class tcp_socket {
  public:

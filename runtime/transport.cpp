@@ -25,15 +25,11 @@ using steady_clock = std::chrono::steady_clock;
 namespace net = caf::io::network;
 
 auto multiplexer_of(caf::actor_system& system) -> net::default_multiplexer& {
-  return static_cast<net::default_multiplexer&>(system.middleman().backend());
+  return dynamic_cast<net::default_multiplexer&>(system.middleman().backend());
 }
 
-auto broker_of(caf::actor_system& system) -> caf::actor {
-  return system.middleman().named_broker<caf::io::basp_broker>(caf::atom("BASP"));
-}
-
-auto time_until(steady_clock::time_point deadline) -> std::chrono::milliseconds {
-  return std::max(std::chrono::milliseconds(1), std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now()));
+auto broker_of(caf::actor_system& system) -> caf::weak_actor_ptr {
+  return caf::actor_cast<caf::weak_actor_ptr>(system.middleman().named_broker<caf::io::basp_broker>(caf::atom("BASP")));
 }
 
 // Takes connections. Runs on CAF's network thread.
@@ -45,6 +41,7 @@ class door final : public net::doorman_impl {
   auto new_connection() -> bool override {
     tcp_socket socket(std::exchange(acceptor_.accepted_socket(), net::invalid_native_socket));
     if (detached()) return false;
+    shared_->make_room();
     if (!shared_->admit()) {
       shared_->refused(peer_name(socket.descriptor()), "there are node.max-connections already");
       return true;
@@ -61,11 +58,12 @@ class door final : public net::doorman_impl {
 };
 
 // The handshake of one that connects, on its own thread. Nothing, or for people why it failed.
-auto shake_hands(tls_session& tls, const tcp_socket& socket, steady_clock::time_point deadline) -> std::optional<std::string> {
+auto shake_hands_by(tls_session& tls, const tcp_socket& socket, steady_clock::time_point deadline) -> std::optional<std::string> {
   while (true) {
     const auto progress = tls.shake_hands();
     if (progress == tls_progress::done) return std::nullopt;
-    if (progress == tls_progress::failed) return tls.reason().empty() ? "it hung up, as one does that does not speak TLS" : tls.reason();
+    if (progress == tls_progress::failed)
+      return tls.reason().empty() ? "it hung up before that was agreed: it does not speak TLS, takes no more connections, or is stopping" : tls.reason();
     if (!socket.wait(progress == tls_progress::wants_read, deadline)) return "it did not answer in time";
   }
 }
@@ -74,20 +72,20 @@ auto speaks_tls(const std::string& host, std::uint16_t port, steady_clock::time_
   const auto socket = connect_tcp(host, port, deadline);
   if (!socket) return false;
   tls_session asking(tls_context::anonymous(), socket->descriptor(), tls_end::client);
-  return !shake_hands(asking, *socket, deadline);
+  return !shake_hands_by(asking, *socket, deadline);
 }
 
 }  // namespace
 
 transport::transport(caf::actor_system& system, const transport_settings& settings, tls_context_ptr tls)
-    : system_(system), shared_(std::make_shared<shared>(settings, std::move(tls))) {}
+    : system_(system), broker_(broker_of(system)), shared_(std::make_shared<shared>(settings, std::move(tls))) {}
 
 auto transport::publish(const caf::actor& actor, const std::string& host, std::uint16_t port) -> result<std::uint16_t> {
   const auto socket = net::new_tcp_acceptor_impl(port, host.c_str(), true);
   if (!socket) return error{errc::address_in_use, "the port is taken or the address is not this machine's"};
   caf::io::doorman_ptr opened = caf::make_counted<door>(multiplexer_of(system_), *socket, shared_);
   const auto real_port = opened->port();
-  caf::anon_send(broker_of(system_), caf::publish_atom::value, std::move(opened), real_port, caf::actor_cast<caf::strong_actor_ptr>(actor),
+  caf::anon_send(broker(), caf::publish_atom::value, std::move(opened), real_port, caf::actor_cast<caf::strong_actor_ptr>(actor),
                  std::set<std::string>{});
   return real_port;
 }
@@ -98,13 +96,15 @@ auto transport::connect(const std::string& host, std::uint16_t port, steady_cloc
   std::unique_ptr<tls_session> tls;
   if (shared_->tls) {
     tls = std::make_unique<tls_session>(shared_->tls, socket->descriptor(), tls_end::client);
-    if (auto why = shake_hands(*tls, *socket, deadline)) return {nullptr, false, "TLS: " + *why};
+    if (auto why = shake_hands_by(*tls, *socket, deadline)) return {nullptr, false, "TLS: " + *why};
   }
+  const auto by_then = broker();
+  if (!by_then) return {nullptr, false, "this program is about to end"};
   auto made = caf::make_counted<connection>(multiplexer_of(system_), std::move(*socket), shared_, connection_side::made, std::move(tls));
   found_peer found;
   bool hung_up = false;
   caf::scoped_actor self(system_);
-  self->request(broker_of(system_), time_until(deadline), caf::connect_atom::value, caf::io::scribe_ptr(made), port)
+  self->request(by_then, milliseconds_until(deadline), caf::connect_atom::value, caf::io::scribe_ptr(made), port)
       .receive(
           [&](const caf::node_id&, const caf::strong_actor_ptr& published, const std::set<std::string>&) {
             found.published = caf::actor_cast<caf::actor>(published);
@@ -121,6 +121,21 @@ auto transport::connect(const std::string& host, std::uint16_t port, steady_cloc
   if (const auto reason = made->reason(); !reason.empty()) found.why = reason;
   else if (!shared_->tls && speaks_tls(host, port, deadline)) found.why = "it takes connections over TLS only; say which certificate, key and authority to use";
   return found;
+}
+
+farewell::farewell(const transport& over, std::chrono::milliseconds grace)
+    : thread_([this, grace, shared = over.shared_] {
+        std::unique_lock lock(mutex_);
+        if (!ended_early_.wait_for(lock, grace, [this] { return ended_; })) shared->hang_up_all();
+      }) {}
+
+farewell::~farewell() {
+  {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+  }
+  ended_early_.notify_all();
+  thread_.join();
 }
 
 }  // namespace maestro

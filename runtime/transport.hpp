@@ -8,25 +8,32 @@
 #include <maestro/store/error.hpp>
 
 #include <caf/actor.hpp>
+#include <caf/actor_cast.hpp>
+#include <caf/actor_control_block.hpp>
 #include <caf/actor_system.hpp>
 
 #include <chrono>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <thread>
 
 namespace maestro {
 
 struct transport_settings {
   /// Messages that are announced to be longer end their connection before anything is read or allocated for them.
   std::size_t max_message_bytes = 64 * 1024 * 1024;
-  /// So much may wait for a peer that does not read, while the operating system holds as much as it takes; more ends the connection.
+  /// So much may wait for a peer that has taken nothing for a second, and four times as much for one that is slower than we are, beside
+  /// what is being written; more ends the connection.
   std::size_t max_unsent_bytes = 64 * 1024 * 1024;
   /// That others have made to us; one more is hung up at once.
   std::size_t max_connections = 10'000;
-  /// Who has connected and not introduced itself by then is hung up when somebody else connects.
+  /// Who has connected and not introduced itself by then is hung up when somebody else connects; in a fifth of it when there is no room.
   std::chrono::milliseconds introduction_time{5'000};
+  bool log_refusals = false;  ///< Warn of every connection that is hung up for what the other end did, or did not do.
 };
 
 /// What a connection led to.
@@ -39,7 +46,7 @@ struct found_peer {
 /// Makes and takes the connections of one actor system. Any thread may call any member; it may be gone before its connections are.
 class transport {
  public:
-  /// Plain TCP without `tls`. `system`, which has CAF's middleman, outlives the transport.
+  /// Plain TCP without `tls`. `system`, which has CAF's middleman with its default backend, outlives the transport.
   transport(caf::actor_system& system, const transport_settings& settings, tls_context_ptr tls);
 
   /// Publishes `actor` at `host` and `port` (0: any that is free), and returns the port. It is taken back as CAF's own are, by
@@ -55,10 +62,31 @@ class transport {
   struct shared;  ///< What its connections share.
 
  private:
+  friend class farewell;
+  [[nodiscard]] auto broker() const -> caf::actor { return caf::actor_cast<caf::actor>(broker_); }
+
   caf::actor_system& system_;
+  // Asked for by its name, one that has ended because its system does would be made anew.
+  const caf::weak_actor_ptr broker_;
   const std::shared_ptr<shared> shared_;
 };
 
 using transport_ptr = std::shared_ptr<transport>;
+
+/// An actor system ends when its connections have sent what they hold. Those that have not after `grace` are hung up, as long as this lives:
+/// it begins before the system ends, and ends after that.
+class farewell {
+ public:
+  farewell(const transport& over, std::chrono::milliseconds grace);
+  ~farewell();
+  farewell(const farewell&) = delete;
+  auto operator=(const farewell&) -> farewell& = delete;
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable ended_early_;
+  bool ended_ = false;
+  std::thread thread_;
+};
 
 }  // namespace maestro

@@ -1,10 +1,15 @@
 // Whoever can connect to a node's port, with whatever bytes: it is hung up, the node lives, and nobody else notices. And clients that
 // ask too much.
+#include "account.hpp"
 #include "node_process.hpp"
 #include "raw_connection.hpp"
 #include "relay.hpp"
 
 #include <boost/test/unit_test.hpp>
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/binary_serializer.hpp>
+#include <caf/node_id.hpp>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -14,6 +19,7 @@
 #include <deque>
 #include <fstream>
 #include <future>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -166,6 +172,34 @@ BOOST_AUTO_TEST_CASE(who_connects_and_says_nothing_makes_room_for_others) {
     hung_up = silent.is_hung_up(std::chrono::milliseconds(200));
   }
   BOOST_TEST(hung_up);
+  BOOST_TEST(all.has_logged("it has not introduced itself in time"));
+}
+
+BOOST_AUTO_TEST_CASE(those_who_say_nothing_keep_nobody_out) {
+  node_with_client all({"--node.max-connections=3"});
+  const raw_connection silent(all.node.address());
+  const raw_connection as_silent(all.node.address());
+  BOOST_TEST(client::connect(all.node.address(), {patience}).has_value() == false);
+  const auto until = std::chrono::steady_clock::now() + patience;
+  auto connected = client::connect(all.node.address());
+  while (!connected && std::chrono::steady_clock::now() < until) connected = client::connect(all.node.address());
+  BOOST_TEST(connected.has_value());
+}
+
+// Each would cost CAF an entry in its tables, and an actor, for good.
+BOOST_AUTO_TEST_CASE(who_introduces_himself_again_and_again_is_hung_up) {
+  node_with_client all;
+  caf::actor_system_config nothing_special;
+  caf::actor_system system(nothing_special);
+  const auto introduction = [&](std::uint32_t process) {
+    std::vector<char> name;
+    caf::binary_serializer to(system, name);
+    BOOST_TEST_REQUIRE(!to(caf::make_node_id(process, caf::node_id::default_data::host_id_type{7})));
+    return basp_header(client_handshake, static_cast<std::uint32_t>(name.size())) + std::string(name.begin(), name.end());
+  };
+  all.hangs_up(introduction(1) + introduction(1) + introduction(1));
+  BOOST_TEST(all.has_logged("it introduced itself again and again"));
+  all.hangs_up(introduction(2) + introduction(3));
 }
 
 // What waits for it is held within a bound, and its connection ends.
@@ -194,10 +228,59 @@ BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_is_hung_up) {
     auto& answer = answers.emplace_back();
     (*slow)->ask_async(std::move(question), {}, [&answer](const query_reply& reply) { answer.set_value(static_cast<errc>(reply.code)); });
   }
-  BOOST_TEST(all.has_logged("it does not read"));
+  BOOST_TEST(all.has_logged("it does not read, or not fast enough"));
   between.stall_answers(false);
   // Sixty-four megabytes at a time may be too much again, so not all of them have to succeed; but none waits for ever.
   for (auto& each : answers) BOOST_TEST((each.get_future().wait_for(patience) == std::future_status::ready));
+}
+
+// However much it is: who is busy reading is not hung up.
+BOOST_AUTO_TEST_CASE(a_client_that_reads_gets_all_that_it_asks_for) {
+  node_with_client all;
+  send_options more;
+  more.metadata = "{\"note\":\"" + std::string(200'000, 'x') + "\"}";
+  for (int i = 0; i < 5; ++i)
+    BOOST_TEST(!all.bystander->send_json("account", alice, "deposit", R"({"cents":1})", more).answer.failure);
+  std::deque<std::promise<errc>> answers;
+  for (int i = 0; i < 100; ++i) {
+    query_request question;
+    question.verb = static_cast<std::uint8_t>(query_verb::events);
+    question.aggregate_type = "account";
+    question.aggregate_id = alice;
+    question.limit = 1000;
+    auto& answer = answers.emplace_back();
+    all.bystander->ask_async(std::move(question), patience, [&answer](const query_reply& reply) { answer.set_value(static_cast<errc>(reply.code)); });
+  }
+  for (auto& each : answers) BOOST_TEST((each.get_future().get() == errc::none));
+  BOOST_TEST(all.node.child().errors() == "");
+}
+
+// It may have stopped, and nobody waits for it.
+BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_does_not_keep_the_node_from_ending) {
+  std::optional<node_process> node;
+  node.emplace("sqlite::memory:");
+  const auto talking = node->connect();
+  send_options more;
+  more.metadata = "{\"note\":\"" + std::string(900'000, 'x') + "\"}";
+  BOOST_TEST(!talking->send_json("account", alice, "open", R"({"owner":"Alice","handle":"@alice"})", more).answer.failure);
+  relay between(node->address());
+  auto slow = client::connect(between.address());
+  BOOST_TEST_REQUIRE(slow.has_value());
+  between.stall_answers(true);
+  for (int i = 0; i < 40; ++i) {
+    query_request question;
+    question.verb = static_cast<std::uint8_t>(query_verb::events);
+    question.aggregate_type = "account";
+    question.aggregate_id = alice;
+    question.limit = 10;
+    (*slow)->ask_async(std::move(question), {}, [](const query_reply&) {});
+  }
+  // When the node has answered another client it has taken the questions of the first, in all likelihood.
+  BOOST_TEST(talking->fetch(bank::account::id{alice}).has_value());
+  const auto begin = std::chrono::steady_clock::now();
+  BOOST_TEST(node->end() == 0);
+  // TCP would try for ten seconds.
+  BOOST_TEST((std::chrono::steady_clock::now() - begin < std::chrono::seconds(8)));
 }
 
 // A node that is none of ours cannot end a client either.

@@ -6,6 +6,7 @@
 
 #include <caf/actor_system_config.hpp>
 #include <caf/event_based_actor.hpp>
+#include <caf/io/middleman.hpp>
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 
@@ -49,7 +50,10 @@ auto accepted() -> command_reply {
 
 struct bench {
   struct configuration : caf::actor_system_config {
-    configuration() { add_message_types<caf::id_block::maestro>(); }
+    configuration() {
+      load<caf::io::middleman>();
+      add_message_types<caf::id_block::maestro>();
+    }
   };
 
   void play(script told, client_settings with = {}) {
