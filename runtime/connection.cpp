@@ -32,7 +32,7 @@ constexpr std::size_t longest_introduction = 64 * 1024;
 constexpr int client_introductions = 2;
 constexpr int server_introductions = 1;
 // Who takes nothing for so long does not read; who is merely slower than we are gets so many times more time.
-constexpr std::chrono::milliseconds not_reading = 1s;
+constexpr std::chrono::milliseconds not_reading = 5s;
 constexpr std::size_t slow_is_not_stalled = 4;
 // With no room left, strangers get a fifth of the time to introduce themselves.
 constexpr int less_time_when_full = 5;

@@ -26,7 +26,7 @@ namespace maestro {
 struct transport_settings {
   /// Messages that are announced to be longer end their connection before anything is read or allocated for them.
   std::size_t max_message_bytes = 64 * 1024 * 1024;
-  /// So much may wait for a peer that has taken nothing for a second, and four times as much for one that is slower than we are, beside
+  /// So much may wait for a peer that has taken nothing for five seconds, and four times as much for one that is slower than we are, beside
   /// what is being written; more ends the connection.
   std::size_t max_unsent_bytes = 64 * 1024 * 1024;
   /// That others have made to us; one more is hung up at once.

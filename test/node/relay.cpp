@@ -65,10 +65,7 @@ relay::relay(node_address node)
         wires_.emplace_back([this, from = std::move(client), node = std::move(*to)] { pass(from, node); });
       }) {}
 
-relay::~relay() {
-  stopping_ = true;
-  for (auto& each : wires_) each.join();
-}
+relay::~relay() { stopping_ = true; }
 
 void relay::pass(const tcp_socket& client, const tcp_socket& node) const {
   while (!stopping_) {

@@ -49,7 +49,7 @@ class relay {
   const node_address node_;
   std::atomic<bool> stalled_{false};
   std::atomic<bool> stopping_{false};
-  std::vector<std::thread> wires_;  // Made by the port's thread, which is gone when they are joined.
+  std::vector<std::jthread> wires_;  // Made by the port's thread, which is gone when they are joined.
   listening_port port_;
 };
 
