@@ -37,7 +37,7 @@ class node_process {
   [[nodiscard]] auto address() const -> const node_address& { return address_; }
   [[nodiscard]] auto connect(std::chrono::milliseconds timeout = patience) const -> std::unique_ptr<client> {
     auto connected = client::connect(address_, {timeout});
-    BOOST_TEST_REQUIRE(connected.has_value(), "no connection to " << address_.text());
+    BOOST_TEST_REQUIRE(connected.has_value(), "no connection to " << address_.text() << ": " << (connected ? "" : to_string(connected.failure())));
     return std::move(*connected);
   }
 
