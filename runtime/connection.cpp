@@ -31,9 +31,6 @@ constexpr std::size_t longest_introduction = 64 * 1024;
 // CAF's clients say twice who they are, and mean with the second time that this connection is the one to use; servers say it once.
 constexpr int client_introductions = 2;
 constexpr int server_introductions = 1;
-// Who takes nothing for so long does not read; who is merely slower than we are gets so many times more time.
-constexpr std::chrono::milliseconds not_reading = 5s;
-constexpr std::size_t slow_is_not_stalled = 4;
 // With no room left, strangers get a fifth of the time to introduce themselves.
 constexpr int less_time_when_full = 5;
 // TCP gives up what the other end does not acknowledge, or does not want, for so long.
@@ -65,7 +62,6 @@ struct dealt_with {
 
 struct over_tls {
   tls_session& tls;
-  steady_clock::time_point& wrote;
 
   static auto outcome(tls_progress progress) -> net::rw_state {
     return progress == tls_progress::failed ? net::rw_state::failure : net::rw_state::success;
@@ -74,25 +70,18 @@ struct over_tls {
   auto write_some(std::size_t& written, int, const void* from, std::size_t size) const -> net::rw_state {
     written = 0;
     if (size == 0) return net::rw_state::indeterminate;
-    const auto progress = tls.write(from, size, written);
-    if (written > 0) wrote = steady_clock::now();
-    return outcome(progress);
+    return outcome(tls.write(from, size, written));
   }
   // What TLS has already taken from the socket no event will announce.
   auto must_read_more(int, std::size_t wanted) const -> bool { return tls.pending() >= wanted; }
 };
 
 struct in_the_clear {
-  steady_clock::time_point& wrote;
-
   static auto read_some(std::size_t& got, int socket, void* to, std::size_t size) -> net::rw_state {
     return caf::policy::tcp::read_some(got, socket, to, size);
   }
-  auto write_some(std::size_t& written, int socket, const void* from, std::size_t size) const -> net::rw_state {
-    written = 0;
-    const auto outcome = caf::policy::tcp::write_some(written, socket, from, size);
-    if (written > 0) wrote = steady_clock::now();
-    return outcome;
+  static auto write_some(std::size_t& written, int socket, const void* from, std::size_t size) -> net::rw_state {
+    return caf::policy::tcp::write_some(written, socket, from, size);
   }
   static auto must_read_more(int, std::size_t) -> bool { return false; }
 };
@@ -183,22 +172,13 @@ connection_stream::connection_stream(net::default_multiplexer& multiplexer, int 
 
 void connection_stream::handle_event(net::operation operation) {
   if (operation == net::operation::propagate_error || !tls_) {
-    in_the_clear socket{wrote_};
+    in_the_clear socket;
     return handle_event_impl(operation, socket);
   }
   if (!tls_->is_ready()) return shake_hands(operation);
-  over_tls socket{*tls_, wrote_};
+  over_tls socket{*tls_};
   handle_event_impl(operation, socket);
   if (!tls_->reason().empty()) owner_.failed(tls_->reason());
-}
-
-void connection_stream::write_now() {
-  if (!state_.writing) wrote_ = steady_clock::now();
-  flush(&owner_);
-}
-
-auto connection_stream::stalled_for() const -> steady_clock::duration {
-  return state_.writing ? steady_clock::now() - wrote_ : steady_clock::duration::zero();
 }
 
 // Nothing is given to the stream to write until this is done: it would try all the time, whether the other end says anything or not.
@@ -244,8 +224,8 @@ void connection::configure_read(caf::io::receive_policy::config config) {
 void connection::flush() {
   if (!stream_.is_ready()) return;
   const auto waiting = stream_.wr_buf().size();
-  const auto most = shared_->settings.max_unsent_bytes;
-  if (waiting <= most || (stream_.stalled_for() < not_reading && waiting / slow_is_not_stalled <= most)) return stream_.write_now();
+  // What is not being written yet goes to the operating system first, however much it is.
+  if (!stream_.is_writing() || waiting <= shared_->settings.max_unsent_bytes) return stream_.flush(this);
   refuse("it does not read, or not fast enough: " + std::to_string(waiting) + " bytes wait for it (node.max-unsent-bytes)");
   stream_.wr_buf() = {};
 }

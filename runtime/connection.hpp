@@ -77,10 +77,7 @@ class connection_stream final : public caf::io::network::stream {
 
   /// False until TLS has shaken hands.
   [[nodiscard]] auto is_ready() const -> bool { return !tls_ || tls_->is_ready(); }
-  /// Writes what the buffer holds, if it is not about to.
-  void write_now();
-  /// For how long the other end has taken nothing of what is being written.
-  [[nodiscard]] auto stalled_for() const -> std::chrono::steady_clock::duration;
+  [[nodiscard]] auto is_writing() const -> bool { return state_.writing; }
   /// Whether the event loop is to tell it of what there is to read; it has not heard so yet, right after it was asked.
   [[nodiscard]] auto is_in_loop() const -> bool { return (eventbf_ & caf::io::network::input_mask) != 0; }
 
@@ -89,7 +86,6 @@ class connection_stream final : public caf::io::network::stream {
 
   const std::unique_ptr<tls_session> tls_;
   connection& owner_;
-  std::chrono::steady_clock::time_point wrote_;  // When the socket last took something, or was first given it.
 };
 
 class connection final : public caf::io::scribe {

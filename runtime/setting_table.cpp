@@ -45,7 +45,7 @@ const setting rows[] = {
     {"maestro.node.max-message-bytes", "N", [](settings_ref s) -> setting_target { return &s.transport.max_message_bytes; },
      "The longest message that a connection may bring; a longer one ends it. All nodes of a cluster need the same.", 2'000'000, 2'000'000'000},
     {"maestro.node.max-unsent-bytes", "N", [](settings_ref s) -> setting_target { return &s.transport.max_unsent_bytes; },
-     "What may wait for one peer that takes nothing, and four times as much for a slow one; more ends its connection.", 1'000'000, 2'000'000'000},
+     "What may wait for one peer that does not read, or not fast enough; more ends its connection.", 1'000'000, 2'000'000'000},
 
     {"maestro.tls.certificate-file", "FILE", [](settings_ref s) -> setting_target { return &s.tls.certificate_file; },
      "The node's certificate, in PEM format; with it nodes and clients connect over TLS only."},

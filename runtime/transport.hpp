@@ -26,9 +26,9 @@ namespace maestro {
 struct transport_settings {
   /// Messages that are announced to be longer end their connection before anything is read or allocated for them.
   std::size_t max_message_bytes = 64 * 1024 * 1024;
-  /// So much may wait for a peer that has taken nothing for five seconds, and four times as much for one that is slower than we are, beside
-  /// what is being written; more ends the connection.
-  std::size_t max_unsent_bytes = 64 * 1024 * 1024;
+  /// So much may wait for a peer that does not read, or is slower than its answers come, beside what is being written; more ends the
+  /// connection.
+  std::size_t max_unsent_bytes = 256 * 1024 * 1024;
   /// That others have made to us; one more is hung up at once.
   std::size_t max_connections = 10'000;
   /// Who has connected and not introduced itself by then is hung up when somebody else connects; in a fifth of it when there is no room.

@@ -62,6 +62,9 @@ relay::relay(node_address node)
     : node_(std::move(node)), port_([this](tcp_socket client) {
         auto to = connect_tcp(node_.host, node_.port, std::chrono::steady_clock::now() + 5s);
         if (!to) return;
+        // What the system would hold on the way is not the node's.
+        const int small = 65'536;
+        (void)::setsockopt(to->descriptor(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
         wires_.emplace_back([this, from = std::move(client), node = std::move(*to)] { pass(from, node); });
       }) {}
 
