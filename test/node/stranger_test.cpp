@@ -236,13 +236,13 @@ BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_is_hung_up) {
 
 // Who reads, and is slower than the answers come, is not hung up.
 BOOST_AUTO_TEST_CASE(a_client_that_reads_gets_all_that_it_asks_for) {
-  node_with_client all({"--node.max-unsent-bytes=16000000"});
+  node_with_client all({"--node.max-unsent-bytes=8000000"});
   send_options more;
   more.metadata = "{\"note\":\"" + std::string(200'000, 'x') + "\"}";
   for (int i = 0; i < 5; ++i)
     BOOST_TEST(!all.bystander->send_json("account", alice, "deposit", R"({"cents":1})", more).answer.failure);
   std::deque<std::promise<errc>> answers;
-  for (int i = 0; i < 14; ++i) {  // A megabyte each.
+  for (int i = 0; i < 7; ++i) {  // A megabyte each.
     query_request question;
     question.verb = static_cast<std::uint8_t>(query_verb::events);
     question.aggregate_type = "account";
