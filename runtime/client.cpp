@@ -90,7 +90,7 @@ client::client(std::unique_ptr<own_system> own, caf::actor_system& system, std::
   handling.attempt_timeout = settings.attempt_timeout;
   handling.retry_backoff = settings.retry_backoff;
   handling.max_retry_backoff = settings.max_retry_backoff;
-  handling.follow_members = !addresses.empty();  // In a node's own process its gateway hands on what is not its own.
+  handling.follow_members = is_remote_;  // In a node's own process its gateway hands on what is not its own.
   handling.make_connector = std::move(make_connector);
   requester_ = caf::actor_cast<caf::actor>(system.spawn<requester, caf::hidden>(std::move(addresses), link, std::move(handling)));
 }

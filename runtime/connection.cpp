@@ -76,16 +76,6 @@ struct over_tls {
   auto must_read_more(int, std::size_t wanted) const -> bool { return tls.pending() >= wanted; }
 };
 
-struct in_the_clear {
-  static auto read_some(std::size_t& got, int socket, void* to, std::size_t size) -> net::rw_state {
-    return caf::policy::tcp::read_some(got, socket, to, size);
-  }
-  static auto write_some(std::size_t& written, int socket, const void* from, std::size_t size) -> net::rw_state {
-    return caf::policy::tcp::write_some(written, socket, from, size);
-  }
-  static auto must_read_more(int, std::size_t) -> bool { return false; }
-};
-
 }  // namespace
 
 auto peer_name(int socket) -> std::string {
@@ -172,7 +162,7 @@ connection_stream::connection_stream(net::default_multiplexer& multiplexer, int 
 
 void connection_stream::handle_event(net::operation operation) {
   if (operation == net::operation::propagate_error || !tls_) {
-    in_the_clear socket;
+    caf::policy::tcp socket;
     return handle_event_impl(operation, socket);
   }
   if (!tls_->is_ready()) return shake_hands(operation);

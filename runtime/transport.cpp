@@ -3,7 +3,6 @@
 #include <maestro/runtime/connection.hpp>
 #include <maestro/runtime/tcp.hpp>
 
-#include <caf/actor_system_config.hpp>
 #include <caf/io/basp_broker.hpp>
 #include <caf/io/middleman.hpp>
 #include <caf/io/network/default_multiplexer.hpp>
@@ -12,7 +11,6 @@
 #include <caf/sec.hpp>
 #include <caf/send.hpp>
 
-#include <algorithm>
 #include <optional>
 #include <set>
 #include <utility>

@@ -22,8 +22,6 @@ class listening_port {
   auto operator=(const listening_port&) -> listening_port& = delete;
 
   [[nodiscard]] auto address() const -> const node_address& { return address_; }
-  /// True from the beginning of its end: what serves returns.
-  [[nodiscard]] auto is_stopping() const -> bool { return stopping_; }
 
  private:
   node_address address_;

@@ -11,13 +11,9 @@
 #include <caf/binary_serializer.hpp>
 #include <caf/node_id.hpp>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 #include <chrono>
 #include <deque>
-#include <fstream>
+#include <functional>
 #include <future>
 #include <optional>
 #include <string>
@@ -74,6 +70,27 @@ struct node_with_client {
   node_process node;
   std::unique_ptr<client> bystander;
 };
+
+// A command whose event is larger than its payload, by as much.
+void send_with_note(client& to, const std::string& command, const std::string& payload, std::size_t bytes) {
+  send_options more;
+  more.metadata = "{\"note\":\"" + std::string(bytes, 'x') + "\"}";
+  const auto got = to.send_json("account", alice, command, payload, more);
+  BOOST_TEST(!got.answer.failure, to_string(got.answer.failure));
+}
+
+// A megabyte of it.
+void make_history(client& to) {
+  for (int i = 0; i < 5; ++i) send_with_note(to, "deposit", R"({"cents":1})", 200'000);
+}
+void ask_for_history(client& asked, std::chrono::milliseconds timeout, std::function<void(query_reply)> done) {
+  query_request question;
+  question.verb = static_cast<std::uint8_t>(query_verb::events);
+  question.aggregate_type = "account";
+  question.aggregate_id = alice;
+  question.limit = 1000;
+  asked.ask_async(std::move(question), timeout, std::move(done));
+}
 
 constexpr std::uint8_t server_handshake = 0, client_handshake = 1, direct_message = 2, routed_message = 3, monitor_message = 4,
                        down_message = 5, heartbeat = 6;
@@ -205,12 +222,7 @@ BOOST_AUTO_TEST_CASE(who_introduces_himself_again_and_again_is_hung_up) {
 // What waits for it is held within a bound, and its connection ends.
 BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_is_hung_up) {
   node_with_client all({"--node.max-unsent-bytes=1000000"});
-  const auto note = std::string(200'000, 'x');
-  for (int i = 0; i < 5; ++i) {
-    send_options more;
-    more.metadata = "{\"note\":\"" + note + "\"}";
-    BOOST_TEST(!all.bystander->send_json("account", alice, "deposit", R"({"cents":1})", more).answer.failure);
-  }
+  make_history(*all.bystander);
   relay between(all.node.address());
   client_settings patient;
   patient.timeout = patience;
@@ -220,13 +232,8 @@ BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_is_hung_up) {
   // A megabyte each, and the operating system holds some megabytes.
   std::deque<std::promise<errc>> answers;
   for (int i = 0; i < 16; ++i) {
-    query_request question;
-    question.verb = static_cast<std::uint8_t>(query_verb::events);
-    question.aggregate_type = "account";
-    question.aggregate_id = alice;
-    question.limit = 1000;
     auto& answer = answers.emplace_back();
-    (*slow)->ask_async(std::move(question), {}, [&answer](const query_reply& reply) { answer.set_value(static_cast<errc>(reply.code)); });
+    ask_for_history(**slow, {}, [&answer](const query_reply& reply) { answer.set_value(static_cast<errc>(reply.code)); });
   }
   BOOST_TEST(all.has_logged("it does not read, or not fast enough"));
   between.stall_answers(false);
@@ -237,19 +244,11 @@ BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_is_hung_up) {
 // Who reads, and is slower than the answers come, is not hung up.
 BOOST_AUTO_TEST_CASE(a_client_that_reads_gets_all_that_it_asks_for) {
   node_with_client all({"--node.max-unsent-bytes=8000000"});
-  send_options more;
-  more.metadata = "{\"note\":\"" + std::string(200'000, 'x') + "\"}";
-  for (int i = 0; i < 5; ++i)
-    BOOST_TEST(!all.bystander->send_json("account", alice, "deposit", R"({"cents":1})", more).answer.failure);
+  make_history(*all.bystander);
   std::deque<std::promise<errc>> answers;
   for (int i = 0; i < 7; ++i) {  // A megabyte each.
-    query_request question;
-    question.verb = static_cast<std::uint8_t>(query_verb::events);
-    question.aggregate_type = "account";
-    question.aggregate_id = alice;
-    question.limit = 1000;
     auto& answer = answers.emplace_back();
-    all.bystander->ask_async(std::move(question), patience, [&answer](const query_reply& reply) { answer.set_value(static_cast<errc>(reply.code)); });
+    ask_for_history(*all.bystander, patience, [&answer](const query_reply& reply) { answer.set_value(static_cast<errc>(reply.code)); });
   }
   for (auto& each : answers) BOOST_TEST((each.get_future().get() == errc::none));
   BOOST_TEST(all.node.child().errors() == "");
@@ -260,21 +259,12 @@ BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_does_not_keep_the_node_from_endin
   std::optional<node_process> node;
   node.emplace("sqlite::memory:");
   const auto talking = node->connect();
-  send_options more;
-  more.metadata = "{\"note\":\"" + std::string(900'000, 'x') + "\"}";
-  BOOST_TEST(!talking->send_json("account", alice, "open", R"({"owner":"Alice","handle":"@alice"})", more).answer.failure);
+  send_with_note(*talking, "open", R"({"owner":"Alice","handle":"@alice"})", 900'000);
   relay between(node->address());
   auto slow = client::connect(between.address());
   BOOST_TEST_REQUIRE(slow.has_value());
   between.stall_answers(true);
-  for (int i = 0; i < 40; ++i) {
-    query_request question;
-    question.verb = static_cast<std::uint8_t>(query_verb::events);
-    question.aggregate_type = "account";
-    question.aggregate_id = alice;
-    question.limit = 10;
-    (*slow)->ask_async(std::move(question), {}, [](const query_reply&) {});
-  }
+  for (int i = 0; i < 40; ++i) ask_for_history(**slow, {}, [](const query_reply&) {});
   // When the node has answered another client it has taken the questions of the first, in all likelihood.
   BOOST_TEST(talking->fetch(bank::account::id{alice}).has_value());
   const auto begin = std::chrono::steady_clock::now();
