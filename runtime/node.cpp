@@ -108,6 +108,7 @@ struct node::parts {
   hybrid_clock clock;
   flight_counter flight;
   std::shared_ptr<maestro::database> database;
+  std::unique_ptr<store> first_reader;  // Until the first of the actors that read has it.
   std::vector<definition_ptr> types;
   std::unique_ptr<rebuild_service> rebuilds;
   aggregate_environment environment;
@@ -151,10 +152,12 @@ auto node::parts::open_store(const std::vector<definition_ptr>& registered) -> r
     auto applied = database->migrate(steps);
     if (!applied) return applied.failure();
     for (const auto& step : *applied) log().info("store {}: applied migration {}", database->display_name(), step);
+  } else if (auto checked = database->check(steps); !checked) {
+    return checked.failure();
   }
-  if (auto checked = database->check(steps); !checked) return checked.failure();
 
-  auto newest = database->open_reader()->newest_timestamp();
+  first_reader = database->open_reader();
+  auto newest = first_reader->newest_timestamp();
   if (!newest) return newest.failure();
   if (!clock.merge(*newest))
     log().warn("store {}: its newest event is further ahead of this machine's clock than clock.max-drift; is the clock right?",
@@ -178,7 +181,8 @@ void node::parts::start_actors(std::vector<definition_ptr> registered) {
   for (std::size_t i = 0; i < writers; ++i)
     environment.writers.push_back(spawn_store_writer(*system, database->open_writer(), settings.store_actor));
   for (std::size_t i = 0; i < settings.store_readers; ++i)
-    environment.readers.push_back(spawn_store_reader(*system, database->open_reader(), settings.store_actor));
+    environment.readers.push_back(
+        spawn_store_reader(*system, first_reader ? std::move(first_reader) : database->open_reader(), settings.store_actor));
   rebuilds = std::make_unique<rebuild_service>(*database, types);
   gateway = caf::actor_cast<caf::actor>(system->spawn<registry>(
       &environment, types, &flight, rebuilds.get(),

@@ -49,15 +49,21 @@ class postgres_database final : public database {
   auto migrate(std::span<const migration> components) -> result<std::vector<std::string>> override {
     auto steps = plan_migrations(own_steps_, components, dialect::postgres);
     if (!steps) return steps.failure();
+    // As a rule all is there: one connection sees that.
+    std::vector<const migration_step*> missing;
+    auto looked = repeat("the table of migrations", [&](connection& with) -> result<bool> {
+      if (auto kept = keep_books(with); !kept) return kept.failure();
+      missing = missing_steps(with, *steps);
+      return missing.empty() ? check_log(with) : true;
+    });
+    if (!looked) return looked.failure();
     std::vector<std::string> applied;
-    if (auto prepared = repeat("the table of migrations", [&](connection& with) { return keep_books(with); }); !prepared)
-      return prepared.failure();
-    for (const auto& step : *steps) {
-      auto done = repeat(step.name(), [&](connection& with) { return apply(with, step); });
+    for (const auto* step : missing) {
+      auto done = repeat(step->name(), [&](connection& with) { return apply(with, *step); });
       if (!done) return done.failure();
-      if (*done) applied.push_back(step.name());
+      if (*done) applied.push_back(step->name());
     }
-    if (source_->settings.partitions > 0)
+    if (!missing.empty())
       if (auto checked = repeat("the log's partitions", [&](connection& with) { return check_log(with); }); !checked)
         return checked.failure();
     return applied;
@@ -108,6 +114,14 @@ class postgres_database final : public database {
     if (auto checked = check_minimum(transaction); !checked) return checked.failure();
     transaction.commit();
     return true;
+  }
+
+  static auto missing_steps(connection& with, const std::vector<migration_step>& steps) -> std::vector<const migration_step*> {
+    pqxx::nontransaction transaction(with.pqxx());
+    std::vector<const migration_step*> missing;
+    for (const auto& step : steps)
+      if (!is_applied(with, transaction, step)) missing.push_back(&step);
+    return missing;
   }
 
   auto check_log(connection& with) const -> result<bool> {
