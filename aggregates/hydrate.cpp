@@ -65,16 +65,9 @@ struct reading {
     return true;
   }
 
-  // The events after `at`, page by page.
+  // The events after `at`.
   auto read_on(hydrated& at) const -> result<void> {
-    while (at.sequence < up_to.sequence) {
-      auto page = from.get_events(id, {at.sequence, up_to.sequence, page_events});
-      if (!page) return page.failure();
-      auto entered = enter_all(at, *page);
-      if (!entered) return entered.failure();
-      if (!*entered || page->size() < page_events) break;
-    }
-    return {};
+    return from.scan_events(id, {at.sequence, up_to.sequence, page_events}, [&](std::span<event> page) { return enter_all(at, page); });
   }
 
   auto run(const aggregate_history& start) const -> result<hydrated> {

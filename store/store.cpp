@@ -57,6 +57,20 @@ auto user_part_end(std::string_view rest) -> std::size_t {
 
 }  // namespace
 
+auto store::scan_events(const aggregate_id& id, event_range range, const take_events& take) -> result<void> {
+  while (range.after < range.up_to) {
+    auto page = get_events(id, range);
+    if (!page) return page.failure();
+    if (page->empty()) break;
+    const bool is_last = page->size() < range.limit;
+    range.after = page->back().sequence;
+    auto more = take(*page);
+    if (!more) return more.failure();
+    if (!*more || is_last) break;
+  }
+  return {};
+}
+
 auto store::commit_events(std::vector<event> events, const timestamp& predecessor) -> result<void> {
   if (events.empty()) return error{errc::invalid_event, "there are no events to commit"};
   commit_request request;

@@ -15,6 +15,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -60,8 +61,11 @@ struct aggregate_head {
 struct event_range {
   sequence_number after = 0;                    ///< Exclusive minimum sequence.
   sequence_number up_to = max_sequence();       ///< Inclusive maximum sequence.
-  std::size_t limit = 1000;                     ///< At most this many events, the first of the range.
+  std::size_t limit = 1000;                     ///< At most this many events, the first of the range; or a page's.
 };
+
+/// Takes one page of events, which may be moved from; they are gone when it returns. False: no more are wanted.
+using take_events = std::function<result<bool>(std::span<event> page)>;
 
 /// Where a hydration begins: what `get_histories` reads of an aggregate.
 struct aggregate_history {
@@ -101,6 +105,10 @@ class store {
   /// The events of `id` in `range`, in sequence order.
   [[nodiscard]] virtual auto get_events(const aggregate_id& id, event_range range = {})
       -> result<std::vector<event>> = 0;
+
+  /// Hands the events of `id` in `range` to `take`, in sequence order and in pages of `range.limit`; where that is possible the next page is
+  /// read while `take` works on one. What `take` fails with is what this fails with.
+  [[nodiscard]] virtual auto scan_events(const aggregate_id& id, event_range range, const take_events& take) -> result<void>;
 
   /// The snapshot of `id`, if there is one with `after` < sequence <= `up_to`.
   [[nodiscard]] virtual auto get_snapshot(const aggregate_id& id, sequence_number after = 0,

@@ -138,12 +138,11 @@ void connection::execute_script(const std::string& sql) {
   if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) throw failure_from(raw_, answer.get());
 }
 
-void connection::prepare_insert() {
-  if (insert_is_prepared_) return;
-  const std::unique_ptr<PGresult, decltype(&PQclear)> answer(
-      PQprepare(raw_, sql::insert_events.name, sql::insert_events.text, 0, nullptr), PQclear);
+void connection::prepare(const sql::named& statement) {
+  if (prepared_raw_.contains(statement.name)) return;
+  const std::unique_ptr<PGresult, decltype(&PQclear)> answer(PQprepare(raw_, statement.name, statement.text, 0, nullptr), PQclear);
   if (PQresultStatus(answer.get()) != PGRES_COMMAND_OK) throw failure_from(raw_, answer.get());
-  insert_is_prepared_ = true;
+  prepared_raw_.insert(statement.name);
 }
 
 }  // namespace maestro::postgres

@@ -62,16 +62,16 @@ class connection {
   [[nodiscard]] auto projections() -> std::unordered_map<std::string, std::string>& { return projections_; }
   /// A name that no statement has had.
   [[nodiscard]] auto fresh_name() -> std::string { return "projection_" + std::to_string(++names_); }
-  /// Prepares the insert of events, the first time. Throws `failure`.
-  void prepare_insert();
+  /// Prepares `statement` for libpq, unless that was done before. Throws `failure`.
+  void prepare(const sql::named& statement);
 
  private:
   PGconn* raw_ = nullptr;
   std::unique_ptr<pqxx_connection> pqxx_;  // Owns raw_.
-  std::set<const char*> prepared_;
+  std::set<const char*> prepared_;  // By libpqxx.
+  std::set<const char*> prepared_raw_;
   std::unordered_map<std::string, std::string> projections_;
   std::uint64_t names_ = 0;
-  bool insert_is_prepared_ = false;
   backend peer_;
   bool spoiled_ = false;
 };

@@ -2,6 +2,7 @@
 
 #include <maestro/store/event_check.hpp>
 #include <maestro/store/postgres/event_insert.hpp>
+#include <maestro/store/postgres/event_scan.hpp>
 #include <maestro/store/postgres/projected_batch.hpp>
 #include <maestro/store/postgres/row.hpp>
 #include <maestro/store/postgres/values.hpp>
@@ -110,7 +111,7 @@ auto postgres_store::commit_all(std::span<const commit_request* const> requests)
 
 auto postgres_store::write(std::span<const write_unit> units, std::chrono::milliseconds lock_wait) -> write_outcome {
   try {
-    connected().prepare_insert();
+    connected().prepare(sql::insert_events);
   } catch (...) {
     return outcome_of(noted_failure(), stage::begin);
   }
@@ -193,6 +194,20 @@ auto postgres_store::get_events(const aggregate_id& id, event_range range) -> re
     return events_from(
         with.run(transaction, sql::get_events, parameter(id), range.after, range.up_to, as_limit(range.limit)), id);
   });
+}
+
+auto postgres_store::scan_events(const aggregate_id& id, event_range range, const take_events& take) -> result<void> {
+  result<bool> more = true;
+  auto scanned = use([&](connection& with) {
+    // After a loss it goes on where it was.
+    more = true;
+    event_scan scan(with, id, range);
+    while (more && *more)
+      if (const auto page = scan.next_page(); page.empty()) break;
+      else more = take(page);
+  });
+  if (!more) return more.failure();
+  return scanned;
 }
 
 auto postgres_store::get_snapshot(const aggregate_id& id, sequence_number after, sequence_number up_to)

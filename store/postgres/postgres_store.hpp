@@ -27,6 +27,7 @@ class postgres_store final : public store, private batch_writer {
   auto commit_all(std::span<const commit_request* const> requests) -> std::vector<commit_outcome> override;
   auto commit_snapshot(const snapshot& snapshot) -> result<void> override;
   auto get_events(const aggregate_id& id, event_range range) -> result<std::vector<event>> override;
+  auto scan_events(const aggregate_id& id, event_range range, const take_events& take) -> result<void> override;
   auto get_snapshot(const aggregate_id& id, sequence_number after, sequence_number up_to)
       -> result<std::optional<snapshot>> override;
   auto get_histories(std::span<const aggregate_id> ids, std::size_t limit)

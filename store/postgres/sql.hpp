@@ -67,6 +67,15 @@ inline constexpr named get_events{"maestro_get_events", R"(
   LIMIT $4::bigint
 )"};
 
+// The same for who reads the binary form.
+inline constexpr named scan_events{"maestro_scan_events", R"(
+  SELECT timestamp, sequence, type, body, aggregate_type, command_id, metadata
+  FROM event_log
+  WHERE aggregate_id = $1::bytea AND sequence > $2::integer AND sequence <= $3::integer
+  ORDER BY sequence
+  LIMIT $4::bigint
+)"};
+
 // A row per event, or one with nulls; the snapshot's body stands on the first row of its aggregate.
 inline constexpr named get_histories{"maestro_get_histories", R"(
   SELECT log.timestamp, log.sequence, log.type, log.body::text, log.aggregate_type, log.command_id, log.metadata::text,

@@ -63,6 +63,67 @@ BOOST_DATA_TEST_CASE(a_range_excludes_its_lower_end_includes_its_upper_end_and_h
   BOOST_TEST(bench.sequences(bench.fresh_id()).empty());
 }
 
+BOOST_DATA_TEST_CASE(a_scan_hands_out_the_same_events_in_pages, data::make(stores_under_test()), store) {
+  workbench bench(store);
+  auto request = bench.request(4, 5);
+  event& rich = request.units[1].events[2];
+  rich.body = R"({"list":[1,null],"text":"it's"})";
+  rich.command_id = command_id::make(1, 2, 3);
+  rich.metadata = R"({"$n":1})";
+  bench.committed(request);
+  const auto& id = request.aggregate_id;
+  const auto pages_of = [&](event_range range) {
+    std::vector<std::size_t> sizes;
+    std::vector<event> all;
+    const auto scanned = bench.reader->scan_events(id, range, [&](std::span<event> page) -> result<bool> {
+      sizes.push_back(page.size());
+      all.insert(all.end(), page.begin(), page.end());
+      return true;
+    });
+    BOOST_TEST(scanned.has_value());
+    range.limit = 1000;
+    const auto expected = value_of(bench.reader->get_events(id, range));
+    BOOST_TEST_REQUIRE(all.size() == expected.size());
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      BOOST_TEST((all[i].timestamp == expected[i].timestamp));
+      BOOST_TEST((all[i].aggregate_id == id));
+      BOOST_TEST(all[i].sequence == expected[i].sequence);
+      BOOST_TEST(all[i].aggregate_type == expected[i].aggregate_type);
+      BOOST_TEST(all[i].type == expected[i].type);
+      BOOST_TEST(all[i].body == expected[i].body);
+      BOOST_TEST((all[i].command_id == expected[i].command_id));
+      BOOST_TEST(all[i].metadata == expected[i].metadata);
+    }
+    return sizes;
+  };
+  using sizes = std::vector<std::size_t>;
+  BOOST_TEST((pages_of({0, max_sequence(), 8}) == sizes{8, 8, 4}));
+  BOOST_TEST((pages_of({0, max_sequence(), 10}) == sizes{10, 10}));
+  BOOST_TEST((pages_of({3, 12, 7}) == sizes{7, 2}));
+  BOOST_TEST((pages_of({3, 12, 9}) == sizes{9}));
+  BOOST_TEST((pages_of({12, 12, 9}) == sizes{}));
+  BOOST_TEST((pages_of({20, max_sequence(), 1}) == sizes{}));
+}
+
+BOOST_DATA_TEST_CASE(a_scan_ends_where_its_taker_says_so, data::make(stores_under_test()), store) {
+  workbench bench(store);
+  const auto request = bench.request(4, 5);
+  bench.committed(request);
+  const auto& id = request.aggregate_id;
+  int pages = 0;
+  const auto stopped = bench.reader->scan_events(id, {0, max_sequence(), 4}, [&](std::span<event>) -> result<bool> { return ++pages < 2; });
+  BOOST_TEST(stopped.has_value());
+  BOOST_TEST(pages == 2);
+  const auto failed = bench.reader->scan_events(id, {0, max_sequence(), 4}, [](std::span<event>) -> result<bool> {
+    return error{errc::cannot_hydrate, "not this one"};
+  });
+  BOOST_TEST_REQUIRE(!failed.has_value());
+  BOOST_TEST((failed.failure().code == errc::cannot_hydrate));
+  BOOST_TEST(failed.failure().message == "not this one");
+  // What was asked for and not taken is in nobody's way.
+  BOOST_TEST(bench.sequences(id) == numbers(1, 20));
+}
+
 BOOST_DATA_TEST_CASE(a_sequence_that_is_taken_asks_for_a_retry_and_changes_nothing, data::make(stores_under_test()), store) {
   workbench bench(store);
   const auto first = bench.request(1, 2);

@@ -251,6 +251,50 @@ BOOST_AUTO_TEST_CASE(a_connection_that_was_lost_between_commits_costs_nothing) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_scan_whose_connection_is_lost_goes_on_where_it_was) {
+  workbench bench(postgres);
+  const auto request = bench.request(4, 5);
+  bench.committed(request);
+  BOOST_TEST(bench.sequences(request.aggregate_id).size() == 20U);  // connected
+  std::vector<sequence_number> seen;
+  int losses = 0;
+  const auto scanned = bench.reader->scan_events(request.aggregate_id, {0, max_sequence(), 6}, [&](std::span<event> page) -> result<bool> {
+    for (const auto& each : page) seen.push_back(each.sequence);
+    // By now the next page is on its way, or has come; the one after that has not.
+    if (losses++ == 0)
+      (void)value_of(bench.writer->query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                                         "WHERE query LIKE '%FROM event_log%' AND pid <> pg_backend_pid()", {}));
+    return true;
+  });
+  BOOST_TEST(scanned.has_value(), (scanned ? std::string() : to_string(scanned.failure())));
+  BOOST_TEST(seen == numbers(1, 20));
+}
+
+// The server waits with the next page until there is room for it, and for as long its statement runs.
+BOOST_AUTO_TEST_CASE(a_scan_may_take_longer_over_a_page_than_a_statement_may_run) {
+  workbench bench(postgres);
+  const auto id = bench.fresh_id();
+  bench.query("INSERT INTO event_log (timestamp, aggregate_id, sequence, type, body) "
+              "SELECT int8send(n) || int8send(7), $1, n, 'long', "
+              "       (SELECT jsonb_build_object('text', string_agg(md5((n * i)::text), '')) FROM generate_series(1, 10000) AS i) "
+              "FROM generate_series(1, 72) AS n",
+              {id});
+  store_settings settings;
+  settings.statement_timeout = std::chrono::milliseconds{1000};
+  const auto reader = value_of(open_database(place_of(bench).uri(), settings))->open_reader();
+  std::vector<sequence_number> seen;
+  const auto scanned = reader->scan_events(id, {0, max_sequence(), 24}, [&](std::span<event> page) -> result<bool> {
+    for (const auto& each : page) seen.push_back(each.sequence);
+    const auto is_overdue = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%FROM event_log%' AND pid <> pg_backend_pid() "
+                            "AND state = 'active' AND clock_timestamp() - query_start > interval '1100 ms'";
+    if (seen.size() == 24)
+      while (bench.query(is_overdue).at(0).at(0).as<std::int64_t>() == 0) std::this_thread::sleep_for(std::chrono::milliseconds{5});
+    return true;
+  });
+  BOOST_TEST(scanned.has_value(), (scanned ? std::string() : to_string(scanned.failure())));
+  BOOST_TEST(seen == numbers(1, 72));
+}
+
 BOOST_AUTO_TEST_CASE(a_connection_that_is_lost_before_commit_costs_nothing) {
   workbench bench(postgres, {}, counters);
   int times = 2;

@@ -1,0 +1,103 @@
+#include <maestro/store/postgres/event_scan.hpp>
+
+#include <maestro/store/postgres/values.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <string_view>
+
+namespace maestro::postgres {
+
+namespace {
+
+auto bytes_of(const PGresult* rows, int row, int column) -> std::string_view {
+  return {PQgetvalue(rows, row, column), static_cast<std::size_t>(PQgetlength(rows, row, column))};
+}
+
+auto number_of(std::string_view bytes) -> std::int32_t {
+  std::uint32_t number = 0;
+  for (const char byte : bytes) number = number << 8 | static_cast<unsigned char>(byte);
+  return static_cast<std::int32_t>(number);
+}
+
+// jsonb in binary form is its text behind the number of a version.
+auto json_of(std::string_view bytes) -> std::string { return bytes.empty() ? std::string() : json_from_jsonb(bytes.substr(1)); }
+
+template <class Number>
+auto big_endian(Number number) -> std::array<char, sizeof(Number)> {
+  std::array<char, sizeof(Number)> bytes{};
+  for (std::size_t i = bytes.size(); i > 0; number >>= 8) bytes[--i] = static_cast<char>(number & 0xFF);
+  return bytes;
+}
+
+// The columns of sql::scan_events.
+enum column : int { timestamp_column, sequence_column, type_column, body_column, aggregate_type_column, command_column, metadata_column };
+
+}  // namespace
+
+event_scan::event_scan(connection& with, const aggregate_id& id, event_range& range) : with_(with), id_(id), range_(range) {
+  with_.prepare(sql::scan_events);
+  if (range_.after < range_.up_to) ask();
+}
+
+event_scan::~event_scan() {
+  if (is_asked_) (void)answer();
+}
+
+auto event_scan::next_page() -> std::span<event> {
+  if (!is_asked_) return {};
+  auto rows = answer();
+  // What was asked for ahead has perhaps waited for us longer than a statement may take.
+  if (PQresultStatus(rows.get()) != PGRES_TUPLES_OK && is_ahead_ && PQstatus(with_.raw()) == CONNECTION_OK) {
+    ask();
+    rows = answer();
+  }
+  if (PQresultStatus(rows.get()) != PGRES_TUPLES_OK) throw failure_from(with_.raw(), rows.get());
+  const int count = PQntuples(rows.get());
+  if (count == 0) return {};
+  range_.after = number_of(bytes_of(rows.get(), count - 1, sequence_column));
+  is_ahead_ = true;
+  if (static_cast<std::size_t>(count) == range_.limit && range_.after < range_.up_to) ask();
+  read(rows.get());
+  return page_;
+}
+
+void event_scan::ask() {
+  const auto after = big_endian(static_cast<std::uint32_t>(range_.after));
+  const auto up_to = big_endian(static_cast<std::uint32_t>(range_.up_to));
+  const auto limit = big_endian(static_cast<std::uint64_t>(std::min<std::size_t>(range_.limit, std::numeric_limits<std::int64_t>::max())));
+  const char* const values[] = {id_.view().data(), after.data(), up_to.data(), limit.data()};
+  const int lengths[] = {static_cast<int>(id_.view().size()), after.size(), up_to.size(), limit.size()};
+  constexpr int binary[] = {1, 1, 1, 1};
+  if (PQsendQueryPrepared(with_.raw(), sql::scan_events.name, 4, values, lengths, binary, 1) != 1) throw failure_from(with_.raw(), nullptr);
+  is_asked_ = true;
+}
+
+auto event_scan::answer() -> std::unique_ptr<PGresult, decltype(&PQclear)> {
+  is_asked_ = false;
+  std::unique_ptr<PGresult, decltype(&PQclear)> first(PQgetResult(with_.raw()), PQclear);
+  while (PGresult* const more = PQgetResult(with_.raw())) PQclear(more);
+  return first;
+}
+
+// Into the events of the page before, whose memory is used again.
+void event_scan::read(const PGresult* rows) {
+  page_.resize(static_cast<std::size_t>(PQntuples(rows)));
+  int row = 0;
+  for (auto& event : page_) {
+    event.timestamp = timestamp::from_bytes(bytes_of(rows, row, timestamp_column)).value_or(timestamp{});
+    event.aggregate_id = id_;
+    event.sequence = number_of(bytes_of(rows, row, sequence_column));
+    event.type = bytes_of(rows, row, type_column);
+    event.body = json_of(bytes_of(rows, row, body_column));
+    event.aggregate_type = bytes_of(rows, row, aggregate_type_column);
+    event.command_id = command_id::from_bytes(bytes_of(rows, row, command_column));
+    event.metadata = json_of(bytes_of(rows, row, metadata_column));
+    event.value.reset();
+    ++row;
+  }
+}
+
+}  // namespace maestro::postgres

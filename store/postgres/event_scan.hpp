@@ -1,0 +1,40 @@
+// An aggregate's events page by page, in binary form: while one page is worked on, the server reads the next.
+#pragma once
+
+#include <maestro/store/postgres/connection.hpp>
+#include <maestro/store/store.hpp>
+
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace maestro::postgres {
+
+/// One scan, during which nothing else uses the connection.
+class event_scan {
+ public:
+  /// Sends the first statement. `range.after` moves on with each page that is handed out; whoever scans `range` again after a loss gets
+  /// what is left. `with` and `range` outlive the scan. Throws `failure`.
+  event_scan(connection& with, const aggregate_id& id, event_range& range);
+  /// Reads what was asked for and is not wanted any more.
+  ~event_scan();
+  event_scan(const event_scan&) = delete;
+  auto operator=(const event_scan&) -> event_scan& = delete;
+
+  /// The next events, which may be moved from, until the next call; none at the end. Throws `failure`.
+  auto next_page() -> std::span<event>;
+
+ private:
+  void ask();
+  [[nodiscard]] auto answer() -> std::unique_ptr<PGresult, decltype(&PQclear)>;
+  void read(const PGresult* rows);
+
+  connection& with_;
+  const aggregate_id id_;
+  event_range& range_;
+  bool is_asked_ = false;
+  bool is_ahead_ = false;  // Asked before the page before it was worked on.
+  std::vector<event> page_;
+};
+
+}  // namespace maestro::postgres
