@@ -1,0 +1,94 @@
+// The domain that is measured: ledgers whose events have three members, plain, and with a projection of one row.
+#pragma once
+
+#include <maestro/aggregates/bind.hpp>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace maestro::benchmark {
+
+/// An entry: about 100 bytes of JSON, unless `note` is made longer.
+struct entry {
+  std::int64_t cents = 0;
+  std::string account;
+  std::string note;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(cents), CEREAL_NVP(account), CEREAL_NVP(note));
+  }
+};
+
+struct record : entry {};
+struct recorded : entry {};
+
+/// Records `count` times the same entry.
+struct record_many {
+  std::int64_t count = 1;
+  std::string note;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(count), CEREAL_NVP(note));
+  }
+};
+
+struct balance {
+  std::int64_t cents = 0;
+  std::int64_t entries = 0;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(cents), CEREAL_NVP(entries));
+  }
+};
+
+inline auto example_entry(std::int64_t cents = 12'345, std::string note = "a transfer between two friends") -> entry {
+  return {cents, "0199a0b1c2d300001122334455667788", std::move(note)};
+}
+
+template <class Self>
+class any_ledger : public aggregate<Self, balance> {
+ public:
+  using commands = maestro::commands<record, record_many>;
+  using events = maestro::events<recorded>;
+  static auto eval(const balance&, const record& command) -> recorded { return {command}; }
+  static auto eval(const balance&, const record_many& command) -> std::vector<recorded> {
+    return std::vector<recorded>(static_cast<std::size_t>(command.count), recorded{example_entry(1, command.note)});
+  }
+  static void apply(balance& state, const recorded& event) {
+    state.cents += event.cents;
+    ++state.entries;
+  }
+};
+
+class ledger : public any_ledger<ledger> {
+ public:
+  static constexpr std::string_view type = "ledger";
+};
+
+/// A row for each ledger. Refuses entries below zero.
+struct ledger_totals {
+  static constexpr std::string_view registered_name = "ledger_totals";
+  static auto schema() -> std::vector<schema_step> {
+    return {per_store{.sqlite = "CREATE TABLE ledger_totals (id BLOB NOT NULL PRIMARY KEY, cents INTEGER NOT NULL, "
+                                "newest INTEGER NOT NULL CHECK (newest >= 0)) STRICT",
+                      .postgres = "CREATE TABLE ledger_totals (id bytea PRIMARY KEY, cents bigint NOT NULL, "
+                                  "newest bigint NOT NULL CHECK (newest >= 0))"}};
+  }
+  static void project(transaction& tx, const recorded& entry, const event& row) {
+    tx.execute("INSERT INTO ledger_totals (id, cents, newest) VALUES ($1, $2, $2) "
+               "ON CONFLICT (id) DO UPDATE SET cents = ledger_totals.cents + excluded.cents, newest = excluded.newest",
+               row.aggregate_id, entry.cents);
+  }
+};
+
+class projected_ledger : public any_ledger<projected_ledger> {
+ public:
+  static constexpr std::string_view type = "projected_ledger";
+  using projections = maestro::projections<ledger_totals>;
+};
+
+inline auto ledger_types() -> std::vector<definition_ptr> { return {define<ledger>(), define<projected_ledger>()}; }
+
+}  // namespace maestro::benchmark

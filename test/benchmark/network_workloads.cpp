@@ -1,0 +1,70 @@
+#include "measuring.hpp"
+#include "references.hpp"
+#include "subject.hpp"
+#include "workloads.hpp"
+
+#include <maestro/runtime/certificates.hpp>
+
+#include <filesystem>
+
+namespace maestro::benchmark {
+
+namespace {
+
+struct remote_scene {
+  remote_scene(const surroundings& at, int count, const std::vector<std::string>& arguments = {}, const client_settings& how = {},
+               const std::string& schema = "bench")
+      : uri(fresh_schema(at.server, schema)), nodes(at, uri, find_postmaster(at.server), count, arguments, how), accounts(1000) {}
+
+  auto sends(std::size_t callers) -> std::function<sample(std::chrono::milliseconds)> {
+    return [this, callers, ask = accounts.sends(nodes.client(), [] { return record{example_entry()}; })](auto length) {
+      return nodes.round(callers, length, ask);
+    };
+  }
+
+  std::string uri;
+  subject nodes;
+  ledgers<ledger> accounts;
+};
+
+auto entry_json() -> std::string { return must(encode(recorded{example_entry()})); }
+
+auto through_client(std::string name, std::string title, std::size_t callers, double target, bool with_tls) -> workload {
+  return {.name = std::move(name),
+          .title = std::move(title),
+          .wanted = target > 0 ? goal::ratio_at_least : goal::none,
+          .target = target,
+          .set_up = [=](const surroundings& at) -> contest {
+            std::vector<std::string> arguments;
+            client_settings how;
+            if (with_tls) {
+              const auto folder = at.folder + "/certificates";
+              if (!std::filesystem::exists(folder)) (void)must(make_certificates({.folder = folder, .name = {}, .hosts = {}}));
+              how.tls = {.certificate_file = folder + "/client.crt", .key_file = folder + "/client.key", .ca_file = folder + "/ca.crt"};
+              arguments = {"--tls.certificate-file", folder + "/node.crt", "--tls.key-file", folder + "/node.key", "--tls.ca-file", folder + "/ca.crt"};
+            }
+            const auto all = std::make_shared<remote_scene>(at, 1, arguments, how);
+            return {{{"ours", all->sends(callers)}, pgbench_inserts(at, all->uri, 64, entry_json())}, all};
+          }};
+}
+
+auto two_nodes() -> workload {
+  return {.name = "two_nodes",
+          .title = "two nodes on one database, 256 outstanding, against one node",
+          .set_up = [](const surroundings& at) -> contest {
+            const auto two = std::make_shared<remote_scene>(at, 2, std::vector<std::string>{}, client_settings{}, "bench");
+            const auto one = std::make_shared<remote_scene>(at, 1, std::vector<std::string>{}, client_settings{}, "bench_one");
+            return {{{"two nodes", two->sends(256)}, {"one node", one->sends(256)}}, std::make_shared<decltype(std::pair(two, one))>(two, one)};
+          }};
+}
+
+}  // namespace
+
+auto network_workloads() -> std::vector<workload> {
+  return {through_client("client_64", "a client in another process, 64 outstanding", 64, 2, false),
+          through_client("client_tls_64", "the same over TLS", 64, 0, true),
+          through_client("client_1024", "a client in another process, 1,024 outstanding", 1024, 0, false),
+          two_nodes()};
+}
+
+}  // namespace maestro::benchmark

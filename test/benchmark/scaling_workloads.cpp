@@ -1,0 +1,87 @@
+#include "filling.hpp"
+#include "measuring.hpp"
+#include "references.hpp"
+#include "subject.hpp"
+#include "workloads.hpp"
+
+namespace maestro::benchmark {
+
+namespace {
+
+// A node with `adjust`ed settings and so many ledgers in use.
+struct grown_scene {
+  grown_scene(const surroundings& at, const std::string& schema, std::size_t aggregates, const adjust_settings& adjust = {}, std::int64_t rows = 0)
+      : uri(fresh_schema(at.server, schema)), accounts(aggregates) {
+    if (rows > 0) {
+      (void)must(must(open_database(uri))->migrate({}));
+      fill_log(uri, rows);
+      vacuum(at.server, schema + ".event_log");
+    }
+    nodes = std::make_unique<subject>(uri, find_postmaster(at.server), adjust);
+  }
+  auto round(std::size_t callers) -> std::function<sample(std::chrono::milliseconds)> {
+    return [this, callers, ask = accounts.sends(nodes->client(), [] { return record{example_entry()}; })](auto length) {
+      return nodes->round(callers, length, ask);
+    };
+  }
+  std::string uri;
+  ledgers<ledger> accounts;
+  std::unique_ptr<subject> nodes;
+};
+
+// Something is changed, against the default beside it.
+auto changed(std::string name, std::string title, std::size_t callers, std::function<std::shared_ptr<grown_scene>(const surroundings&)> make) -> workload {
+  return {.name = std::move(name),
+          .title = std::move(title),
+          .set_up = [callers, make = std::move(make)](const surroundings& at) -> contest {
+            const auto other = make(at);
+            const auto usual = std::make_shared<grown_scene>(at, "bench_usual", 1000);
+            return {{{"changed", other->round(callers)}, {"usual", usual->round(callers)}}, std::make_shared<decltype(std::pair(other, usual))>(other, usual)};
+          }};
+}
+
+auto with_writers(std::size_t writers) -> workload {
+  return changed("writers_" + std::to_string(writers), std::to_string(writers) + " writers, 1,024 callers, against one", 1024, [=](const surroundings& at) {
+    return std::make_shared<grown_scene>(at, "bench", 1000, [=](node_settings& settings) { settings.store_writers = writers; });
+  });
+}
+
+auto with_threads(std::size_t threads, std::size_t callers) -> workload {
+  const auto title = std::to_string(threads) + (threads == 1 ? " scheduler thread, " : " scheduler threads, ") + std::to_string(callers) +
+                     (callers == 1 ? " caller" : " callers") + ", against a thread per core";
+  return changed("threads_" + std::to_string(threads) + "_callers_" + std::to_string(callers), title, callers, [=](const surroundings& at) {
+    return std::make_shared<grown_scene>(at, "bench", 1000, [=](node_settings& settings) { settings.caf.max_threads = threads; });
+  });
+}
+
+// One aggregate that everybody wants, with one command per commit.
+auto without_evaluating_ahead() -> workload {
+  return {.name = "hot_64_one_by_one",
+          .title = "one hot aggregate, 64 callers, one command per commit, against evaluating ahead",
+          .set_up = [](const surroundings& at) -> contest {
+            const auto other = std::make_shared<grown_scene>(at, "bench", 1, [](node_settings& settings) { settings.aggregate.max_commands_ahead = 1; });
+            const auto usual = std::make_shared<grown_scene>(at, "bench_usual", 1);
+            return {{{"one by one", other->round(64)}, {"ahead", usual->round(64)}}, std::make_shared<decltype(std::pair(other, usual))>(other, usual)};
+          }};
+}
+
+auto with_rows(std::string name, std::string words, std::int64_t rows) -> workload {
+  return changed("log_" + std::move(name), "64 callers on a log of " + std::move(words) + " events, against a short one", 64, [=](const surroundings& at) {
+    return std::make_shared<grown_scene>(at, "bench", 1000, adjust_settings{}, rows);
+  });
+}
+
+auto with_aggregates(std::string name, std::string words, std::size_t count) -> workload {
+  return changed("live_" + std::move(name), "64 callers, each command to one of " + std::move(words) + " aggregates, against 1,000", 64, [=](const surroundings& at) {
+    return std::make_shared<grown_scene>(at, "bench", count, [=](node_settings& settings) { settings.max_live_aggregates = 2 * count; });
+  });
+}
+
+}  // namespace
+
+auto scaling_workloads() -> std::vector<workload> {
+  return {without_evaluating_ahead(), with_writers(2), with_writers(4), with_threads(1, 1), with_threads(1, 64), with_threads(1, 1024), with_threads(4, 1024), with_rows("1m", "1,000,000", 1'000'000),
+          with_rows("10m", "10,000,000", 10'000'000), with_aggregates("10k", "10,000", 10'000), with_aggregates("100k", "100,000", 100'000)};
+}
+
+}  // namespace maestro::benchmark

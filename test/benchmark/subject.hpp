@@ -1,0 +1,98 @@
+// The nodes that are measured: one in this process, or several in processes of their own, and a client of theirs.
+#pragma once
+
+#include "../node/process.hpp"
+#include "callers.hpp"
+#include "ledger.hpp"
+#include "meter.hpp"
+
+#include <maestro/runtime/node.hpp>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace maestro::benchmark {
+
+using adjust_settings = std::function<void(node_settings&)>;
+
+/// A node in this process on the store at `uri`, and its own client.
+[[nodiscard]] auto start_node(const std::string& uri, const adjust_settings& adjust = {}) -> std::unique_ptr<node>;
+
+/// Nodes with a client, and what they cost.
+class subject {
+ public:
+  /// A node in this process. `server` is the postmaster where the store is a PostgreSQL server's, or else 0.
+  subject(const std::string& uri, pid_t server, const adjust_settings& adjust = {});
+  /// So many nodes in processes of their own with further `arguments`, and a client that is connected to them.
+  subject(const surroundings& at, const std::string& uri, pid_t server, int nodes, const std::vector<std::string>& arguments = {},
+          const client_settings& how = {});
+
+  [[nodiscard]] auto client() -> maestro::client& { return *client_; }
+
+  /// One round of calls, with processor time, memory, and, on PostgreSQL, commands per transaction where each command
+  /// records `events_each`.
+  [[nodiscard]] auto round(std::size_t callers, std::chrono::milliseconds length, const next_request& ask, int events_each = 1) -> sample;
+
+ private:
+
+  std::unique_ptr<node> own_;
+  std::vector<std::unique_ptr<test::process>> others_;
+  std::vector<pid_t> pids_;
+  pid_t server_ = 0;
+  std::unique_ptr<store> log_;  // Where transactions are counted; null on SQLite.
+  std::unique_ptr<maestro::client> client_;
+};
+
+/// Sends commands to `count` ledgers of one type, each time to one that is chosen at random.
+template <class Ledger>
+class ledgers {
+ public:
+  explicit ledgers(std::size_t count) {
+    ids_.reserve(count);
+    for (std::size_t i = 0; i < count; ++i) ids_.push_back(typed_id<Ledger>::fresh(clock_));
+  }
+
+  /// `make` makes the command; `may_fail`: a refusal by the projection is an answer as expected.
+  template <class Make>
+  [[nodiscard]] auto sends(client& to, Make make, bool may_fail = false) const -> next_request {
+    return [this, &to, make, may_fail](std::size_t, answered done) {
+      send_options options;
+      options.timeout = std::chrono::minutes(1);
+      options.retry = false;
+      to.send_async(ids_[random_below(ids_.size())], make(), options, [done = std::move(done), may_fail](const receipt& got) {
+        done(!got.answer.failure || (may_fail && got.answer.failure.code == errc::projection_failed));
+      });
+    };
+  }
+
+  /// Asks for the state as the node knows it.
+  [[nodiscard]] auto gets(client& from) const -> next_request {
+    return [this, &from](std::size_t, answered done) {
+      query_request request;
+      request.verb = static_cast<std::uint8_t>(query_verb::get);
+      request.aggregate_type = Ledger::type;
+      request.aggregate_id = ids_[random_below(ids_.size())];
+      from.ask_async(std::move(request), std::chrono::minutes(1),
+                     [done = std::move(done)](const query_reply& reply) { done(reply.code == 0); });
+    };
+  }
+
+  [[nodiscard]] auto ids() const -> const std::vector<typed_id<Ledger>>& { return ids_; }
+
+  static auto random_below(std::size_t bound) -> std::size_t {
+    thread_local std::uint64_t state = 0x9E3779B97F4A7C15;
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state % bound;
+  }
+
+ private:
+  hybrid_clock clock_;
+  std::vector<typed_id<Ledger>> ids_;
+};
+
+}  // namespace maestro::benchmark
