@@ -39,7 +39,7 @@ enum column : int { timestamp_column, sequence_column, type_column, body_column,
 
 event_scan::event_scan(connection& with, const aggregate_id& id, event_range& range) : with_(with), id_(id), range_(range) {
   with_.prepare(sql::scan_events);
-  if (range_.after < range_.up_to) ask();
+  is_complete_ = range_.after >= range_.up_to;
 }
 
 event_scan::~event_scan() {
@@ -47,32 +47,34 @@ event_scan::~event_scan() {
 }
 
 auto event_scan::next_page() -> std::span<event> {
-  if (!is_asked_) return {};
-  auto rows = answer();
+  if (is_complete_) return {};
+  const bool was_ahead = is_asked_;
+  auto rows = was_ahead ? answer() : ask_now();
   // What was asked for ahead has perhaps waited for us longer than a statement may take.
-  if (PQresultStatus(rows.get()) != PGRES_TUPLES_OK && is_ahead_ && PQstatus(with_.raw()) == CONNECTION_OK) {
-    ask();
-    rows = answer();
-  }
+  if (PQresultStatus(rows.get()) != PGRES_TUPLES_OK && was_ahead && PQstatus(with_.raw()) == CONNECTION_OK) rows = ask_now();
   if (PQresultStatus(rows.get()) != PGRES_TUPLES_OK) throw failure_from(with_.raw(), rows.get());
   const int count = PQntuples(rows.get());
-  if (count == 0) return {};
-  range_.after = number_of(bytes_of(rows.get(), count - 1, sequence_column));
-  is_ahead_ = true;
-  if (static_cast<std::size_t>(count) == range_.limit && range_.after < range_.up_to) ask();
+  if (count > 0) range_.after = number_of(bytes_of(rows.get(), count - 1, sequence_column));
+  is_complete_ = static_cast<std::size_t>(count) < range_.limit || range_.after >= range_.up_to;
+  if (!is_complete_) (void)ask();  // Should that fail, the next page will tell; this one is to be handed out.
   read(rows.get());
   return page_;
 }
 
-void event_scan::ask() {
+auto event_scan::ask() -> bool {
   const auto after = big_endian(static_cast<std::uint32_t>(range_.after));
   const auto up_to = big_endian(static_cast<std::uint32_t>(range_.up_to));
   const auto limit = big_endian(static_cast<std::uint64_t>(std::min<std::size_t>(range_.limit, std::numeric_limits<std::int64_t>::max())));
   const char* const values[] = {id_.view().data(), after.data(), up_to.data(), limit.data()};
   const int lengths[] = {static_cast<int>(id_.view().size()), after.size(), up_to.size(), limit.size()};
   constexpr int binary[] = {1, 1, 1, 1};
-  if (PQsendQueryPrepared(with_.raw(), sql::scan_events.name, 4, values, lengths, binary, 1) != 1) throw failure_from(with_.raw(), nullptr);
-  is_asked_ = true;
+  is_asked_ = PQsendQueryPrepared(with_.raw(), sql::scan_events.name, 4, values, lengths, binary, 1) == 1;
+  return is_asked_;
+}
+
+auto event_scan::ask_now() -> std::unique_ptr<PGresult, decltype(&PQclear)> {
+  if (!ask()) throw failure_from(with_.raw(), nullptr);
+  return answer();
 }
 
 auto event_scan::answer() -> std::unique_ptr<PGresult, decltype(&PQclear)> {

@@ -13,7 +13,7 @@ namespace maestro::postgres {
 /// One scan, during which nothing else uses the connection.
 class event_scan {
  public:
-  /// Sends the first statement. `range.after` moves on with each page that is handed out; whoever scans `range` again after a loss gets
+  /// `range.after` moves on with each page that is handed out; whoever scans `range` again after a loss gets
   /// what is left. `with` and `range` outlive the scan. Throws `failure`.
   event_scan(connection& with, const aggregate_id& id, event_range& range);
   /// Reads what was asked for and is not wanted any more.
@@ -25,15 +25,17 @@ class event_scan {
   auto next_page() -> std::span<event>;
 
  private:
-  void ask();
+  // Sends the statement for the page after `range_.after`. False when it cannot be sent.
+  [[nodiscard]] auto ask() -> bool;
+  [[nodiscard]] auto ask_now() -> std::unique_ptr<PGresult, decltype(&PQclear)>;
   [[nodiscard]] auto answer() -> std::unique_ptr<PGresult, decltype(&PQclear)>;
   void read(const PGresult* rows);
 
   connection& with_;
   const aggregate_id id_;
   event_range& range_;
-  bool is_asked_ = false;
-  bool is_ahead_ = false;  // Asked before the page before it was worked on.
+  bool is_asked_ = false;  // The answer to a statement is still to be read.
+  bool is_complete_ = false;
   std::vector<event> page_;
 };
 
