@@ -61,7 +61,7 @@ void node_group::start_who_has_ended() {
   for (std::size_t i = 0; i < size; ++i) {
     const auto status = nodes_[i]->wait(std::chrono::milliseconds(0));
     if (!status) continue;
-    BOOST_TEST(was_taken_for_dead(*nodes_[i], status), "a node has ended: " << nodes_[i]->errors());
+    BOOST_TEST(was_taken_for_dead(*nodes_[i], status), name_of(i) << " has ended with " << *status << ": " << nodes_[i]->errors());
     ++taken_for_dead_;
     start(i);
   }
