@@ -30,7 +30,12 @@ transfer_driver::~transfer_driver() {
   }
   changed_.notify_all();
   thread_.join();
-  client_.reset();  // Answers what is under way, whose steps end with it.
+  std::unique_ptr<maestro::client> last;
+  {
+    const std::unique_lock lock(client_mutex_);
+    last = std::move(client_);
+  }
+  last.reset();  // Answers what is under way, whose steps end with it.
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return under_way_.empty(); });
 }
@@ -93,21 +98,28 @@ void transfer_driver::ask_account(const open_transfer_ptr& of, const std::string
                                   std::function<void(const maestro::event&)> then) {
   auto options = options_for(*of, step);
   options.returns = maestro::return_mode::events;
-  client_->send_async(bank::account::id::named(account), Command{of->id.text(), of->cents}, std::move(options),
-                      [this, of, then = std::move(then)](const maestro::receipt& got) {
-                        if (got.answer.failure || got.answer.events.empty()) return let_go(*of);
-                        then(got.answer.events.front());
-                      });
+  send(of, bank::account::id::named(account), Command{of->id.text(), of->cents}, std::move(options),
+       [this, of, then = std::move(then)](const maestro::receipt& got) {
+         if (got.answer.failure || got.answer.events.empty()) return let_go(*of);
+         then(got.answer.events.front());
+       });
 }
 
 template <class Command>
 void transfer_driver::note(const open_transfer_ptr& of, std::string_view step, const Command& command, std::string_view next_stage) {
-  client_->send_async(transfer::id(of->id), command, options_for(*of, step),
-                      [this, of, next_stage](const maestro::receipt& got) {
-                        if (got.answer.failure) return let_go(*of);
-                        of->stage = next_stage;
-                        drive(of);
-                      });
+  send(of, transfer::id(of->id), command, options_for(*of, step), [this, of, next_stage](const maestro::receipt& got) {
+    if (got.answer.failure) return let_go(*of);
+    of->stage = next_stage;
+    drive(of);
+  });
+}
+
+template <class Id, class Command>
+void transfer_driver::send(const open_transfer_ptr& of, const Id& to, const Command& command, maestro::send_options options,
+                           std::function<void(maestro::receipt)> done) {
+  const std::shared_lock lock(client_mutex_);
+  if (!client_) return let_go(*of);
+  client_->send_async(to, command, std::move(options), std::move(done));
 }
 
 auto transfer_driver::options_for(const open_transfer& of, std::string_view step) const -> maestro::send_options {

@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <shared_mutex>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -50,10 +51,15 @@ class transfer_driver {
                    std::function<void(const maestro::event&)> then);
   template <class Command>
   void note(const open_transfer_ptr& of, std::string_view step, const Command& command, std::string_view next_stage);
+  /// Sends a step, unless this driver stops.
+  template <class Id, class Command>
+  void send(const open_transfer_ptr& of, const Id& to, const Command& command, maestro::send_options options,
+            std::function<void(maestro::receipt)> done);
   [[nodiscard]] auto options_for(const open_transfer& of, std::string_view step) const -> maestro::send_options;
   void let_go(const open_transfer& of);
 
   std::unique_ptr<maestro::store> reader_;
+  std::shared_mutex client_mutex_;  // Held by who sends: a step's answer may come while the client is about to go.
   std::unique_ptr<maestro::client> client_;
   std::mutex mutex_;
   std::condition_variable changed_;
