@@ -2,10 +2,8 @@
 
 #include <maestro/store/postgres/values.hpp>
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
-#include <limits>
 #include <string_view>
 
 namespace maestro::postgres {
@@ -64,7 +62,7 @@ auto event_scan::next_page() -> std::span<event> {
 auto event_scan::ask() -> bool {
   const auto after = big_endian(static_cast<std::uint32_t>(range_.after));
   const auto up_to = big_endian(static_cast<std::uint32_t>(range_.up_to));
-  const auto limit = big_endian(static_cast<std::uint64_t>(std::min<std::size_t>(range_.limit, std::numeric_limits<std::int64_t>::max())));
+  const auto limit = big_endian(static_cast<std::uint64_t>(as_limit(range_.limit)));
   const char* const values[] = {id_.view().data(), after.data(), up_to.data(), limit.data()};
   const int lengths[] = {static_cast<int>(id_.view().size()), after.size(), up_to.size(), limit.size()};
   constexpr int binary[] = {1, 1, 1, 1};

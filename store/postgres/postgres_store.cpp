@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
-#include <limits>
 #include <thread>
 #include <utility>
 
@@ -93,10 +92,6 @@ class text_array {
  private:
   std::string text_ = "{";
 };
-
-auto as_limit(std::size_t limit) -> std::int64_t {
-  return static_cast<std::int64_t>(std::min<std::size_t>(limit, std::numeric_limits<std::int64_t>::max()));
-}
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 #include <maestro/store/id.hpp>
 #include <maestro/store/json.hpp>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <limits>
@@ -108,6 +109,10 @@ auto unhex(std::string_view text) -> std::string {
 auto json_from_jsonb(std::string_view text) -> std::string {
   auto compact = json_compact(text, {std::numeric_limits<std::size_t>::max(), 512});
   return compact ? std::move(*compact) : std::string(text);
+}
+
+auto as_limit(std::size_t limit) -> std::int64_t {
+  return static_cast<std::int64_t>(std::min<std::size_t>(limit, std::numeric_limits<std::int64_t>::max()));
 }
 
 auto as_bytea(std::string_view bytes) -> std::string { return "\\x" + hex(bytes); }

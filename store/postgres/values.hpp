@@ -3,6 +3,8 @@
 
 #include <maestro/store/projection.hpp>
 
+#include <cstddef>
+#include <cstdint>
 #include <libpq-fe.h>
 #include <span>
 #include <string>
@@ -37,6 +39,8 @@ class parameter_list {
 [[nodiscard]] auto unhex(std::string_view text) -> std::string;
 /// The store's form of a JSON text that `jsonb` wrote: without its spaces. What a stranger stored beyond our limits stays as it is.
 [[nodiscard]] auto json_from_jsonb(std::string_view text) -> std::string;
+/// `limit` as a parameter of type `bigint`, however large it is.
+[[nodiscard]] auto as_limit(std::size_t limit) -> std::int64_t;
 /// `\x0123...`, as a parameter of type `bytea`.
 [[nodiscard]] auto as_bytea(std::string_view bytes) -> std::string;
 
