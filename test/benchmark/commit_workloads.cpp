@@ -7,27 +7,11 @@ namespace maestro::benchmark {
 
 namespace {
 
-// A node with ledgers, on a schema of its own. Rounds differ in what they send.
+// A node on a schema of its own.
 template <class Ledger>
-struct scene {
-  scene(const surroundings& at, std::size_t count, const adjust_settings& adjust = {})
-      : uri(fresh_schema(at.server, "bench")), nodes(uri, find_postmaster(at.server), adjust), accounts(count) {}
-
-  template <class Make>
-  auto sends(std::size_t callers, Make make, int events_each = 1, bool may_fail = false) -> std::function<sample(std::chrono::milliseconds)> {
-    return [this, callers, events_each, ask = accounts.sends(nodes.client(), make, may_fail)](auto length) {
-      return nodes.round(callers, length, ask, events_each);
-    };
-  }
-
-  std::string uri;
-  subject nodes;
-  ledgers<Ledger> accounts;
-};
-
-auto entry_json(const std::string& note = example_entry().note) -> std::string { return must(encode(recorded{example_entry(12'345, note)})); }
-
-auto plain_record() -> record { return {example_entry()}; }
+auto one_node(const surroundings& at, std::size_t aggregates) {
+  return std::make_shared<scene<Ledger>>(fresh_schema(at.server, "bench"), aggregates, find_postmaster(at.server));
+}
 
 // Text that does not compress to nothing, the same each time.
 auto note_of(std::size_t bytes) -> std::string {
@@ -49,8 +33,8 @@ auto plain(std::string name, std::string title, std::size_t aggregates, std::siz
           .wanted = target > 0 ? goal::ratio_at_least : goal::none,
           .target = target,
           .set_up = [=](const surroundings& at) -> contest {
-            const auto all = std::make_shared<scene<ledger>>(at, aggregates);
-            return {{{"ours", all->sends(callers, plain_record)},
+            const auto all = one_node<ledger>(at, aggregates);
+            return {{{"ours", all->sends(callers)},
                      pgbench_inserts(at, all->uri, clients, entry_json()),
                      large_inserts(all->uri, entry_json())},
                     all};
@@ -67,7 +51,7 @@ auto several_events(int count) -> workload {
   return {.name = "events_" + std::to_string(count),
           .title = "1,000 aggregates, 64 callers, " + std::to_string(count) + " events a command",
           .set_up = [=](const surroundings& at) -> contest {
-            const auto all = std::make_shared<scene<ledger>>(at, 1000);
+            const auto all = one_node<ledger>(at, 1000);
             const auto make = [count] { return record_many{count, example_entry().note}; };
             return {{{"ours", all->sends(64, make, count)},
                      pgbench_inserts(at, all->uri, 64, entry_json()),
@@ -80,7 +64,7 @@ auto body_of(const std::string& name, const std::string& size, std::size_t bytes
   return {.name = "body_" + name,
           .title = "1,000 aggregates, 64 callers, bodies of " + size,
           .set_up = [=](const surroundings& at) -> contest {
-            const auto all = std::make_shared<scene<ledger>>(at, 1000);
+            const auto all = one_node<ledger>(at, 1000);
             const auto note = note_of(bytes - 70);  // What the other members take.
             const auto make = [note] { return record{example_entry(1, note)}; };
             return {{{"ours", all->sends(64, make)},
@@ -90,16 +74,14 @@ auto body_of(const std::string& name, const std::string& size, std::size_t bytes
           }};
 }
 
-auto projected_record() -> record { return {example_entry()}; }
-
 auto with_projection() -> workload {
   return {.name = "projection",
           .title = "1,000 aggregates, 64 callers, a projection of one row",
           .wanted = goal::ratio_at_least,
           .target = 2,
           .set_up = [](const surroundings& at) -> contest {
-            const auto all = std::make_shared<scene<projected_ledger>>(at, 1000);
-            return {{{"ours", all->sends(64, projected_record)}, pgbench_inserts(at, all->uri, 64, entry_json())}, all};
+            const auto all = one_node<projected_ledger>(at, 1000);
+            return {{{"ours", all->sends(64)}, pgbench_inserts(at, all->uri, 64, entry_json())}, all};
           }};
 }
 
@@ -109,9 +91,9 @@ auto with_failures() -> workload {
           .wanted = goal::ratio_at_least,
           .target = 0.5,
           .set_up = [](const surroundings& at) -> contest {
-            const auto all = std::make_shared<scene<projected_ledger>>(at, 1000);
+            const auto all = one_node<projected_ledger>(at, 1000);
             const auto some_fail = [] { return record{example_entry(ledgers<ledger>::random_below(100) == 0 ? -1 : 1)}; };
-            return {{{"1 in 100", all->sends(64, some_fail, 1, true)}, {"none", all->sends(64, projected_record)}}, all};
+            return {{{"1 in 100", all->sends(64, some_fail, 1, true)}, {"none", all->sends(64)}}, all};
           }};
 }
 
@@ -121,9 +103,9 @@ auto mostly_reads() -> workload {
           .title = "1,000 aggregates, 64 callers, 80 % of them reading",
           .unit = "requests/s",
           .set_up = [](const surroundings& at) -> contest {
-            const auto all = std::make_shared<scene<ledger>>(at, 1000);
+            const auto all = one_node<ledger>(at, 1000);
             const auto gets = all->accounts.gets(all->nodes.client());
-            const auto sends = all->accounts.sends(all->nodes.client(), plain_record);
+            const auto sends = all->accounts.sends(all->nodes.client(), example_record);
             const next_request ask = [gets, sends](std::size_t caller, answered done) {
               if (ledgers<ledger>::random_below(5) == 0) sends(caller, std::move(done));
               else gets(caller, std::move(done));

@@ -2,6 +2,8 @@
 
 #include "measuring.hpp"
 
+#include <filesystem>
+
 namespace maestro::benchmark {
 
 auto fill_ledgers(const std::string& uri, std::size_t count, int events, std::chrono::milliseconds age) -> std::vector<typed_id<ledger>> {
@@ -10,7 +12,7 @@ auto fill_ledgers(const std::string& uri, std::size_t count, int events, std::ch
   for (const auto& type : ledger_types()) (void)must(database->migrate(type->migrations()));
   const auto writer = database->open_writer();
   hybrid_clock clock(std::chrono::minutes(5), -age);
-  const auto body = must(encode(recorded{example_entry()}));
+  const auto body = entry_json();
   std::vector<typed_id<ledger>> ids;
   for (std::size_t i = 0; i < count; ++i) ids.push_back(typed_id<ledger>::fresh(clock));
 
@@ -57,7 +59,13 @@ void fill_log(const std::string& uri, std::int64_t rows) {
       "       substr(sha256(int8send(n / 10)), 1, 16), 1 + n % 10, 'recorded', $1::jsonb, 'ledger', "
       "       decode(lpad(to_hex(1600000000000 + n), 12, '0') || '00001122334455667799', 'hex') "
       "FROM generate_series(0, $2::bigint - 1) AS n",
-      std::vector<sql_value>{must(encode(recorded{example_entry()})), rows}));
+      std::vector<sql_value>{entry_json(), rows}));
+}
+
+auto fresh_file(const surroundings& at, const std::string& name) -> std::string {
+  const auto file = at.folder + "/" + name + ".db";
+  for (const char* end : {"", "-wal", "-shm", "-lock"}) std::filesystem::remove(file + end);
+  return file;
 }
 
 void vacuum(const std::string& server, const std::string& table) {

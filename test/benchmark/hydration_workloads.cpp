@@ -68,7 +68,7 @@ auto cold_start() -> workload {
               meter.stop(taken, static_cast<double>(all->ids.size()));
               return taken;
             };
-            return {{{"ours", ours}, pgbench_inserts(at, all->uri, 64, must(encode(recorded{example_entry()})))}, all};
+            return {{{"ours", ours}, pgbench_inserts(at, all->uri, 64, entry_json())}, all};
           }};
 }
 

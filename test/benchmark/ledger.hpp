@@ -1,6 +1,8 @@
 // The domain that is measured: ledgers whose events have three members, plain, and with a projection of one row.
 #pragma once
 
+#include "measuring.hpp"
+
 #include <maestro/aggregates/bind.hpp>
 
 #include <cstdint>
@@ -46,6 +48,11 @@ struct balance {
 inline auto example_entry(std::int64_t cents = 12'345, std::string note = "a transfer between two friends") -> entry {
   return {cents, "0199a0b1c2d300001122334455667788", std::move(note)};
 }
+
+/// The body of the example's event, with `note`, as the references insert it.
+inline auto entry_json(const std::string& note = example_entry().note) -> std::string { return must(encode(recorded{example_entry(12'345, note)})); }
+
+inline auto example_record() -> record { return {example_entry()}; }
 
 template <class Self>
 class any_ledger : public aggregate<Self, balance> {

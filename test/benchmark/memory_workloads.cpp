@@ -14,7 +14,6 @@
 #include <malloc.h>
 
 #include <atomic>
-#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <span>
@@ -76,8 +75,7 @@ auto bytes_of_actors(std::size_t count) -> double {
 
 auto measured_elsewhere(const surroundings& at, const std::string& kind, std::size_t count) -> contestant {
   return {kind, [=](std::chrono::milliseconds) {
-            const auto uri = "sqlite:" + at.folder + "/memory.db";
-            for (const char* end : {"", "-wal", "-shm", "-lock"}) std::filesystem::remove(at.folder + "/memory.db" + end);
+            const auto uri = "sqlite:" + fresh_file(at, "memory");
             const auto ended = test::run({at.executable, "memory", kind, std::to_string(count), uri}, std::chrono::minutes(10));
             if (ended.status != 0) throw std::runtime_error(ended.errors);
             sample taken;

@@ -11,23 +11,11 @@ namespace maestro::benchmark {
 
 namespace {
 
-struct remote_scene {
-  remote_scene(const surroundings& at, int count, const std::vector<std::string>& arguments = {}, const client_settings& how = {},
-               const std::string& schema = "bench")
-      : uri(fresh_schema(at.server, schema)), nodes(at, uri, find_postmaster(at.server), count, arguments, how), accounts(1000) {}
-
-  auto sends(std::size_t callers) -> std::function<sample(std::chrono::milliseconds)> {
-    return [this, callers, ask = accounts.sends(nodes.client(), [] { return record{example_entry()}; })](auto length) {
-      return nodes.round(callers, length, ask);
-    };
-  }
-
-  std::string uri;
-  subject nodes;
-  ledgers<ledger> accounts;
-};
-
-auto entry_json() -> std::string { return must(encode(recorded{example_entry()})); }
+// So many nodes in processes of their own, on a schema of their own.
+auto remote_nodes(const surroundings& at, int count, const std::string& schema, const std::vector<std::string>& arguments = {},
+                  const client_settings& how = {}) {
+  return std::make_shared<scene<ledger>>(fresh_schema(at.server, schema), 1000, find_postmaster(at.server), at, count, arguments, how);
+}
 
 auto through_client(std::string name, std::string title, std::size_t callers, double target, bool with_tls) -> workload {
   return {.name = std::move(name),
@@ -43,7 +31,7 @@ auto through_client(std::string name, std::string title, std::size_t callers, do
               how.tls = {.certificate_file = folder + "/client.crt", .key_file = folder + "/client.key", .ca_file = folder + "/ca.crt"};
               arguments = {"--tls.certificate-file", folder + "/node.crt", "--tls.key-file", folder + "/node.key", "--tls.ca-file", folder + "/ca.crt"};
             }
-            const auto all = std::make_shared<remote_scene>(at, 1, arguments, how);
+            const auto all = remote_nodes(at, 1, "bench", arguments, how);
             return {{{"ours", all->sends(callers)}, pgbench_inserts(at, all->uri, 64, entry_json())}, all};
           }};
 }
@@ -52,8 +40,8 @@ auto two_nodes() -> workload {
   return {.name = "two_nodes",
           .title = "two nodes on one database, 256 outstanding, against one node",
           .set_up = [](const surroundings& at) -> contest {
-            const auto two = std::make_shared<remote_scene>(at, 2, std::vector<std::string>{}, client_settings{}, "bench");
-            const auto one = std::make_shared<remote_scene>(at, 1, std::vector<std::string>{}, client_settings{}, "bench_one");
+            const auto two = remote_nodes(at, 2, "bench");
+            const auto one = remote_nodes(at, 1, "bench_one");
             return {{{"two nodes", two->sends(256)}, {"one node", one->sends(256)}}, std::make_shared<decltype(std::pair(two, one))>(two, one)};
           }};
 }

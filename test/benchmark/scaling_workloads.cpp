@@ -8,41 +8,34 @@ namespace maestro::benchmark {
 
 namespace {
 
-// A node with `adjust`ed settings and so many ledgers in use.
-struct grown_scene {
-  grown_scene(const surroundings& at, const std::string& schema, std::size_t aggregates, const adjust_settings& adjust = {}, std::int64_t rows = 0)
-      : uri(fresh_schema(at.server, schema)), accounts(aggregates) {
-    if (rows > 0) {
-      (void)must(must(open_database(uri))->migrate({}));
-      fill_log(uri, rows);
-      vacuum(at.server, schema + ".event_log");
-    }
-    nodes = std::make_unique<subject>(uri, find_postmaster(at.server), adjust);
+using scene_ptr = std::shared_ptr<scene<ledger>>;
+
+// A node with `adjust`ed settings, so many ledgers in use, and so many rows of others in its log.
+auto grown(const surroundings& at, const std::string& schema, std::size_t aggregates, const adjust_settings& adjust = {}, std::int64_t rows = 0) -> scene_ptr {
+  const auto uri = fresh_schema(at.server, schema);
+  if (rows > 0) {
+    (void)must(must(open_database(uri))->migrate({}));
+    fill_log(uri, rows);
+    vacuum(at.server, schema + ".event_log");
   }
-  auto round(std::size_t callers) -> std::function<sample(std::chrono::milliseconds)> {
-    return [this, callers, ask = accounts.sends(nodes->client(), [] { return record{example_entry()}; })](auto length) {
-      return nodes->round(callers, length, ask);
-    };
-  }
-  std::string uri;
-  ledgers<ledger> accounts;
-  std::unique_ptr<subject> nodes;
-};
+  return std::make_shared<scene<ledger>>(uri, aggregates, find_postmaster(at.server), adjust);
+}
 
 // Something is changed, against the default beside it.
-auto changed(std::string name, std::string title, std::size_t callers, std::function<std::shared_ptr<grown_scene>(const surroundings&)> make) -> workload {
+auto changed(std::string name, std::string title, std::size_t callers, std::function<scene_ptr(const surroundings&)> make, std::size_t usual_aggregates = 1000)
+    -> workload {
   return {.name = std::move(name),
           .title = std::move(title),
-          .set_up = [callers, make = std::move(make)](const surroundings& at) -> contest {
+          .set_up = [callers, usual_aggregates, make = std::move(make)](const surroundings& at) -> contest {
             const auto other = make(at);
-            const auto usual = std::make_shared<grown_scene>(at, "bench_usual", 1000);
-            return {{{"changed", other->round(callers)}, {"usual", usual->round(callers)}}, std::make_shared<decltype(std::pair(other, usual))>(other, usual)};
+            const auto usual = grown(at, "bench_usual", usual_aggregates);
+            return {{{"changed", other->sends(callers)}, {"usual", usual->sends(callers)}}, std::make_shared<std::pair<scene_ptr, scene_ptr>>(other, usual)};
           }};
 }
 
 auto with_writers(std::size_t writers) -> workload {
   return changed("writers_" + std::to_string(writers), std::to_string(writers) + " writers, 1,024 callers, against one", 1024, [=](const surroundings& at) {
-    return std::make_shared<grown_scene>(at, "bench", 1000, [=](node_settings& settings) { settings.store_writers = writers; });
+    return grown(at, "bench", 1000, [=](node_settings& settings) { settings.store_writers = writers; });
   });
 }
 
@@ -50,30 +43,26 @@ auto with_threads(std::size_t threads, std::size_t callers) -> workload {
   const auto title = std::to_string(threads) + (threads == 1 ? " scheduler thread, " : " scheduler threads, ") + std::to_string(callers) +
                      (callers == 1 ? " caller" : " callers") + ", against a thread per core";
   return changed("threads_" + std::to_string(threads) + "_callers_" + std::to_string(callers), title, callers, [=](const surroundings& at) {
-    return std::make_shared<grown_scene>(at, "bench", 1000, [=](node_settings& settings) { settings.caf.max_threads = threads; });
+    return grown(at, "bench", 1000, [=](node_settings& settings) { settings.caf.max_threads = threads; });
   });
 }
 
 // One aggregate that everybody wants, with one command per commit.
 auto without_evaluating_ahead() -> workload {
-  return {.name = "hot_64_one_by_one",
-          .title = "one hot aggregate, 64 callers, one command per commit, against evaluating ahead",
-          .set_up = [](const surroundings& at) -> contest {
-            const auto other = std::make_shared<grown_scene>(at, "bench", 1, [](node_settings& settings) { settings.aggregate.max_commands_ahead = 1; });
-            const auto usual = std::make_shared<grown_scene>(at, "bench_usual", 1);
-            return {{{"one by one", other->round(64)}, {"ahead", usual->round(64)}}, std::make_shared<decltype(std::pair(other, usual))>(other, usual)};
-          }};
+  return changed("hot_64_one_by_one", "one hot aggregate, 64 callers, one command per commit, against evaluating ahead", 64, [](const surroundings& at) {
+    return grown(at, "bench", 1, [](node_settings& settings) { settings.aggregate.max_commands_ahead = 1; });
+  }, 1);
 }
 
 auto with_rows(std::string name, std::string words, std::int64_t rows) -> workload {
   return changed("log_" + std::move(name), "64 callers on a log of " + std::move(words) + " events, against a short one", 64, [=](const surroundings& at) {
-    return std::make_shared<grown_scene>(at, "bench", 1000, adjust_settings{}, rows);
+    return grown(at, "bench", 1000, adjust_settings{}, rows);
   });
 }
 
 auto with_aggregates(std::string name, std::string words, std::size_t count) -> workload {
   return changed("live_" + std::move(name), "64 callers, each command to one of " + std::move(words) + " aggregates, against 1,000", 64, [=](const surroundings& at) {
-    return std::make_shared<grown_scene>(at, "bench", count, [=](node_settings& settings) { settings.max_live_aggregates = 2 * count; });
+    return grown(at, "bench", count, [=](node_settings& settings) { settings.max_live_aggregates = 2 * count; });
   });
 }
 

@@ -32,7 +32,7 @@ subject::subject(const std::string& uri, pid_t server, const adjust_settings& ad
   if (server_ != 0) log_ = own_->open_reader();
 }
 
-subject::subject(const surroundings& at, const std::string& uri, pid_t server, int nodes, const std::vector<std::string>& arguments,
+subject::subject(const std::string& uri, pid_t server, const surroundings& at, int nodes, const std::vector<std::string>& arguments,
                  const client_settings& how)
     : pids_{::getpid()}, server_(server) {
   std::vector<node_address> addresses;
@@ -55,7 +55,7 @@ auto subject::round(std::size_t callers, std::chrono::milliseconds length, const
   const meter meter(pids_, server_);
   auto taken = let_call(callers, length, ask);
   meter.stop(taken, taken.value * std::chrono::duration<double>(length).count());
-  if (log_ && server_ != 0) {
+  if (log_) {
     const auto rows = must(log_->query("SELECT count(*), count(DISTINCT transaction_id) FROM event_log WHERE timestamp >= $1",
                                        std::vector<sql_value>{since}));
     const auto events = rows.at(0).at(0).as<double>();

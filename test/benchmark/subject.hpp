@@ -27,7 +27,7 @@ class subject {
   /// A node in this process. `server` is the postmaster where the store is a PostgreSQL server's, or else 0.
   subject(const std::string& uri, pid_t server, const adjust_settings& adjust = {});
   /// So many nodes in processes of their own with further `arguments`, and a client that is connected to them.
-  subject(const surroundings& at, const std::string& uri, pid_t server, int nodes, const std::vector<std::string>& arguments = {},
+  subject(const std::string& uri, pid_t server, const surroundings& at, int nodes, const std::vector<std::string>& arguments = {},
           const client_settings& how = {});
 
   [[nodiscard]] auto client() -> maestro::client& { return *client_; }
@@ -41,7 +41,7 @@ class subject {
   std::unique_ptr<node> own_;
   std::vector<std::unique_ptr<test::process>> others_;
   std::vector<pid_t> pids_;
-  pid_t server_ = 0;
+  const pid_t server_;
   std::unique_ptr<store> log_;  // Where transactions are counted; null on SQLite.
   std::unique_ptr<maestro::client> client_;
 };
@@ -93,6 +93,27 @@ class ledgers {
  private:
   hybrid_clock clock_;
   std::vector<typed_id<Ledger>> ids_;
+};
+
+/// Nodes on the store at `uri`, made as a `subject` is, and ledgers that live there.
+template <class Ledger>
+struct scene {
+  template <class... Nodes>
+  scene(std::string store_uri, std::size_t count, pid_t server, Nodes&&... how)
+      : uri(std::move(store_uri)), nodes(uri, server, std::forward<Nodes>(how)...), accounts(count) {}
+
+  /// Rounds of so many callers, who send what `make` makes.
+  template <class Make>
+  auto sends(std::size_t callers, Make make, int events_each = 1, bool may_fail = false) -> std::function<sample(std::chrono::milliseconds)> {
+    return [this, callers, events_each, ask = accounts.sends(nodes.client(), make, may_fail)](auto length) {
+      return nodes.round(callers, length, ask, events_each);
+    };
+  }
+  auto sends(std::size_t callers) { return sends(callers, example_record); }
+
+  const std::string uri;
+  subject nodes;
+  ledgers<Ledger> accounts;
 };
 
 }  // namespace maestro::benchmark
