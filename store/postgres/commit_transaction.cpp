@@ -33,10 +33,9 @@ void commit_transaction::wait_for_locks(std::chrono::milliseconds limit) {
   send_command((sql::limit_lock_waits + std::to_string(limit.count())).c_str(), stage::begin);
 }
 
-void commit_transaction::insert(const insert_parameters& events) {
+void commit_transaction::insert(const event_insert& events) {
   inserted_ = 0;
-  sent(PQsendQueryPrepared(connection_.raw(), sql::insert_events.name, events.count, events.values(), events.lengths(),
-                           events.formats(), 0),
+  sent(PQsendQueryPrepared(connection_.raw(), events.statement(), events.count(), events.values(), events.lengths(), events.formats(), 0),
        {stage::events, 0, {}});
 }
 

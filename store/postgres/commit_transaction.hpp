@@ -29,7 +29,7 @@ class commit_transaction final : public transaction {
   /// From now on a statement waits for a lock no longer than `limit`.
   void wait_for_locks(std::chrono::milliseconds limit);
   /// Sends events; before the statements of their projections.
-  void insert(const insert_parameters& events);
+  void insert(const event_insert& events);
   /// What is executed from now on belongs to unit `index`.
   void enter(std::size_t index) noexcept { unit_ = index; }
 

@@ -1,5 +1,7 @@
 #include <maestro/store/postgres/event_insert.hpp>
 
+#include <maestro/store/postgres/sql.hpp>
+
 #include <algorithm>
 #include <utility>
 
@@ -13,6 +15,9 @@ constexpr std::uint32_t integer_type = 23;
 constexpr std::uint32_t text_type = 25;
 constexpr std::uint32_t jsonb_type = 3802;
 
+// The binary form of jsonb is its text behind the number of that form.
+constexpr char jsonb_version = 1;
+
 void put(std::string& to, std::size_t at, std::uint32_t number) {
   for (int shift = 24; shift >= 0; shift -= 8) to[at++] = static_cast<char>(number >> shift);
 }
@@ -21,6 +26,8 @@ void append(std::string& to, std::uint32_t number) {
   to.resize(to.size() + 4);
   put(to, to.size() - 4, number);
 }
+
+auto as_jsonb(std::string_view text) -> std::string { return jsonb_version + std::string(text); }
 
 void add_or_null(binary_array& array, std::string_view text) {
   if (text.empty()) array.add_null();
@@ -58,10 +65,9 @@ void binary_array::add(std::int32_t number) {
 }
 
 void binary_array::add_json(std::string_view text) {
-  constexpr char version = 1;
   count();
   append(bytes_, static_cast<std::uint32_t>(text.size() + 1));
-  bytes_.push_back(version);
+  bytes_.push_back(jsonb_version);
   bytes_.append(text);
 }
 
@@ -71,12 +77,40 @@ void binary_array::add_null() {
   append(bytes_, 0xFFFFFFFF);
 }
 
-insert_parameters::insert_parameters(std::span<const write_unit> units)
-    : arrays_{binary_array(bytea_type), binary_array(bytea_type), binary_array(integer_type), binary_array(text_type),
-              binary_array(jsonb_type), binary_array(text_type),  binary_array(bytea_type),   binary_array(jsonb_type),
-              binary_array(bytea_type), binary_array(integer_type), binary_array(bytea_type)} {
+event_insert::event_insert(std::span<const write_unit> units) {
+  for (const auto& unit : units) rows_ += unit.unit->events.size();
+  if (rows_ == 1) write_one(units.front());
+  else write_many(units);
+}
+
+void event_insert::write_one(const write_unit& unit) {
+  const event& event = unit.unit->events.front();
+  statement_ = sql::insert_event.name;
+  add(std::string(event.timestamp.view()));
+  add(std::string(event.aggregate_id.view()));
+  std::string sequence;
+  append(sequence, static_cast<std::uint32_t>(event.sequence));
+  add(std::move(sequence));
+  add(event.type);
+  add(as_jsonb(event.body));
+  if (event.aggregate_type.empty()) add_null();
+  else add(event.aggregate_type);
+  if (event.command_id) add(std::string(event.command_id->view()));
+  else add_null();
+  if (event.metadata.empty()) add_null();
+  else add(as_jsonb(event.metadata));
+  if (event.sequence == 1) add_null();
+  else add(std::string(unit.predecessor.view()));
+}
+
+void event_insert::write_many(std::span<const write_unit> units) {
+  statement_ = sql::insert_events.name;
+  std::array<binary_array, most_parameters> arrays{
+      binary_array(bytea_type), binary_array(bytea_type), binary_array(integer_type), binary_array(text_type),
+      binary_array(jsonb_type), binary_array(text_type),  binary_array(bytea_type),   binary_array(jsonb_type),
+      binary_array(bytea_type), binary_array(integer_type), binary_array(bytea_type)};
   auto& [timestamps, ids, sequences, types, bodies, aggregate_types, commands, metadata, predecessor_ids,
-         predecessor_sequences, predecessors] = arrays_;
+         predecessor_sequences, predecessors] = arrays;
   const commit_request* previous = nullptr;
   for (const auto& unit : units) {
     const sequence_number before = unit.unit->events.front().sequence - 1;
@@ -96,14 +130,20 @@ insert_parameters::insert_parameters(std::span<const write_unit> units)
       else commands.add_null();
       if (event.metadata.empty()) metadata.add_null();
       else metadata.add_json(event.metadata);
-      ++rows_;
     }
   }
-  for (std::size_t i = 0; i < arrays_.size(); ++i) {
-    values_[i] = arrays_[i].bytes().data();
-    lengths_[i] = static_cast<int>(arrays_[i].bytes().size());
-    formats_[i] = 1;
-  }
+  for (auto& array : arrays) add(array.take());
 }
+
+void event_insert::add(std::string bytes) {
+  const auto at = static_cast<std::size_t>(count_);
+  bytes_[at] = std::move(bytes);
+  values_[at] = bytes_[at].data();
+  lengths_[at] = static_cast<int>(bytes_[at].size());
+  formats_[at] = 1;
+  ++count_;
+}
+
+void event_insert::add_null() { ++count_; }
 
 }  // namespace maestro::postgres

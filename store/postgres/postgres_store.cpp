@@ -106,6 +106,7 @@ auto postgres_store::commit_all(std::span<const commit_request* const> requests)
 
 auto postgres_store::write(std::span<const write_unit> units, std::chrono::milliseconds lock_wait) -> write_outcome {
   try {
+    connected().prepare(sql::insert_event);
     connected().prepare(sql::insert_events);
   } catch (...) {
     return outcome_of(noted_failure(), stage::begin);
@@ -123,10 +124,9 @@ auto postgres_store::write(std::span<const write_unit> units, std::chrono::milli
 
 // Without projections one statement is the whole transaction, and takes one round trip.
 auto postgres_store::insert_alone(std::span<const write_unit> units) -> write_outcome {
-  const insert_parameters parameters(units);
+  const event_insert insert(units);
   const std::unique_ptr<PGresult, decltype(&PQclear)> answer(
-      PQexecPrepared(connection_->raw(), sql::insert_events.name, parameters.count, parameters.values(),
-                     parameters.lengths(), parameters.formats(), 0),
+      PQexecPrepared(connection_->raw(), insert.statement(), insert.count(), insert.values(), insert.lengths(), insert.formats(), 0),
       PQclear);
   if (PQresultStatus(answer.get()) != PGRES_COMMAND_OK) {
     const failure problem = failure_from(connection_->raw(), answer.get());
@@ -134,10 +134,10 @@ auto postgres_store::insert_alone(std::span<const write_unit> units) -> write_ou
     return outcome_of(problem, stage::insert);
   }
   const auto inserted = std::strtoull(PQcmdTuples(answer.get()), nullptr, 10);
-  if (inserted == parameters.rows()) return {};
+  if (inserted == insert.rows()) return {};
   if (inserted == 0) return {write_status::conflict, {}, {}};
   return {write_status::failed,
-          {errc::internal_error, "event_log took " + std::to_string(inserted) + " of " + std::to_string(parameters.rows()) +
+          {errc::internal_error, "event_log took " + std::to_string(inserted) + " of " + std::to_string(insert.rows()) +
                                      " events: a trigger or rule interferes"},
           {}};
 }

@@ -62,7 +62,7 @@ class batch {
     std::vector<write_unit> chosen;
     chosen.reserve(part.size());
     for (const auto index : part) chosen.push_back(units_[index]);
-    const insert_parameters events(chosen);
+    const event_insert events(chosen);
     std::optional<write_outcome> refused;
     try {
       transaction_.insert(events);

@@ -35,6 +35,14 @@ inline constexpr named insert_events{"maestro_insert_events", R"(
       WHERE log.aggregate_id = predecessor.aggregate_id AND log.sequence = predecessor.sequence))
 )"};
 
+// The same for one event, whose predecessor, unless it is an aggregate's first, has the sequence before it.
+inline constexpr named insert_event{"maestro_insert_event", R"(
+  INSERT INTO event_log (timestamp, aggregate_id, sequence, type, body, aggregate_type, command_id, metadata)
+  SELECT $1::bytea, $2::bytea, $3::integer, $4::text, $5::jsonb, $6::text, $7::bytea, $8::jsonb
+  WHERE $9::bytea IS NULL
+     OR $9::bytea = (SELECT log.timestamp FROM event_log AS log WHERE log.aggregate_id = $2::bytea AND log.sequence = $3::integer - 1)
+)"};
+
 inline constexpr const char* begin = "BEGIN";
 inline constexpr const char* commit = "COMMIT";
 inline constexpr const char* rollback = "ROLLBACK";
