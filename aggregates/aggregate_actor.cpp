@@ -1,6 +1,7 @@
 #include <maestro/aggregates/aggregate_actor.hpp>
 
 #include <maestro/aggregates/aggregate_tasks.hpp>
+#include <maestro/store/scheduling.hpp>
 
 #include <caf/send.hpp>
 
@@ -36,6 +37,7 @@ auto aggregate_actor::work() -> pipeline& {
 // answer for themselves, and the next command starts from the store.
 template <class Body>
 void aggregate_actor::guarded(Body&& body) {
+  give_away_next();  // What the aggregate's own functions do may take long.
   try {
     body();
     rest();

@@ -2,6 +2,7 @@
 // answered when the store has confirmed them; when it has not, what was built on sand is evaluated again, in order.
 #include <maestro/aggregates/aggregate_actor.hpp>
 #include <maestro/aggregates/aggregate_tasks.hpp>
+#include <maestro/store/scheduling.hpp>
 
 #include <algorithm>
 #include <random>
@@ -138,6 +139,7 @@ auto aggregate_actor::evaluate_on(const hydrated& basis, pending& command) -> re
   with.metadata = job.metadata;
   with.correlation_id = job.correlation_id;
   with.causation_id = job.causation_id;
+  give_away_next();
   auto emitted = type_->eval(basis.state, command.command, with);
   if (emitted && emitted->size() > static_cast<std::size_t>(max_sequence() - basis.sequence))
     return error{errc::sequence_exhausted, described() + " is at sequence " + std::to_string(basis.sequence) +
@@ -225,6 +227,7 @@ void aggregate_actor::send_commit() {
     if (each.emitted) job->request.units.push_back(std::move(each.unit));
   w.in_flight = std::exchange(w.gathered, {});
   w.commit = job;
+  const hand_on thread;
   send(writer(), std::move(job));
 }
 

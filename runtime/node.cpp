@@ -30,8 +30,8 @@ namespace maestro {
 namespace {
 
 struct system_config : caf::actor_system_config {
-  explicit system_config(const caf_settings& settings) {
-    configure_caf(*this, settings);
+  explicit system_config(const node_settings& settings) {
+    configure_caf(*this, settings.caf, settings.store_writers + settings.store_readers);
     load<caf::io::middleman>();
     add_message_types<caf::id_block::maestro>();
   }
@@ -73,7 +73,7 @@ struct node::parts {
       : settings(with),
         clock(with.max_clock_drift, with.clock_offset),
         flight(with.max_commands_in_flight, with.max_commands_per_client),
-        configuration(with.caf) {}
+        configuration(with) {}
   ~parts() {
     if (!system) return;
     // Aggregates read the environment until they end. A detached actor's thread ends when the last handle to it goes, and the

@@ -2,6 +2,7 @@
 
 #include <maestro/runtime/strangers.hpp>
 #include <maestro/store/json.hpp>
+#include <maestro/store/scheduling.hpp>
 
 #include <caf/actor_system.hpp>
 #include <caf/send.hpp>
@@ -50,6 +51,7 @@ class client_command final : public command_job {
     if (returns == return_mode::events) reply.events = std::move(answer.events);
     if (returns == return_mode::state) reply.state = std::move(answer.state);
     const caf::actor to = std::exchange(client_, nullptr);
+    const hand_on thread;
     caf::anon_send(to, std::move(reply));
     ticket_.reset();
   }
@@ -87,6 +89,7 @@ class client_query final : public query_job {
     reply.sequence = answer.sequence;
     reply.state = std::move(answer.state);
     const caf::actor to = std::exchange(client_, nullptr);
+    const hand_on thread;
     caf::anon_send(to, std::move(reply));
     ticket_.reset();
   }
@@ -381,7 +384,10 @@ auto registry::admit(const caf::actor& client, bool is_handed_on) -> std::pair<s
 template <class Job>
 void registry::hand_over(registered_type& type, std::shared_ptr<Job> job) {
   auto& entry = route(type, job->aggregate_id);
-  if (!entry.retiring) return send(entry.actor, std::move(job));
+  if (!entry.retiring) {
+    const hand_on thread;
+    return send(entry.actor, std::move(job));
+  }
   auto& held = type.held[job->aggregate_id];
   if constexpr (std::is_same_v<Job, command_job>) held.commands.push_back(std::move(job));
   else held.queries.push_back(std::move(job));

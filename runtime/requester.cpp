@@ -2,6 +2,7 @@
 
 #include <maestro/runtime/strangers.hpp>
 #include <maestro/store/clock.hpp>
+#include <maestro/store/scheduling.hpp>
 
 #include <caf/send.hpp>
 
@@ -39,6 +40,7 @@ const error not_sent{errc::node_unavailable, "the connection to the node is lost
 // What a caller's function throws is not for us, and must not cost the other callers their answers.
 template <class Reply>
 void tell(std::function<void(Reply)>& done, Reply reply) {
+  give_away_next();
   try {
     std::exchange(done, nullptr)(std::move(reply));
   } catch (...) {
@@ -116,6 +118,7 @@ void requester::dispatch(outgoing_command_ptr command) {
   request.expires_at =
       static_cast<std::uint64_t>(node_time + std::chrono::floor<std::chrono::milliseconds>(next.expires - now).count());
   if (command->attempts++ > 0) request.first_send = false;
+  const hand_on thread;
   send(to->gateway, request);
   next.command = std::move(command);
   waiting_.emplace(last_request_, std::move(next));
@@ -137,6 +140,7 @@ void requester::dispatch(outgoing_query_ptr query) {
   request.expires_at =
       static_cast<std::uint64_t>(node_time + std::chrono::ceil<std::chrono::milliseconds>(query->deadline - now).count());
   ++query->attempts;
+  const hand_on thread;
   send(to->gateway, request);
   attempt next;
   next.to = to;

@@ -129,9 +129,9 @@ const setting rows[] = {
      "The file that the log is appended to; empty: stderr."},
 
     {"scheduler.policy", "POLICY", [](settings_ref s) -> setting_target { return &s.caf.scheduler_policy; },
-     "How CAF shares work among its threads.", 0, 0, "sharing stealing"},
+     "How actors share threads: handing-on is this runtime's own way, the others are CAF's.", 0, 0, "handing-on sharing stealing"},
     {"scheduler.max-threads", "N", [](settings_ref s) -> setting_target { return &s.caf.max_threads; },
-     "CAF's worker threads; 0: as many as the machine has cores.", 0, 1'024},
+     "How many threads run actors; 0: as many as the machine has cores.", 0, 1'024},
 
     {"middleman.heartbeat-interval", "TIME", [](settings_ref s) -> setting_target { return &s.caf.heartbeat_interval; },
      "How often connected nodes tell each other that they live; 0s: never.", 0, hour},

@@ -3,6 +3,7 @@
 #include <maestro/runtime/node_link.hpp>
 #include <maestro/runtime/setting_table.hpp>
 #include <maestro/runtime/settings.hpp>
+#include <maestro/store/scheduling.hpp>
 
 #include <caf/actor_system_config.hpp>
 #include <caf/atom.hpp>
@@ -162,7 +163,7 @@ auto setting_keys() -> std::vector<std::string> {
   return keys;
 }
 
-void configure_caf(caf::actor_system_config& config, const caf_settings& settings) {
+void configure_caf(caf::actor_system_config& config, const caf_settings& settings, std::size_t waiting) {
 #if CAF_VERSION < 1800
   const std::string prefix;
   const auto word = [](const std::string& text) { return caf::atom_from_string(text); };
@@ -170,9 +171,14 @@ void configure_caf(caf::actor_system_config& config, const caf_settings& setting
   const std::string prefix = "caf.";
   const auto word = [](const std::string& text) { return text; };
 #endif
-  const auto threads = settings.max_threads != 0 ? settings.max_threads : std::thread::hardware_concurrency();
-  config.set(prefix + "scheduler.policy", word(settings.scheduler_policy));
-  config.set(prefix + "scheduler.max-threads", std::max<std::size_t>(threads, 1));
+  const auto threads = std::max<std::size_t>(settings.max_threads != 0 ? settings.max_threads : std::thread::hardware_concurrency(), 1);
+  if (settings.scheduler_policy == "handing-on") {
+    config.set(prefix + "scheduler.max-threads", threads + waiting);
+    schedule_by_handing_on(config, threads);
+  } else {
+    config.set(prefix + "scheduler.policy", word(settings.scheduler_policy));
+    config.set(prefix + "scheduler.max-threads", threads);
+  }
   // CAF's default is all that there are: the network thread would hand over everything that waits for it before it writes anything.
   config.set(prefix + "scheduler.max-throughput", std::size_t{200});
   config.set(prefix + "middleman.heartbeat-interval", caf::timespan(settings.heartbeat_interval));

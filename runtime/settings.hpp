@@ -25,7 +25,7 @@ namespace maestro {
 
 /// CAF's own settings, as far as a node hands them on; their keys are CAF's, without the prefix `maestro.`.
 struct caf_settings {
-  std::string scheduler_policy = "sharing";
+  std::string scheduler_policy = "handing-on";  ///< store/scheduling.hpp
   std::size_t max_threads = 0;  ///< 0 = as many as the machine has cores.
   std::chrono::milliseconds heartbeat_interval{500};
   std::chrono::milliseconds connection_timeout{2'000};
@@ -109,8 +109,9 @@ struct parsed_arguments {
 /// Whether `host` is reached from this machine only.
 [[nodiscard]] auto is_loopback(std::string_view host) -> bool;
 
-/// Hands CAF's part of the settings on; the names differ between CAF's releases.
-void configure_caf(caf::actor_system_config& config, const caf_settings& settings);
+/// Hands CAF's part of the settings on; the names differ between CAF's releases. So many actors that wait for the database need threads
+/// besides those that run actors.
+void configure_caf(caf::actor_system_config& config, const caf_settings& settings, std::size_t waiting = 0);
 
 /// `text` as a duration in CAF's notation: `500ms`, `2s`, `5min`, `1h`; also `us` and `ns` when they are whole
 /// milliseconds. Errors: `invalid_setting`.

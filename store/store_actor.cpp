@@ -16,17 +16,20 @@ void hand_back(const commit_job_ptr& job) {
   // The handle moves out first: the receiver may hold the job longer than it holds itself.
   caf::actor to = std::move(job->reply_to);
   job->reply_to = nullptr;
+  const hand_on thread;
   if (to) caf::anon_send(to, job);
 }
 
 void run_task(const store_task_ptr& task, store& connection) {
   try {
+    const blocking_section waiting;
     task->run(connection);
   } catch (...) {
     // It goes back as it came, and says of itself that it did not run.
   }
   caf::actor to = std::move(task->reply_to);
   task->reply_to = nullptr;
+  const hand_on thread;
   if (to) caf::anon_send(to, task);
 }
 
@@ -41,11 +44,20 @@ void read_together(std::span<const history_task_ptr> readers, store& connection)
     ids.push_back(reader->id);
     page = std::min(page, reader->page_events);
   }
-  auto histories = connection.get_histories(ids, std::max<std::size_t>(page / readers.size(), 1));
+  auto histories = [&] {
+    const blocking_section waiting;
+    return connection.get_histories(ids, std::max<std::size_t>(page / readers.size(), 1));
+  }();
   // A store that is away is away for each of them. Anything else may be the matter of one.
   if (!histories && histories.failure().code != errc::store_unavailable) return;
   for (std::size_t i = 0; i < readers.size(); ++i)
     readers[i]->start = histories ? result<aggregate_history>(std::move((*histories)[i])) : histories.failure();
+}
+
+template <class Actor>
+auto spawn_where_it_can_wait(caf::actor_system& system, std::unique_ptr<store> connection, const store_actor_settings& settings) -> caf::actor {
+  return caf::actor_cast<caf::actor>(schedules_by_handing_on(system) ? system.spawn<Actor>(std::move(connection), settings)
+                                                                      : system.spawn<Actor, caf::detached>(std::move(connection), settings));
 }
 
 }  // namespace
@@ -106,7 +118,10 @@ void store_writer::commit(std::vector<commit_job_ptr> batch) {
   std::vector<const commit_request*> requests;
   requests.reserve(batch.size());
   for (const auto& job : batch) requests.push_back(&job->request);
-  auto outcomes = connection_->commit_all(requests);
+  auto outcomes = [&] {
+    const blocking_section waiting;
+    return connection_->commit_all(requests);
+  }();
   for (std::size_t i = 0; i < batch.size(); ++i) {
     batch[i]->outcome = std::move(outcomes[i]);
     if (batch[i]->outcome.failure.code == errc::in_doubt) {
@@ -173,12 +188,12 @@ void store_reader::flush() {
 
 auto spawn_store_writer(caf::actor_system& system, std::unique_ptr<store> connection, store_actor_settings settings)
     -> caf::actor {
-  return caf::actor_cast<caf::actor>(system.spawn<store_writer, caf::detached>(std::move(connection), settings));
+  return spawn_where_it_can_wait<store_writer>(system, std::move(connection), settings);
 }
 
 auto spawn_store_reader(caf::actor_system& system, std::unique_ptr<store> connection, store_actor_settings settings)
     -> caf::actor {
-  return caf::actor_cast<caf::actor>(system.spawn<store_reader, caf::detached>(std::move(connection), settings));
+  return spawn_where_it_can_wait<store_reader>(system, std::move(connection), settings);
 }
 
 }  // namespace maestro

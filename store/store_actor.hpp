@@ -1,8 +1,9 @@
-// The store's actors: each owns one connection and a thread of its own. The writer gathers commits while a transaction
-// runs and commits them together; readers serve everything else, and never wait behind a commit.
+// The store's actors: each owns one connection, and a thread for as long as it waits for the database. The writer gathers commits while
+// a transaction runs and commits them together; readers serve everything else, and never wait behind a commit.
 #pragma once
 
 #include <maestro/store/messages.hpp>
+#include <maestro/store/scheduling.hpp>
 
 #include <caf/actor_system.hpp>
 #include <caf/event_based_actor.hpp>
@@ -26,7 +27,7 @@ struct store_actor_settings {
 /// is submitted again, before anything else of its aggregate, until the store says what became of it: only the store ends
 /// a commit. Also runs `store_task`s (snapshots), behind the commits, a few at a time. On `store_stop` it commits what is
 /// pending, answers what is still in doubt as in doubt, and ends.
-class store_writer : public caf::event_based_actor {
+class store_writer : public caf::event_based_actor, public goes_first {
  public:
   store_writer(caf::actor_config& config, std::unique_ptr<store> connection, store_actor_settings settings);
   auto make_behavior() -> caf::behavior override;
@@ -49,7 +50,7 @@ class store_writer : public caf::event_based_actor {
 
 /// Runs `store_task`s. Hydrations (`history_task`) that wait together are read together, as many at a time as is set; all other tasks
 /// come before the next of them, so that a storm of hydrations does not hold up who lives already.
-class store_reader : public caf::event_based_actor {
+class store_reader : public caf::event_based_actor, public goes_first {
  public:
   store_reader(caf::actor_config& config, std::unique_ptr<store> connection, store_actor_settings settings);
   auto make_behavior() -> caf::behavior override;
@@ -65,10 +66,10 @@ class store_reader : public caf::event_based_actor {
   bool flush_sent_ = false;
 };
 
-/// Starts a writer on its own thread.
+/// Starts a writer, on its own thread where the system does not schedule by handing on.
 [[nodiscard]] auto spawn_store_writer(caf::actor_system& system, std::unique_ptr<store> connection,
                                       store_actor_settings settings = {}) -> caf::actor;
-/// Starts a reader on its own thread.
+/// Starts a reader, in the same way.
 [[nodiscard]] auto spawn_store_reader(caf::actor_system& system, std::unique_ptr<store> connection,
                                       store_actor_settings settings = {}) -> caf::actor;
 

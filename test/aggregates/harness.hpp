@@ -3,6 +3,7 @@
 #pragma once
 
 #include <maestro/aggregates/aggregate_actor.hpp>
+#include <maestro/store/scheduling.hpp>
 #include <maestro/store/store_actor.hpp>
 
 #include "counter.hpp"
@@ -140,7 +141,13 @@ struct stage {
     const auto steps = type->migrations();
     if (auto migrated = store->migrate(steps); !migrated) throw std::runtime_error(to_string(migrated.failure()));
   }
-  caf::actor_system_config configuration;
+  struct scheduled_as_nodes_are : caf::actor_system_config {
+    scheduled_as_nodes_are() {
+      set("scheduler.max-threads", std::size_t{2 + 16});  // Several owners' store actors wait at once.
+      schedule_by_handing_on(*this, 2);
+    }
+  };
+  scheduled_as_nodes_are configuration;
   caf::actor_system system{configuration};
   const maestro::test::test_store fresh;
   std::shared_ptr<database> store = open_database(fresh.uri()).value();

@@ -65,7 +65,7 @@ BOOST_AUTO_TEST_CASE(without_arguments_a_node_has_the_defaults) {
   BOOST_TEST(settings.port == 4242);
   BOOST_TEST(settings.store_uri == "sqlite:maestro.db");
   BOOST_TEST((settings.idle_timeout == 5min));
-  BOOST_TEST(settings.caf.scheduler_policy == "sharing");
+  BOOST_TEST(settings.caf.scheduler_policy == "handing-on");
 }
 
 BOOST_AUTO_TEST_CASE(every_default_is_within_its_own_bounds) {
@@ -147,7 +147,7 @@ BOOST_AUTO_TEST_CASE(a_mistyped_value_in_a_file_is_named_with_what_was_expected)
   BOOST_TEST(refused_file("maestro.log.level = \"loud\"") ==
              "1: maestro.log.level must be one of off, error, warn, info, debug, trace, not \"loud\"");
   BOOST_TEST(refused_file("scheduler.policy = 'fair'") ==
-             "1: scheduler.policy must be one of sharing, stealing, not \"fair\"");
+             "1: scheduler.policy must be one of handing-on, sharing, stealing, not \"fair\"");
 }
 
 BOOST_AUTO_TEST_CASE(a_value_out_of_range_is_named_with_the_bounds) {
