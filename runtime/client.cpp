@@ -147,6 +147,8 @@ void client::ask_async(query_request request, std::chrono::milliseconds timeout,
   if (timeout.count() <= 0) timeout = settings_.timeout;
   auto asking = std::make_shared<outgoing_query>();
   asking->request = std::move(request);
+  // A rebuild is the matter of the node that does it: another one does not know of it.
+  asking->retry = asking->wait_for_node = static_cast<query_verb>(asking->request.verb) != query_verb::rebuild;
   asking->deadline = steady_clock::now() + timeout;
   asking->done = std::move(done);
   caf::anon_send(requester_, std::move(asking));

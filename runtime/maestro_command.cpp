@@ -252,7 +252,9 @@ auto rebuild(const arguments& given) -> int {
       request.name = given.projection;
       request.payload = std::exchange(wish, {});
     });
-    if (reply.code != 0) return report(client::failure_of(reply));
+    auto failure = client::failure_of(reply);
+    if (failure.code == errc::node_unavailable) failure.message += "; the rebuild goes on where it was when you ask again";
+    if (failure) return report(failure);
     const auto now = std::chrono::steady_clock::now();
     if (!reply.more || now - said >= interval) {
       std::cout << reply.state << std::endl;

@@ -132,7 +132,7 @@ void requester::dispatch(outgoing_query_ptr query) {
   peer* to = has_owner(request) ? pick(request.aggregate_type, request.aggregate_id) : any_node();
   if (to == nullptr) {
     search();
-    if (!can_connect()) return end(*query, not_sent);
+    if (!can_connect() || !query->wait_for_node) return end(*query, not_sent);
     return stranded_.push_back({nullptr, std::move(query)});
   }
   const auto node_time = static_cast<std::int64_t>(system_milliseconds(0ms)) + to->ahead;

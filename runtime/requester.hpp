@@ -47,6 +47,7 @@ struct outgoing_query {
   query_request request;
   std::chrono::steady_clock::time_point deadline;
   bool retry = true;
+  bool wait_for_node = true;
   std::function<void(query_reply)> done;
 
   int attempts = 0;

@@ -105,7 +105,9 @@ auto die_rebuilding(const std::string& uri, load& work, const std::string& proje
   BOOST_TEST(node.end(SIGKILL) == 128 + SIGKILL);
   sending.get();
   BOOST_TEST_REQUIRE(work.settle(), "a command was left without any answer");
-  return asking.wait().value_or(0) != 0;
+  if (asking.wait().value_or(0) == 0) return false;
+  BOOST_TEST(asking.errors().find("goes on where it was when you ask again") != std::string::npos, asking.errors());
+  return true;
 }
 
 }  // namespace

@@ -413,6 +413,32 @@ BOOST_AUTO_TEST_CASE(a_question_to_a_node_that_has_fallen_silent_is_asked_of_ano
   for (const auto& each : {silent, other}) caf::anon_send_exit(each, caf::exit_reason::user_shutdown);
 }
 
+// How far a rebuild is, say.
+BOOST_AUTO_TEST_CASE(a_question_for_one_node_alone_does_not_wait_for_another) {
+  const auto say_nothing = [](caf::event_based_actor*) -> caf::behavior { return {[](const query_request&) {}}; };
+  const auto find_nothing = [](caf::event_based_actor* self) -> caf::behavior {
+    return {[](find_node) {}, [self](stop_connector) { self->quit(); }};
+  };
+  const caf::actor node = system.spawn(say_nothing);
+  requester_settings settings;
+  settings.make_connector = [&](caf::actor_system& in, const node_address&) { return in.spawn(find_nothing); };
+  const auto asking = caf::actor_cast<caf::actor>(system.spawn<requester>(std::vector<node_address>{{}}, node_link{node, 0, {}}, settings));
+  const auto ask = [&](const std::function<void()>& meanwhile) {
+    auto question = std::make_shared<outgoing_query>();
+    std::promise<query_reply> answered;
+    question->deadline = std::chrono::steady_clock::now() + 1h;
+    question->retry = question->wait_for_node = false;
+    question->done = [&](query_reply reply) { answered.set_value(std::move(reply)); };
+    caf::anon_send(asking, question);
+    meanwhile();
+    return static_cast<errc>(answered.get_future().get().code);
+  };
+  BOOST_TEST((ask([&] { caf::anon_send_exit(node, caf::exit_reason::user_shutdown); }) == errc::node_unavailable));
+  BOOST_TEST((ask([] {}) == errc::node_unavailable));
+  caf::anon_send(asking, requester_stop{});
+  caf::scoped_actor(system)->wait_for(asking);
+}
+
 // It may be the question that does it: an answer that is larger than anybody may send, say.
 BOOST_AUTO_TEST_CASE(what_costs_every_node_its_connection_is_asked_again_with_ever_longer_pauses) {
   std::atomic<int> asked{0};
