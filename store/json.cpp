@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <set>
+#include <deque>
+#include <optional>
+#include <utility>
 #include <vector>
 
 namespace maestro {
@@ -244,6 +246,151 @@ class scanner {
   error failure_;
 };
 
+// Writes an object anew, member by member, and puts those of an object in order when it knows them all. What commands are mostly made of,
+// text without escapes and short whole numbers, stays as it is; anything else is left to nlohmann's library.
+class canonical_form {
+ public:
+  explicit canonical_form(std::string_view text) : text_(text) { output_.reserve(text.size()); }
+
+  auto run() -> result<std::string> {
+    if (next() != '{' || !write_object() || next() != '\0') return error{errc::malformed_payload, "JSON is no object"};
+    if (twice_) return error{errc::malformed_payload, "the member " + json_quote(*twice_) + " is there twice"};
+    return std::move(output_);
+  }
+
+ private:
+  struct member {
+    std::string_view name;
+    std::size_t from = 0;  // Where it stands in the output, without commas.
+    std::size_t to = 0;
+  };
+
+  // The next character that is no space, NUL at the end.
+  auto next() -> char {
+    while (at_ < text_.size() && std::string_view(" \n\r\t").find(text_[at_]) != std::string_view::npos) ++at_;
+    return at_ < text_.size() ? text_[at_] : '\0';
+  }
+
+  // Copies the next character, if that is what it is.
+  auto take(char expected) -> bool {
+    if (next() != expected) return false;
+    output_.push_back(expected);
+    ++at_;
+    return true;
+  }
+
+  auto write_value() -> bool {
+    switch (next()) {
+      case '{': return write_object();
+      case '[': return write_array();
+      case '"': return write_string().has_value();
+      default: return write_word();
+    }
+  }
+
+  auto write_object() -> bool {
+    const auto begin = output_.size();
+    std::vector<member> members;
+    if (!take('{')) return false;
+    if (take('}')) return true;
+    do {
+      auto& each = members.emplace_back();
+      next();
+      each.from = output_.size();
+      const auto name = write_string();
+      if (!name || !take(':') || !write_value()) return false;
+      each.name = *name;
+      each.to = output_.size();
+    } while (take(','));
+    if (!take('}')) return false;
+    put_in_order(members, begin);
+    return true;
+  }
+
+  void put_in_order(std::vector<member>& members, std::size_t begin) {
+    const auto before = [](const member& left, const member& right) { return left.name < right.name; };
+    const auto not_before = [&](const member& left, const member& right) { return !before(left, right); };
+    if (std::adjacent_find(members.begin(), members.end(), not_before) == members.end()) return;
+    std::sort(members.begin(), members.end(), before);
+    const auto twin = std::adjacent_find(members.begin(), members.end(), not_before);
+    if (twin != members.end() && !twice_) twice_ = std::string(twin->name);
+    std::string sorted;
+    sorted.reserve(output_.size() - begin);
+    for (const auto& each : members) {
+      sorted.push_back(sorted.empty() ? '{' : ',');
+      sorted.append(output_, each.from, each.to - each.from);
+    }
+    sorted.push_back('}');
+    output_.replace(begin, std::string::npos, sorted);
+  }
+
+  auto write_array() -> bool {
+    if (!take('[')) return false;
+    if (take(']')) return true;
+    do
+      if (!write_value()) return false;
+    while (take(','));
+    return take(']');
+  }
+
+  // The text that it denotes.
+  auto write_string() -> std::optional<std::string_view> {
+    if (next() != '"') return std::nullopt;
+    const auto from = at_++;
+    bool has_escapes = false;
+    for (; at_ < text_.size() && text_[at_] != '"'; ++at_)
+      if (text_[at_] == '\\') {
+        has_escapes = true;
+        ++at_;
+      }
+    if (at_ >= text_.size()) return std::nullopt;
+    ++at_;
+    const auto written = text_.substr(from, at_ - from);
+    if (!has_escapes) {
+      output_.append(written);
+      return written.substr(1, written.size() - 2);
+    }
+    const auto parsed = nlohmann::json::parse(written, nullptr, /*allow_exceptions=*/false);
+    if (!parsed.is_string()) return std::nullopt;
+    output_.append(dump(parsed));
+    return unescaped_.emplace_back(parsed.get<std::string>());
+  }
+
+  // A number, true, false or null.
+  auto write_word() -> bool {
+    const auto length = std::min(text_.find_first_of(" \n\r\t,]}", at_), text_.size()) - at_;
+    const auto written = text_.substr(at_, length);
+    at_ += length;
+    if (is_short_number(written)) {
+      output_.append(written);
+      return true;
+    }
+    const auto parsed = nlohmann::json::parse(written, nullptr, /*allow_exceptions=*/false);
+    if (!parsed.is_primitive() || parsed.is_discarded()) return false;
+    output_.append(dump(parsed));
+    return true;
+  }
+
+  // Whole, and in the only way in which it can be written.
+  static auto is_short_number(std::string_view word) -> bool {
+    const bool is_negative = !word.empty() && word.front() == '-';
+    const auto digits = word.substr(is_negative ? 1 : 0);
+    if (digits.empty() || digits.size() > 18) return false;
+    if (digits.front() == '0' && word.size() > 1) return false;
+    return std::all_of(digits.begin(), digits.end(), [](char each) { return each >= '0' && each <= '9'; });
+  }
+
+  static auto dump(const nlohmann::json& value) -> std::string {
+    return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  }
+
+  const std::string_view text_;
+  std::size_t at_ = 0;
+  std::string output_;
+  std::deque<std::string> unescaped_;  // Names with escapes, as what they denote.
+  std::optional<std::string> twice_;
+};
+
 }  // namespace
 
 auto json_compact(std::string_view text, json_limits limits) -> result<std::string> {
@@ -261,21 +408,7 @@ auto json_quote(std::string_view text) -> std::string {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-auto json_canonical(std::string_view text) -> result<std::string> {
-  using event = nlohmann::json::parse_event_t;
-  std::vector<std::set<std::string>> names;  // Of the members seen so far, for each open object.
-  std::optional<std::string> twice;
-  const auto watch = [&](int, event what, nlohmann::json& value) {
-    if (what == event::object_start) names.emplace_back();
-    if (what == event::object_end) names.pop_back();
-    if (what == event::key && !names.back().insert(value.get<std::string>()).second && !twice) twice = value.get<std::string>();
-    return true;
-  };
-  auto document = nlohmann::json::parse(text, watch, /*allow_exceptions=*/false);
-  if (twice) return error{errc::malformed_payload, "the member " + json_quote(*twice) + " is there twice"};
-  if (!document.is_object()) return error{errc::malformed_payload, "JSON is no object"};
-  return document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
+auto json_canonical(std::string_view text) -> result<std::string> { return canonical_form(text).run(); }
 
 auto command_fingerprint(std::string_view command, std::string_view payload)
     -> result<std::array<std::uint8_t, 16>> {

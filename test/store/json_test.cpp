@@ -1,8 +1,13 @@
 #include <maestro/store/json.hpp>
 
 #include <boost/test/unit_test.hpp>
+#include <nlohmann/json.hpp>
 
+#include <algorithm>
+#include <cstdint>
+#include <random>
 #include <string>
+#include <vector>
 
 using namespace maestro;
 
@@ -68,6 +73,61 @@ BOOST_AUTO_TEST_CASE(the_canonical_form_does_not_depend_on_order_or_spacing) {
   BOOST_TEST((*one == *two));
   BOOST_TEST((*command_fingerprint("deposit", R"({"cents":6})") != *command_fingerprint("deposit", R"({"cents":5})")));
   BOOST_TEST((*command_fingerprint("withdraw", R"({"cents":5})") != *command_fingerprint("deposit", R"({"cents":5})")));
+}
+
+namespace {
+
+// Objects of all kinds, with names and numbers in all the ways in which they can be written.
+class any_object {
+ public:
+  explicit any_object(std::uint32_t seed) : random_(seed) {}
+  auto text() -> std::string { return object(4); }
+
+ private:
+  auto pick(const std::vector<std::string>& from) -> const std::string& { return from[random_() % from.size()]; }
+  auto space() -> std::string { return pick({"", "", "", " ", "\n\t"}); }
+  auto value(int depth) -> std::string {
+    if (depth > 0 && random_() % 4 == 0) return object(depth - 1);
+    if (depth > 0 && random_() % 4 == 0) return array(depth - 1);
+    return pick({"0", "-0", "1", "-1", "100", "100.0", "1e2", "-1.5E-7", "999999999999999999", "1000000000000000000", "-9223372036854775808",
+                 "9223372036854775808", "18446744073709551615", "18446744073709551616", "1e300", "0.1", "true", "false", "null", "\"\"", "\"text\"",
+                 "\"\\u00e9\\/\\n\\\\\"", "\"\\ud83d\\ude00\"", "\"\\u001f\\u007f\"", "\"\x7f\xc3\xa9 ,:]}\""});
+  }
+  auto array(int depth) -> std::string {
+    std::string all = "[" + space();
+    for (auto count = random_() % 4; count > 0; --count) all += value(depth) + space() + (count > 1 ? "," + space() : "");
+    return all + "]";
+  }
+  auto object(int depth) -> std::string {
+    std::vector<std::string> names{"a", "b", "ab", "B", "", "z\\n", "\xc3\xa9", "\\u0041", "\\\"", "10", "9"};
+    std::shuffle(names.begin(), names.end(), random_);
+    std::string all = space() + "{" + space();
+    for (auto count = random_() % names.size(); count > 0; --count)
+      all += "\"" + names[count] + "\"" + space() + ":" + space() + value(depth) + space() + (count > 1 ? "," + space() : "");
+    return all + "}" + space();
+  }
+
+  std::minstd_rand random_;
+};
+
+}  // namespace
+
+// Fingerprints are stored: they must stay as nlohmann's library has written them from the first.
+BOOST_AUTO_TEST_CASE(the_canonical_form_is_that_of_a_parser) {
+  for (std::uint32_t seed = 1; seed <= 20'000; ++seed) {
+    const auto text = any_object(seed).text();
+    BOOST_TEST_REQUIRE(json_check(text).has_value(), text);
+    const auto canonical = json_canonical(text);
+    const auto expected = nlohmann::json::parse(text).dump(-1, ' ', false);
+    BOOST_TEST_REQUIRE(canonical.has_value(), text);
+    BOOST_TEST_REQUIRE(*canonical == expected, text);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_is_no_object_has_no_canonical_form) {
+  for (const char* text : {"", " ", "[]", "1", "{", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{\"a\":1}x", "{\"a\":tru}", "{\"a\":\"", "{\"a\":\"\\",
+                           "{\"a\":\"\\x\"}", "{\"a\":[1,]}", "{\"a\":[1 2]}", "{\"a\":1 \"b\":2}", "{1:2}", "{\"a\":01}"})
+    BOOST_TEST(!json_canonical(text).has_value(), "accepted: " << text);
 }
 
 // One reader takes the first of them, another one the last.
