@@ -1,10 +1,12 @@
-// The domain that is measured: ledgers whose events have three members, plain, and with a projection of one row.
+// The domain that is measured: ledgers whose events have three members, plain, with a projection of one row, and
+// with one that can be held up.
 #pragma once
 
 #include "measuring.hpp"
 
 #include <maestro/aggregates/bind.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -96,6 +98,26 @@ class projected_ledger : public any_ledger<projected_ledger> {
   using projections = maestro::projections<ledger_totals>;
 };
 
-inline auto ledger_types() -> std::vector<definition_ptr> { return {define<ledger>(), define<projected_ledger>()}; }
+/// Holds commits up for as long as it is shut.
+struct gate {
+  static constexpr std::string_view registered_name = "gate";
+  static auto schema() -> std::vector<schema_step> { return {}; }
+  static void project(transaction&, const recorded&, const event&) { is_open.wait(false); }
+  static inline std::atomic<bool> is_open{true};
+};
+
+class held_ledger : public any_ledger<held_ledger> {
+ public:
+  static constexpr std::string_view type = "held_ledger";
+  using projections = maestro::projections<gate>;
+  template <class Command>
+  static auto eval(const balance& state, const Command& command) {
+    ++evaluated;
+    return any_ledger<held_ledger>::eval(state, command);
+  }
+  static inline std::atomic<std::size_t> evaluated{0};
+};
+
+inline auto ledger_types() -> std::vector<definition_ptr> { return {define<ledger>(), define<projected_ledger>(), define<held_ledger>()}; }
 
 }  // namespace maestro::benchmark

@@ -36,13 +36,14 @@ auto through_client(std::string name, std::string title, std::size_t callers, do
           }};
 }
 
-auto two_nodes() -> workload {
-  return {.name = "two_nodes",
-          .title = "two nodes on one database, 256 outstanding, against one node",
-          .set_up = [](const surroundings& at) -> contest {
-            const auto two = remote_nodes(at, 2, "bench");
+// A client sends each command to the node that owns its aggregate.
+auto several_nodes(int count, const std::string& word) -> workload {
+  return {.name = "nodes_" + std::to_string(count),
+          .title = word + " nodes on one database, 256 outstanding, against one node",
+          .set_up = [=](const surroundings& at) -> contest {
+            const auto many = remote_nodes(at, count, "bench");
             const auto one = remote_nodes(at, 1, "bench_one");
-            return {{{"two nodes", two->sends(256)}, {"one node", one->sends(256)}}, std::make_shared<decltype(std::pair(two, one))>(two, one)};
+            return {{{word + " nodes", many->sends(256)}, {"one node", one->sends(256)}}, std::make_shared<decltype(std::pair(many, one))>(many, one)};
           }};
 }
 
@@ -52,7 +53,9 @@ auto network_workloads() -> std::vector<workload> {
   return {through_client("client_64", "a client in another process, 64 outstanding", 64, 2, false),
           through_client("client_tls_64", "the same over TLS", 64, 0, true),
           through_client("client_1024", "a client in another process, 1,024 outstanding", 1024, 0, false),
-          two_nodes()};
+          several_nodes(2, "two"),
+          several_nodes(3, "three"),
+          several_nodes(5, "five")};
 }
 
 }  // namespace maestro::benchmark

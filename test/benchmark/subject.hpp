@@ -8,9 +8,11 @@
 
 #include <maestro/runtime/node.hpp>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -54,6 +56,8 @@ class ledgers {
     ids_.reserve(count);
     for (std::size_t i = 0; i < count; ++i) ids_.push_back(typed_id<Ledger>::fresh(clock_));
   }
+  /// Those that are there already.
+  explicit ledgers(std::vector<typed_id<Ledger>> ids) : ids_(std::move(ids)) {}
 
   /// `make` makes the command; `may_fail`: a refusal by the projection is an answer as expected.
   template <class Make>
@@ -70,14 +74,13 @@ class ledgers {
 
   /// Asks for the state as the node knows it.
   [[nodiscard]] auto gets(client& from) const -> next_request {
-    return [this, &from](std::size_t, answered done) {
-      query_request request;
-      request.verb = static_cast<std::uint8_t>(query_verb::get);
-      request.aggregate_type = Ledger::type;
-      request.aggregate_id = ids_[random_below(ids_.size())];
-      from.ask_async(std::move(request), std::chrono::minutes(1),
-                     [done = std::move(done)](const query_reply& reply) { done(reply.code == 0); });
-    };
+    return [this, &from](std::size_t, answered done) { get(from, ids_[random_below(ids_.size())], std::move(done)); };
+  }
+
+  /// Asks `some` of them for their state, so that they are in memory.
+  static void hydrate(client& from, std::span<const typed_id<Ledger>> some) {
+    std::atomic<std::size_t> next{0};
+    (void)let_call_times(256, some.size(), [&](std::size_t, answered done) { get(from, some[next++], std::move(done)); });
   }
 
   [[nodiscard]] auto ids() const -> const std::vector<typed_id<Ledger>>& { return ids_; }
@@ -91,16 +94,25 @@ class ledgers {
   }
 
  private:
+  static void get(client& from, const typed_id<Ledger>& id, answered done) {
+    query_request request;
+    request.verb = static_cast<std::uint8_t>(query_verb::get);
+    request.aggregate_type = Ledger::type;
+    request.aggregate_id = id;
+    from.ask_async(std::move(request), std::chrono::minutes(1),
+                   [done = std::move(done)](const query_reply& reply) { done(reply.code == 0); });
+  }
+
   hybrid_clock clock_;
   std::vector<typed_id<Ledger>> ids_;
 };
 
-/// Nodes on the store at `uri`, made as a `subject` is, and ledgers that live there.
+/// Nodes on the store at `uri`, made as a `subject` is, and ledgers that live there: so many new ones, or those with given ids.
 template <class Ledger>
 struct scene {
-  template <class... Nodes>
-  scene(std::string store_uri, std::size_t count, pid_t server, Nodes&&... how)
-      : uri(std::move(store_uri)), nodes(uri, server, std::forward<Nodes>(how)...), accounts(count) {}
+  template <class Which, class... Nodes>
+  scene(std::string store_uri, Which which, pid_t server, Nodes&&... how)
+      : uri(std::move(store_uri)), nodes(uri, server, std::forward<Nodes>(how)...), accounts(std::move(which)) {}
 
   /// Rounds of so many callers, who send what `make` makes.
   template <class Make>

@@ -20,7 +20,8 @@ namespace maestro::benchmark {
 /// How the cost of a command changes with writers, threads, and the size of everything.
 [[nodiscard]] auto scaling_workloads() -> std::vector<workload>;
 
-/// What a process of `memory_workloads` does: prints bytes for each of `count`, a number; `kind` is aggregate, actor or command.
+/// What a process of `memory_workloads` does: prints bytes for each of `count`, a number; `kind` is aggregate, actor or command. Or, for
+/// kind process, the megabytes of all of it with so many aggregates.
 [[nodiscard]] auto measure_memory(const std::string& kind, std::size_t count, const std::string& uri) -> int;
 
 }  // namespace maestro::benchmark
