@@ -44,15 +44,17 @@ auto changed(std::string name, std::string title, std::size_t callers, std::func
           }};
 }
 
-auto with_writers(std::size_t writers) -> workload {
-  return changed("writers_" + std::to_string(writers), std::to_string(writers) + " writers, 1,024 callers, against one", 1024, [=](const surroundings& at) {
-    return grown(at, "bench", 1000, [=](node_settings& settings) { settings.store_writers = writers; });
-  });
+auto many(std::size_t count, const std::string& of) -> std::string { return std::to_string(count) + ' ' + of + (count == 1 ? "" : "s"); }
+
+auto with_writers(std::size_t writers, std::size_t callers) -> workload {
+  return changed("writers_" + std::to_string(writers) + "_callers_" + std::to_string(callers),
+                 many(writers, "writer") + ", " + many(callers, "caller") + ", against one", callers, [=](const surroundings& at) {
+                   return grown(at, "bench", 1000, [=](node_settings& settings) { settings.store_writers = writers; });
+                 });
 }
 
 auto with_threads(std::size_t threads, std::size_t callers) -> workload {
-  const auto title = std::to_string(threads) + (threads == 1 ? " scheduler thread, " : " scheduler threads, ") + std::to_string(callers) +
-                     (callers == 1 ? " caller" : " callers") + ", against a thread per core";
+  const auto title = many(threads, "scheduler thread") + ", " + many(callers, "caller") + ", against a thread per core";
   return changed("threads_" + std::to_string(threads) + "_callers_" + std::to_string(callers), title, callers, [=](const surroundings& at) {
     return grown(at, "bench", 1000, [=](node_settings& settings) { settings.caf.max_threads = threads; });
   });
@@ -60,7 +62,7 @@ auto with_threads(std::size_t threads, std::size_t callers) -> workload {
 
 auto as_caf_shares(std::size_t callers) -> workload {
   return changed("sharing_callers_" + std::to_string(callers),
-                 "CAF's scheduler.policy sharing, " + std::to_string(callers) + (callers == 1 ? " caller" : " callers") + ", against ours", callers,
+                 "CAF's scheduler.policy sharing, " + many(callers, "caller") + ", against ours", callers,
                  [](const surroundings& at) {
                    return grown(at, "bench", 1000, [](node_settings& settings) { settings.caf.scheduler_policy = "sharing"; });
                  });
@@ -93,8 +95,11 @@ auto with_histories(std::string name, std::string words, int events) -> workload
 
 auto scaling_workloads() -> std::vector<workload> {
   return {without_evaluating_ahead(),
-          with_writers(2),
-          with_writers(4),
+          with_writers(2, 4),
+          with_writers(2, 16),
+          with_writers(2, 64),
+          with_writers(2, 1024),
+          with_writers(4, 1024),
           as_caf_shares(1),
           as_caf_shares(64),
           as_caf_shares(1024),
