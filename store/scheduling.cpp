@@ -161,8 +161,8 @@ class handing_on : public caf::policy::unprofiled {
 
  private:
   static void enqueue(job_queue& to, caf::resumable* job) {
-    if (is_handing_on && here != nullptr && here->of == &to && here->next == nullptr) here->next = job;
-    else to.put(job);
+    if (is_handing_on && here != nullptr && here->of == &to) std::swap(here->next, job);
+    if (job != nullptr) to.put(job);
   }
 };
 

@@ -21,9 +21,10 @@ void schedule_by_handing_on(caf::actor_system_config& config, std::size_t thread
 /// Whether `system` was made with such a configuration.
 [[nodiscard]] auto schedules_by_handing_on(caf::actor_system& system) -> bool;
 
-/// While it lives, the first idle actor that gets a message from this thread is run by this thread, as soon as the actor that runs
-/// now has returned. For the last message of a handler: whoever gets it waits for the rest of the handler, and for what else is in the
-/// sender's mailbox (up to CAF's max-throughput).
+/// While it lives, an idle actor that gets a message from this thread is run by this thread, as soon as the actor that runs now has
+/// returned: the last one that did; the others are for whichever thread is free. For the last message of a handler: whoever gets it
+/// waits for the rest of the handler, and, as long as no other gets one, for what else is in the sender's mailbox (up to CAF's
+/// max-throughput).
 class hand_on {
  public:
   hand_on();

@@ -96,6 +96,27 @@ BOOST_AUTO_TEST_CASE(who_is_handed_the_thread_runs_on_it) {
   BOOST_TEST((value_of(where) == before));
 }
 
+// Whoever had been told something before does not wait for the sender.
+BOOST_AUTO_TEST_CASE(the_thread_is_handed_on_to_the_last) {
+  threads all(2);
+  std::promise<void> first_ran;
+  std::promise<bool> in_time;
+  std::promise<std::thread::id> where;
+  std::thread::id before;
+  const auto first = all.actor([&](auto&, int) { first_ran.set_value(); });
+  const auto last = all.actor([&](auto&, int) { where.set_value(std::this_thread::get_id()); });
+  const auto sender = all.actor([&](auto& self, int) {
+    before = std::this_thread::get_id();
+    const hand_on thread;
+    self.send(first, 1);
+    self.send(last, 1);
+    in_time.set_value(first_ran.get_future().wait_for(60s) == std::future_status::ready);
+  });
+  caf::anon_send(sender, 1);
+  BOOST_TEST(value_of(in_time));
+  BOOST_TEST((value_of(where) == before));
+}
+
 BOOST_AUTO_TEST_CASE(who_was_to_run_next_can_be_given_away) {
   threads all(2);
   std::promise<void> ran;
