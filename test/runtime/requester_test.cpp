@@ -415,13 +415,14 @@ BOOST_AUTO_TEST_CASE(a_question_to_a_node_that_has_fallen_silent_is_asked_of_ano
 
 // How far a rebuild is, say.
 BOOST_AUTO_TEST_CASE(a_question_for_one_node_alone_does_not_wait_for_another) {
-  const auto say_nothing = [](caf::event_based_actor*) -> caf::behavior { return {[](const query_request&) {}}; };
-  const auto find_nothing = [](caf::event_based_actor* self) -> caf::behavior {
+  // CAF would bind a null reference for a function without an argument.
+  const auto say_nothing = [](caf::event_based_actor*, int) -> caf::behavior { return {[](const query_request&) {}}; };
+  const auto find_nothing = [](caf::event_based_actor* self, int) -> caf::behavior {
     return {[](find_node) {}, [self](stop_connector) { self->quit(); }};
   };
-  const caf::actor node = system.spawn(say_nothing);
+  const caf::actor node = system.spawn(say_nothing, 0);
   requester_settings settings;
-  settings.make_connector = [&](caf::actor_system& in, const node_address&) { return in.spawn(find_nothing); };
+  settings.make_connector = [&](caf::actor_system& in, const node_address&) { return in.spawn(find_nothing, 0); };
   const auto asking = caf::actor_cast<caf::actor>(system.spawn<requester>(std::vector<node_address>{{}}, node_link{node, 0, {}}, settings));
   const auto ask = [&](const std::function<void()>& meanwhile) {
     auto question = std::make_shared<outgoing_query>();
@@ -442,22 +443,22 @@ BOOST_AUTO_TEST_CASE(a_question_for_one_node_alone_does_not_wait_for_another) {
 // It may be the question that does it: an answer that is larger than anybody may send, say.
 BOOST_AUTO_TEST_CASE(what_costs_every_node_its_connection_is_asked_again_with_ever_longer_pauses) {
   std::atomic<int> asked{0};
-  const auto dying = [&asked](caf::event_based_actor* self) -> caf::behavior {
+  const auto dying = [](caf::event_based_actor* self, std::atomic<int>* count) -> caf::behavior {
     self->set_default_handler(caf::drop);
-    return {[self, &asked](const query_request&) {
-      ++asked;
+    return {[self, count](const query_request&) {
+      ++*count;
       self->quit();
     }};
   };
-  const auto find = [dying](caf::event_based_actor* self) -> caf::behavior {
-    return {[self, dying](find_node) {
-              const node_link link{self->spawn(dying), 0, {}};
+  const auto find = [dying](caf::event_based_actor* self, std::atomic<int>* count) -> caf::behavior {
+    return {[self, dying, count](find_node) {
+              const node_link link{self->spawn(dying, count), 0, {}};
               self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::make_shared<result<node_link>>(link));
             },
             [self](stop_connector) { self->quit(); }};
   };
   requester_settings settings{1'000ms, 100ms, 10s};
-  settings.make_connector = [find](caf::actor_system& in, const node_address&) { return in.spawn(find); };
+  settings.make_connector = [&](caf::actor_system& in, const node_address&) { return in.spawn(find, &asked); };
   const auto asking = caf::actor_cast<caf::actor>(system.spawn<requester>(std::vector<node_address>{{}}, std::nullopt, settings));
   auto question = std::make_shared<outgoing_query>();
   std::promise<void> answered;
