@@ -69,7 +69,7 @@ auto fresh_file(const surroundings& at, const std::string& name) -> std::string 
 }
 
 void vacuum(const std::string& server, const std::string& table) {
-  const auto database = must(open_database(server + (server.find('?') == server.npos ? "?" : "&") + "options=-cstatement_timeout%3D0"));
+  const auto database = must(open_database(with_patience(server)));
   const auto connection = database->open_writer();
   (void)must(connection->query("VACUUM ANALYZE " + table, {}));
   (void)must(connection->query("CHECKPOINT", {}));
