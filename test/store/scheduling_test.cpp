@@ -60,6 +60,20 @@ auto value_of(std::promise<T>& wanted) -> T {
   return future.get();
 }
 
+// Whether an actor runs to whom another has handed its thread on, while that one, in `then`, waits for it.
+auto runs_meanwhile(threads& all, const std::function<void(const std::function<void()>& wait)>& then) -> bool {
+  std::promise<void> ran;
+  std::promise<bool> in_time;
+  const auto second = all.actor([&](auto&, int) { ran.set_value(); });
+  const auto first = all.actor([&](auto& self, int) {
+    const hand_on thread;
+    self.send(second, 1);
+    then([&] { in_time.set_value(ran.get_future().wait_for(60s) == std::future_status::ready); });
+  });
+  caf::anon_send(first, 1);
+  return value_of(in_time);
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(scheduling)
@@ -119,34 +133,18 @@ BOOST_AUTO_TEST_CASE(the_thread_is_handed_on_to_the_last) {
 
 BOOST_AUTO_TEST_CASE(who_was_to_run_next_can_be_given_away) {
   threads all(2);
-  std::promise<void> ran;
-  std::promise<bool> in_time;
-  const auto second = all.actor([&](auto&, int) { ran.set_value(); });
-  const auto first = all.actor([&](auto& self, int) {
-    {
-      const hand_on thread;
-      self.send(second, 1);
-    }
+  BOOST_TEST(runs_meanwhile(all, [](const auto& wait) {
     give_away_next();
-    in_time.set_value(ran.get_future().wait_for(60s) == std::future_status::ready);
-  });
-  caf::anon_send(first, 1);
-  BOOST_TEST(value_of(in_time));
+    wait();
+  }));
 }
 
 BOOST_AUTO_TEST_CASE(another_actor_runs_while_one_is_blocked) {
   threads all(1, 1);
-  std::promise<void> ran;
-  std::promise<bool> in_time;
-  const auto second = all.actor([&](auto&, int) { ran.set_value(); });
-  const auto first = all.actor([&](auto& self, int) {
-    const hand_on thread;
-    self.send(second, 1);
+  BOOST_TEST(runs_meanwhile(all, [](const auto& wait) {
     const blocking_section waiting;
-    in_time.set_value(ran.get_future().wait_for(60s) == std::future_status::ready);
-  });
-  caf::anon_send(first, 1);
-  BOOST_TEST(value_of(in_time));
+    wait();
+  }));
 }
 
 BOOST_AUTO_TEST_CASE(no_more_run_at_a_time_than_may) {
