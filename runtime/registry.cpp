@@ -19,6 +19,14 @@ auto make_ticket(flight_counter* flight, flight_counter::client_key client) -> s
   return {flight, [client](flight_counter* counted) { counted->leave(client); }};
 }
 
+// The one answer to a request; its place is free from then on.
+template <class Reply>
+void give(caf::actor& client, std::shared_ptr<void>& ticket, Reply reply) {
+  const caf::actor to = std::exchange(client, nullptr);
+  caf::anon_send(to, std::move(reply));
+  ticket.reset();
+}
+
 const error dropped{errc::in_doubt, "the node gave the request up, it is stopping or met a fault of its own (see its log); ask again"};
 
 // A command from a client, here or across the network.
@@ -50,10 +58,8 @@ class client_command final : public command_job {
     reply.repeated = answer.repeated;
     if (returns == return_mode::events) reply.events = std::move(answer.events);
     if (returns == return_mode::state) reply.state = std::move(answer.state);
-    const caf::actor to = std::exchange(client_, nullptr);
     const hand_on thread;
-    caf::anon_send(to, std::move(reply));
-    ticket_.reset();
+    give(client_, ticket_, std::move(reply));
   }
 
  private:
@@ -88,10 +94,8 @@ class client_query final : public query_job {
     set_failure(reply, std::move(answer.failure));
     reply.sequence = answer.sequence;
     reply.state = std::move(answer.state);
-    const caf::actor to = std::exchange(client_, nullptr);
     const hand_on thread;
-    caf::anon_send(to, std::move(reply));
-    ticket_.reset();
+    give(client_, ticket_, std::move(reply));
   }
 
  private:
@@ -146,9 +150,7 @@ class log_query final : public store_task {
   }
   void send(error failure) {
     set_failure(reply_, std::move(failure));
-    const caf::actor to = std::exchange(client_, nullptr);
-    caf::anon_send(to, std::move(reply_));
-    ticket_.reset();
+    give(client_, ticket_, std::move(reply_));
   }
 
   query_request request_;

@@ -12,6 +12,13 @@ namespace maestro {
 
 namespace {
 
+// What `call` returns, for which this thread waits and others do its work.
+template <class Call>
+auto waiting_for(Call call) {
+  const blocking_section waiting;
+  return call();
+}
+
 void hand_back(const commit_job_ptr& job) {
   // The handle moves out first: the receiver may hold the job longer than it holds itself.
   caf::actor to = std::move(job->reply_to);
@@ -22,8 +29,7 @@ void hand_back(const commit_job_ptr& job) {
 
 void run_task(const store_task_ptr& task, store& connection) {
   try {
-    const blocking_section waiting;
-    task->run(connection);
+    waiting_for([&] { task->run(connection); });
   } catch (...) {
     // It goes back as it came, and says of itself that it did not run.
   }
@@ -44,10 +50,7 @@ void read_together(std::span<const history_task_ptr> readers, store& connection)
     ids.push_back(reader->id);
     page = std::min(page, reader->page_events);
   }
-  auto histories = [&] {
-    const blocking_section waiting;
-    return connection.get_histories(ids, std::max<std::size_t>(page / readers.size(), 1));
-  }();
+  auto histories = waiting_for([&] { return connection.get_histories(ids, std::max<std::size_t>(page / readers.size(), 1)); });
   // A store that is away is away for each of them. Anything else may be the matter of one.
   if (!histories && histories.failure().code != errc::store_unavailable) return;
   for (std::size_t i = 0; i < readers.size(); ++i)
@@ -118,10 +121,7 @@ void store_writer::commit(std::vector<commit_job_ptr> batch) {
   std::vector<const commit_request*> requests;
   requests.reserve(batch.size());
   for (const auto& job : batch) requests.push_back(&job->request);
-  auto outcomes = [&] {
-    const blocking_section waiting;
-    return connection_->commit_all(requests);
-  }();
+  auto outcomes = waiting_for([&] { return connection_->commit_all(requests); });
   for (std::size_t i = 0; i < batch.size(); ++i) {
     batch[i]->outcome = std::move(outcomes[i]);
     if (batch[i]->outcome.failure.code == errc::in_doubt) {

@@ -43,7 +43,7 @@ auto plain(std::string name, std::string title, std::size_t aggregates, std::siz
 
 // For the plots: throughput and latency against the number of callers.
 auto callers(std::size_t count) -> workload {
-  return plain("callers_" + std::to_string(count), "1,000 aggregates, " + std::to_string(count) + (count == 1 ? " caller" : " callers"), 1000, count, 0,
+  return plain("callers_" + std::to_string(count), "1,000 aggregates, " + many(count, "caller"), 1000, count, 0,
                static_cast<int>(std::min<std::size_t>(count, 64)));
 }
 

@@ -9,9 +9,8 @@ namespace maestro::benchmark {
 namespace {
 
 auto embedded(std::size_t callers, std::size_t aggregates) -> workload {
-  const auto people = std::to_string(callers) + (callers == 1 ? " caller" : " callers");
   return {.name = "embedded_" + std::to_string(callers),
-          .title = "the embedded store, " + people + ", against a plain loop on SQLite",
+          .title = "the embedded store, " + many(callers, "caller") + ", against a plain loop on SQLite",
           .set_up = [=](const surroundings& at) -> contest {
             const auto reference = fresh_file(at, "loop");
             (void)must(must(open_database("sqlite:" + reference))->migrate({}));

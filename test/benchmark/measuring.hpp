@@ -4,6 +4,7 @@
 #include <maestro/store/store.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -22,6 +23,9 @@ inline auto median(std::vector<double> values) -> double {
   std::sort(values.begin(), values.end());
   return values.at(values.size() / 2);
 }
+
+/// "1 caller", "2 callers".
+inline auto many(std::size_t count, const std::string& of) -> std::string { return std::to_string(count) + ' ' + of + (count == 1 ? "" : "s"); }
 
 /// The URI of `server` for statements that may wait and take long: a table that autovacuum works on, say, is dropped a second later.
 inline auto with_patience(const std::string& server) -> std::string {

@@ -1,6 +1,7 @@
 #include "references.hpp"
 
 #include "../node/process.hpp"
+#include "measuring.hpp"
 #include "meter.hpp"
 
 #include <libpq-fe.h>
@@ -272,7 +273,7 @@ auto pgbench_inserts(const surroundings& at, const std::string& uri, int clients
     taken.set_latencies(std::move(latencies));
     return taken;
   };
-  return {"pgbench, " + std::to_string(clients) + (clients == 1 ? " client" : " clients"), round};
+  return {"pgbench, " + many(static_cast<std::size_t>(clients), "client"), round};
 }
 
 auto large_inserts(const std::string& uri, const std::string& body) -> contestant {

@@ -44,8 +44,6 @@ auto changed(std::string name, std::string title, std::size_t callers, std::func
           }};
 }
 
-auto many(std::size_t count, const std::string& of) -> std::string { return std::to_string(count) + ' ' + of + (count == 1 ? "" : "s"); }
-
 auto with_writers(std::size_t writers, std::size_t callers) -> workload {
   return changed("writers_" + std::to_string(writers) + "_callers_" + std::to_string(callers),
                  many(writers, "writer") + ", " + many(callers, "caller") + ", against one", callers, [=](const surroundings& at) {
