@@ -50,6 +50,7 @@ auto callers(std::size_t count) -> workload {
 auto several_events(int count) -> workload {
   return {.name = "events_" + std::to_string(count),
           .title = "1,000 aggregates, 64 callers, " + std::to_string(count) + " events a command",
+          .unit = "events/s",
           .set_up = [=](const surroundings& at) -> contest {
             const auto all = one_node<ledger>(at, 1000);
             const auto make = [count] { return record_many{count, example_entry().note}; };

@@ -54,6 +54,7 @@ auto subject::round(std::size_t callers, std::chrono::milliseconds length, const
   const auto since = timestamp_of_now();
   const meter meter(pids_, server_);
   auto taken = let_call(callers, length, ask);
+  taken.value *= events_each;
   meter.stop(taken, taken.value * std::chrono::duration<double>(length).count());
   if (log_) {
     const auto rows = must(log_->query("SELECT count(*), count(DISTINCT transaction_id) FROM event_log WHERE timestamp >= $1",

@@ -34,8 +34,8 @@ class subject {
 
   [[nodiscard]] auto client() -> maestro::client& { return *client_; }
 
-  /// One round of calls, with processor time, memory, and, on PostgreSQL, commands per transaction where each command
-  /// records `events_each`.
+  /// One round of calls: events a second where each command records `events_each`, processor time for each of them, memory, and, on
+  /// PostgreSQL, commands per transaction.
   [[nodiscard]] auto round(std::size_t callers, std::chrono::milliseconds length, const next_request& ask, int events_each = 1) -> sample;
 
  private:
