@@ -7,7 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <optional>
+#include <mutex>
 #include <random>
 #include <thread>
 #include <utility>
@@ -39,8 +39,8 @@ class postgres_database final : public database {
   explicit postgres_database(std::shared_ptr<const source> from)
       : source_(std::move(from)), own_steps_(migrations(source_->settings.partitions)) {}
 
-  auto open_writer() -> std::unique_ptr<store> override { return std::make_unique<postgres_store>(source_); }
-  auto open_reader() -> std::unique_ptr<store> override { return std::make_unique<postgres_store>(source_); }
+  auto open_writer() -> std::unique_ptr<store> override { return std::make_unique<postgres_store>(source_, take_spare()); }
+  auto open_reader() -> std::unique_ptr<store> override { return std::make_unique<postgres_store>(source_, take_spare()); }
   auto open_members() -> std::unique_ptr<member_table> override { return std::make_unique<member_rows>(source_); }
   [[nodiscard]] auto single_owner() const noexcept -> bool override { return false; }
   [[nodiscard]] auto sql_dialect() const noexcept -> dialect override { return dialect::postgres; }
@@ -49,9 +49,9 @@ class postgres_database final : public database {
   auto migrate(std::span<const migration> components) -> result<std::vector<std::string>> override {
     auto steps = plan_migrations(own_steps_, components, dialect::postgres);
     if (!steps) return steps.failure();
-    // As a rule all is there: one connection sees that.
+    std::unique_ptr<connection> over;
     std::vector<const migration_step*> missing;
-    auto looked = repeat("the table of migrations", [&](connection& with) -> result<bool> {
+    auto looked = repeat(over, "the table of migrations", [&](connection& with) -> result<bool> {
       if (auto kept = keep_books(with); !kept) return kept.failure();
       missing = missing_steps(with, *steps);
       return missing.empty() ? check_log(with) : true;
@@ -59,31 +59,34 @@ class postgres_database final : public database {
     if (!looked) return looked.failure();
     std::vector<std::string> applied;
     for (const auto* step : missing) {
-      auto done = repeat(step->name(), [&](connection& with) { return apply(with, *step); });
+      auto done = repeat(over, step->name(), [&](connection& with) { return apply(with, *step); });
       if (!done) return done.failure();
       if (*done) applied.push_back(step->name());
     }
     if (!missing.empty())
-      if (auto checked = repeat("the log's partitions", [&](connection& with) { return check_log(with); }); !checked)
+      if (auto checked = repeat(over, "the log's partitions", [&](connection& with) { return check_log(with); }); !checked)
         return checked.failure();
+    keep_spare(std::move(over));
     return applied;
   }
 
   auto check(std::span<const migration> components) -> result<void> override {
     auto steps = plan_migrations(own_steps_, components, dialect::postgres);
     if (!steps) return steps.failure();
-    std::optional<connection> with;
+    std::unique_ptr<connection> with;
     try {
-      with.emplace(source_->uri, source_->settings);
+      with = connect();
       pqxx::nontransaction transaction(with->pqxx());
       const bool has_books = is_true(transaction, sql::has_tables);
       for (const auto& step : *steps)
         if (!has_books || !is_applied(*with, transaction, step)) return missing_migration(step, source_->display_name);
       if (auto checked = check_partitions(transaction, source_->settings.partitions); !checked) return checked.failure();
-      return check_minimum(transaction);
+      if (auto checked = check_minimum(transaction); !checked) return checked.failure();
     } catch (...) {
       return said(failure_in_flight(with ? with->raw() : nullptr), stage::call);
     }
+    keep_spare(std::move(with));
+    return {};
   }
 
   auto rebuild(const rebuild_plan& plan, const rebuild_watch& watch) -> result<rebuild_progress> override {
@@ -135,13 +138,13 @@ class postgres_database final : public database {
     return check_schema_minimum(transaction.exec(sql::schema_minimum)[0][0].as<std::int64_t>(), own_steps_);
   }
 
-  // Runs `work`, and again after a lock that was not free in time, or a lost connection: it is safe to run twice.
+  // Runs `work` over the connection in `with`, and again, over another one, after a lock that was not free in time, or a lost connection:
+  // it is safe to run twice.
   template <class Work>
-  auto repeat(const std::string& what, Work work) -> result<bool> {
+  auto repeat(std::unique_ptr<connection>& with, const std::string& what, Work work) -> result<bool> {
     for (int attempt = 0;; ++attempt) {
-      std::optional<connection> with;
       try {
-        with.emplace(source_->uri, source_->settings);
+        if (!with) with = connect();
         return work(*with);
       } catch (...) {
         const failure problem = failure_in_flight(with ? with->raw() : nullptr);
@@ -149,9 +152,24 @@ class postgres_database final : public database {
         const bool passing = with && (status == write_status::contention || status == write_status::in_doubt);
         if (!passing || attempt == source_->settings.max_retries)
           return with ? said(problem, stage::migration, "migration " + what + " failed: ") : said(problem, stage::call);
+        with.reset();
       }
       std::this_thread::sleep_for(std::chrono::milliseconds{std::min(50 << std::min(attempt, 5), 1000)});
     }
+  }
+
+  [[nodiscard]] auto connect() const -> std::unique_ptr<connection> {
+    return std::make_unique<connection>(source_->uri, source_->settings, source_->run);
+  }
+
+  // The connection that has seen the schema is the first store's: a node that starts has one less to wait for.
+  void keep_spare(std::unique_ptr<connection> seen) {
+    const std::lock_guard lock(spare_mutex_);
+    spare_ = std::move(seen);
+  }
+  auto take_spare() -> std::unique_ptr<connection> {
+    const std::lock_guard lock(spare_mutex_);
+    return std::move(spare_);
   }
 
   [[nodiscard]] auto said(const failure& problem, stage stage, const std::string& what = {}) const -> error {
@@ -162,6 +180,8 @@ class postgres_database final : public database {
 
   const std::shared_ptr<const source> source_;
   const std::vector<migration_step> own_steps_;
+  std::mutex spare_mutex_;
+  std::unique_ptr<connection> spare_;
 };
 
 }  // namespace

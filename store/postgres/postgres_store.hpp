@@ -22,7 +22,9 @@ struct source {
 
 class postgres_store final : public store, private batch_writer {
  public:
-  explicit postgres_store(std::shared_ptr<const source> from) : source_(std::move(from)) {}
+  /// `ready`: a connection that was made for something else, or none.
+  explicit postgres_store(std::shared_ptr<const source> from, std::unique_ptr<connection> ready = nullptr)
+      : source_(std::move(from)), connection_(std::move(ready)) {}
 
   auto commit_all(std::span<const commit_request* const> requests) -> std::vector<commit_outcome> override;
   auto commit_snapshot(const snapshot& snapshot) -> result<void> override;

@@ -75,7 +75,9 @@ void faulty_proxy::serve() {
     pollfd incoming{listener_, POLLIN, 0};
     if (::poll(&incoming, 1, 20) != 1) continue;
     const int client = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
-    if (client >= 0) wires_.emplace_back([this, client] { pass(client); });
+    if (client < 0) continue;
+    ++connections_;
+    wires_.emplace_back([this, client] { pass(client); });
   }
 }
 

@@ -27,6 +27,8 @@ class faulty_proxy {
   void replace_answer_to(const std::string& text, const std::string& answer) { arm(text, fault::answer, answer); }
   /// How often the server answered after the client had said something.
   [[nodiscard]] auto round_trips() const noexcept -> int { return round_trips_; }
+  /// How many clients there have been.
+  [[nodiscard]] auto connections() const noexcept -> int { return connections_; }
   /// How many wires were cut.
   [[nodiscard]] auto cuts() const noexcept -> int { return cuts_; }
 
@@ -41,6 +43,7 @@ class faulty_proxy {
   int listener_ = -1;
   int port_ = 0;
   std::atomic<bool> stopping_{false};
+  std::atomic<int> connections_{0};
   std::atomic<int> cuts_{0};
   std::atomic<int> round_trips_{0};
   std::mutex mutex_;

@@ -216,6 +216,23 @@ BOOST_AUTO_TEST_CASE(a_wrong_password_and_a_wrong_uri_do_not_tell_the_password) 
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_schema_is_made_or_looked_at_over_one_connection_with_which_the_first_store_goes_on) {
+  faulty_proxy proxy(server_port());
+  postgres_place where;
+  const auto uri = where.uri_through(proxy.port());
+  const auto made = value_of(open_database(uri));
+  BOOST_TEST(value_of(made->migrate(counters)).size() > 1U);
+  value_of(made->open_reader()->newest_timestamp());
+  BOOST_TEST(proxy.connections() == 1);
+  const auto looked = value_of(open_database(uri));
+  succeed(looked->check(counters));
+  value_of(looked->open_writer()->newest_timestamp());
+  BOOST_TEST(proxy.connections() == 2);
+  // It is one store's alone.
+  value_of(looked->open_writer()->newest_timestamp());
+  BOOST_TEST(proxy.connections() == 3);
+}
+
 BOOST_AUTO_TEST_CASE(a_batch_takes_one_round_trip_and_two_with_projections) {
   workbench bench(postgres, {}, counters);
   faulty_proxy proxy(server_port());
