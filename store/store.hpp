@@ -173,6 +173,7 @@ class database {
   /// Returns what was applied, `component number` each. Safe to run concurrently from several processes. Errors:
   /// `invalid_argument` (the numbers of a component are not 1, 2, 3 ..., or a step has no SQL), `store_unavailable`,
   /// `schema_too_new`, `internal_error` (a step's SQL fails; what came before it stays applied).
+  /// PostgreSQL: the connection stays for the first writer or reader that is opened afterwards; so does that of `check`.
   [[nodiscard]] virtual auto migrate(std::span<const migration> components) -> result<std::vector<std::string>> = 0;
 
   /// Checks that the store can be reached and that its schema is there and readable by this program, and that every step of
