@@ -75,7 +75,7 @@ class postgres_database final : public database {
     if (!steps) return steps.failure();
     std::unique_ptr<connection> with;
     try {
-      with = connect();
+      with = source_->connect();
       pqxx::nontransaction transaction(with->pqxx());
       const bool has_books = is_true(transaction, sql::has_tables);
       for (const auto& step : *steps)
@@ -144,7 +144,7 @@ class postgres_database final : public database {
   auto repeat(std::unique_ptr<connection>& with, const std::string& what, Work work) -> result<bool> {
     for (int attempt = 0;; ++attempt) {
       try {
-        if (!with) with = connect();
+        if (!with) with = source_->connect();
         return work(*with);
       } catch (...) {
         const failure problem = failure_in_flight(with ? with->raw() : nullptr);
@@ -156,10 +156,6 @@ class postgres_database final : public database {
       }
       std::this_thread::sleep_for(std::chrono::milliseconds{std::min(50 << std::min(attempt, 5), 1000)});
     }
-  }
-
-  [[nodiscard]] auto connect() const -> std::unique_ptr<connection> {
-    return std::make_unique<connection>(source_->uri, source_->settings, source_->run);
   }
 
   // The connection that has seen the schema is the first store's: a node that starts has one less to wait for.

@@ -294,7 +294,7 @@ auto postgres_store::noted_failure() -> failure {
 auto postgres_store::connected() -> connection& {
   if (!connection_ || !connection_->is_usable()) {
     connection_.reset();
-    connection_ = std::make_unique<connection>(source_->uri, source_->settings, source_->run);
+    connection_ = source_->connect();
   }
   if (doubtful_) end_doubtful_backend();
   return *connection_;

@@ -18,6 +18,9 @@ struct source {
   std::string display_name;
   store_settings settings;
   std::int64_t run = 0;  ///< Marks the connections; drawn anew for each process that opens the store. Not 0.
+
+  /// Throws `failure`.
+  [[nodiscard]] auto connect() const -> std::unique_ptr<connection> { return std::make_unique<connection>(uri, settings, run); }
 };
 
 class postgres_store final : public store, private batch_writer {
