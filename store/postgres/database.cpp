@@ -9,26 +9,44 @@
 #include <chrono>
 #include <mutex>
 #include <random>
+#include <set>
+#include <string>
 #include <thread>
+#include <type_traits>
 #include <utility>
 
 namespace maestro::postgres {
 
 namespace {
 
-auto is_true(pqxx::transaction_base& transaction, const char* sql) -> bool {
-  return transaction.exec(sql)[0][0].as<bool>();
-}
+// What a database says of its schema.
+struct schema_state {
+  bool has_books = false;  // The tables that say what is applied.
+  int partitions = 0;
+  std::int64_t minimum = 1;
+  std::set<std::pair<std::string, int>> applied;
 
-auto is_applied(connection& with, pqxx::transaction_base& transaction, const migration_step& step) -> bool {
-  return with.run(transaction, sql::has_migration, step.component, step.number)[0][0].as<bool>();
+  [[nodiscard]] auto has(const migration_step& step) const -> bool { return applied.contains({step.component, step.number}); }
+};
+
+// However many steps there are, two round trips: what starts waits for them.
+auto look_at(connection& with) -> schema_state {
+  pqxx::nontransaction transaction(with.pqxx());
+  const auto found = transaction.exec(sql::look_for_schema);
+  schema_state state;
+  state.has_books = found[0][0].as<bool>();
+  state.partitions = found[0][1].as<int>();
+  if (!state.has_books) return state;
+  for (const auto& row : transaction.exec(sql::look_at_schema)) {
+    state.minimum = row[0].as<std::int64_t>();
+    if (!row[1].is_null()) state.applied.emplace(row[1].as<std::string>(), row[2].as<int>());
+  }
+  return state;
 }
 
 // A log is cut into partitions when it is made, and stays as it is.
-auto check_partitions(pqxx::transaction_base& transaction, int wanted) -> result<void> {
-  if (wanted == 0) return {};
-  const auto found = transaction.exec(sql::count_partitions)[0][0].as<int>();
-  if (found == wanted) return {};
+auto check_partitions(int found, int wanted) -> result<void> {
+  if (wanted == 0 || found == wanted) return {};
   return error{errc::invalid_setting, "store.partitions is " + std::to_string(wanted) + ", but event_log " +
                                           (found > 0 ? "has " + std::to_string(found) : "was made without any") +
                                           ", which does not change; leave the setting out"};
@@ -50,13 +68,17 @@ class postgres_database final : public database {
     auto steps = plan_migrations(own_steps_, components, dialect::postgres);
     if (!steps) return steps.failure();
     std::unique_ptr<connection> over;
-    std::vector<const migration_step*> missing;
-    auto looked = repeat(over, "the table of migrations", [&](connection& with) -> result<bool> {
-      if (auto kept = keep_books(with); !kept) return kept.failure();
-      missing = missing_steps(with, *steps);
-      return missing.empty() ? check_log(with) : true;
+    auto found = repeat(over, "the table of migrations", [](connection& with) -> result<schema_state> {
+      auto state = look_at(with);
+      if (state.has_books) return state;
+      make_books(with);
+      return look_at(with);
     });
-    if (!looked) return looked.failure();
+    if (!found) return found.failure();
+    if (auto checked = check_schema_minimum(found->minimum, own_steps_); !checked) return checked.failure();
+    std::vector<const migration_step*> missing;
+    for (const auto& step : *steps)
+      if (!found->has(step)) missing.push_back(&step);
     std::vector<std::string> applied;
     for (const auto* step : missing) {
       auto done = repeat(over, step->name(), [&](connection& with) { return apply(with, *step); });
@@ -64,8 +86,9 @@ class postgres_database final : public database {
       if (*done) applied.push_back(step->name());
     }
     if (!missing.empty())
-      if (auto checked = repeat(over, "the log's partitions", [&](connection& with) { return check_log(with); }); !checked)
-        return checked.failure();
+      found = repeat(over, "the log's partitions", [](connection& with) -> result<schema_state> { return look_at(with); });
+    if (!found) return found.failure();
+    if (auto checked = check_partitions(found->partitions, source_->settings.partitions); !checked) return checked.failure();
     keep_spare(std::move(over));
     return applied;
   }
@@ -74,17 +97,17 @@ class postgres_database final : public database {
     auto steps = plan_migrations(own_steps_, components, dialect::postgres);
     if (!steps) return steps.failure();
     std::unique_ptr<connection> with;
+    schema_state found;
     try {
       with = source_->connect();
-      pqxx::nontransaction transaction(with->pqxx());
-      const bool has_books = is_true(transaction, sql::has_tables);
-      for (const auto& step : *steps)
-        if (!has_books || !is_applied(*with, transaction, step)) return missing_migration(step, source_->display_name);
-      if (auto checked = check_partitions(transaction, source_->settings.partitions); !checked) return checked.failure();
-      if (auto checked = check_minimum(transaction); !checked) return checked.failure();
+      found = look_at(*with);
     } catch (...) {
       return said(failure_in_flight(with ? with->raw() : nullptr), stage::call);
     }
+    for (const auto& step : *steps)
+      if (!found.has(step)) return missing_migration(step, source_->display_name);
+    if (auto checked = check_partitions(found.partitions, source_->settings.partitions); !checked) return checked.failure();
+    if (auto checked = check_schema_minimum(found.minimum, own_steps_); !checked) return checked.failure();
     keep_spare(std::move(with));
     return {};
   }
@@ -99,7 +122,7 @@ class postgres_database final : public database {
   auto apply(connection& with, const migration_step& step) -> result<bool> {
     pqxx::work transaction(with.pqxx());
     transaction.exec(sql::take_migration_lock);
-    if (is_applied(with, transaction, step)) return false;
+    if (with.run(transaction, sql::has_migration, step.component, step.number)[0][0].as<bool>()) return false;
     transaction.exec("SET LOCAL lock_timeout = " + std::to_string(source_->settings.lock_timeout.count()));
     transaction.exec(step.sql);
     with.run(transaction, sql::record_migration, step.component, step.number);
@@ -107,41 +130,19 @@ class postgres_database final : public database {
     return true;
   }
 
-  // Makes the tables that say what is applied, unless they are there: a role that may not create tables can still start.
-  auto keep_books(connection& with) const -> result<bool> {
+  // Makes the tables that say what is applied. Only where they are missing: a role that may not create tables can still start.
+  static void make_books(connection& with) {
     pqxx::work transaction(with.pqxx());
-    if (!is_true(transaction, sql::has_tables)) {
-      transaction.exec(sql::take_migration_lock);
-      transaction.exec(bookkeeping());
-    }
-    if (auto checked = check_minimum(transaction); !checked) return checked.failure();
+    transaction.exec(sql::take_migration_lock);
+    transaction.exec(bookkeeping());
     transaction.commit();
-    return true;
-  }
-
-  static auto missing_steps(connection& with, const std::vector<migration_step>& steps) -> std::vector<const migration_step*> {
-    pqxx::nontransaction transaction(with.pqxx());
-    std::vector<const migration_step*> missing;
-    for (const auto& step : steps)
-      if (!is_applied(with, transaction, step)) missing.push_back(&step);
-    return missing;
-  }
-
-  auto check_log(connection& with) const -> result<bool> {
-    pqxx::nontransaction transaction(with.pqxx());
-    if (auto checked = check_partitions(transaction, source_->settings.partitions); !checked) return checked.failure();
-    return true;
-  }
-
-  // The schema's stated minimum against what this program knows.
-  auto check_minimum(pqxx::transaction_base& transaction) const -> result<void> {
-    return check_schema_minimum(transaction.exec(sql::schema_minimum)[0][0].as<std::int64_t>(), own_steps_);
   }
 
   // Runs `work` over the connection in `with`, and again, over another one, after a lock that was not free in time, or a lost connection:
   // it is safe to run twice.
   template <class Work>
-  auto repeat(std::unique_ptr<connection>& with, const std::string& what, Work work) -> result<bool> {
+  auto repeat(std::unique_ptr<connection>& with, const std::string& what, Work work)
+      -> std::invoke_result_t<Work, connection&> {
     for (int attempt = 0;; ++attempt) {
       try {
         if (!with) with = source_->connect();

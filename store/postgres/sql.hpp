@@ -220,8 +220,16 @@ inline constexpr named beat_member{"maestro_beat_member", R"(
   ORDER BY member.name COLLATE "C", member.incarnation
 )"};
 
-inline constexpr const char* has_tables = R"(
-  SELECT to_regclass('maestro_migrations') IS NOT NULL AND to_regclass('maestro_schema') IS NOT NULL
+// Whether the tables that say what is applied are there, and into how many partitions the log is cut: none when it is one table.
+inline constexpr const char* look_for_schema = R"(
+  SELECT to_regclass('maestro_migrations') IS NOT NULL AND to_regclass('maestro_schema') IS NOT NULL,
+         (SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass('event_log'))
+)";
+
+// What is applied, and the step that a program must know. A component of null stands for a schema without steps.
+inline constexpr const char* look_at_schema = R"(
+  SELECT (SELECT coalesce(max(minimum), 1) FROM maestro_schema), migration.component, coalesce(migration.number, 0)
+  FROM (SELECT) AS one_row LEFT JOIN maestro_migrations AS migration ON true
 )";
 
 inline constexpr named has_migration{"maestro_has_migration", R"(
@@ -231,13 +239,6 @@ inline constexpr named has_migration{"maestro_has_migration", R"(
 inline constexpr named record_migration{"maestro_record_migration", R"(
   INSERT INTO maestro_migrations (component, number) VALUES ($1::text, $2::integer)
 )"};
-
-inline constexpr const char* schema_minimum = "SELECT coalesce(max(minimum), 1) FROM maestro_schema";
-
-// None for a log that is one table.
-inline constexpr const char* count_partitions = R"(
-  SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass('event_log')
-)";
 
 // One migration at a time; the number is the bytes of "maestro". Whoever waits does so for as long as an index may take to
 // build, but a step itself must not queue behind a long reader, where everybody else would queue behind it.

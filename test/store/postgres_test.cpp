@@ -233,6 +233,23 @@ BOOST_AUTO_TEST_CASE(a_schema_is_made_or_looked_at_over_one_connection_with_whic
   BOOST_TEST(proxy.connections() == 3);
 }
 
+BOOST_AUTO_TEST_CASE(a_schema_with_many_steps_takes_as_many_round_trips_to_look_at_as_one_with_few) {
+  faulty_proxy proxy(server_port());
+  postgres_place where;
+  const auto uri = where.uri_through(proxy.port());
+  std::vector<migration> many;
+  for (int i = 1; i <= 20; ++i) many.push_back({"steps", i, "SELECT 1", "SELECT 1"});
+  value_of(value_of(open_database(uri))->migrate(many));
+  const auto round_trips = [&](auto ask) {
+    const int before = proxy.round_trips();
+    ask(*value_of(open_database(uri)));
+    return proxy.round_trips() - before;
+  };
+  const auto few = round_trips([](database& with) { succeed(with.check({})); });
+  BOOST_TEST(round_trips([&](database& with) { succeed(with.check(many)); }) == few);
+  BOOST_TEST(round_trips([&](database& with) { BOOST_TEST(value_of(with.migrate(many)).empty()); }) == few);
+}
+
 BOOST_AUTO_TEST_CASE(a_batch_takes_one_round_trip_and_two_with_projections) {
   workbench bench(postgres, {}, counters);
   faulty_proxy proxy(server_port());
