@@ -1,8 +1,22 @@
 #include <maestro/store/codec.hpp>
 
+#include <exception>
+#include <istream>
+#include <sstream>
+#include <streambuf>
+
 namespace maestro::detail {
 
 namespace {
+
+// Lets cereal read from a string_view without copying it.
+class view_buffer : public std::streambuf {
+ public:
+  explicit view_buffer(std::string_view text) {
+    char* begin = const_cast<char*>(text.data());
+    setg(begin, begin, begin + text.size());
+  }
+};
 
 // cereal's text names the missing member but speaks of its own classes; rapidjson's quotes a C++ expression.
 auto readable(std::string_view what) -> std::string {
@@ -20,12 +34,46 @@ auto readable(std::string_view what) -> std::string {
   return std::string(what);
 }
 
-}  // namespace
-
-auto decode_failure(std::string_view what) -> error { return {errc::malformed_payload, readable(what)}; }
+constexpr std::string_view no_exception = "serialize threw something that is no std::exception";
 
 auto encode_failure(std::string_view what) -> error {
   return {errc::malformed_payload, "cannot be written as JSON: " + std::string(what)};
+}
+
+auto decode_failure(std::string_view what) -> error { return {errc::malformed_payload, readable(what)}; }
+
+}  // namespace
+
+auto encode_members(const void* value, write_members write, json_limits limits) -> result<std::string> {
+  try {
+    std::ostringstream stream;
+    {
+      cereal::JSONOutputArchive archive(stream, cereal::JSONOutputArchive::Options::NoIndent());
+      write(value, archive);
+    }
+    auto text = std::move(stream).str();
+    if (text.find_first_not_of(" \n\r\t") == std::string::npos) return std::string("{}");
+    return json_compact(text, limits);
+  } catch (const std::exception& problem) {
+    return encode_failure(problem.what());
+  } catch (...) {
+    return encode_failure(no_exception);
+  }
+}
+
+auto decode_members(std::string_view text, void* value, read_members read, json_limits limits) -> result<void> {
+  if (auto checked = json_check(text, limits); !checked) return checked.failure();
+  try {
+    view_buffer buffer(text);
+    std::istream stream(&buffer);
+    cereal::JSONInputArchive archive(stream);
+    read(value, archive);
+    return {};
+  } catch (const std::exception& problem) {
+    return decode_failure(problem.what());
+  } catch (...) {
+    return decode_failure(no_exception);
+  }
 }
 
 }  // namespace maestro::detail

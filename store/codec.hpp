@@ -14,13 +14,11 @@
 #include <cereal/types/unordered_map.hpp>
 #include <cereal/types/vector.hpp>
 
-#include <exception>
-#include <istream>
-#include <sstream>
-#include <streambuf>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 namespace maestro {
 
@@ -36,17 +34,12 @@ concept serializable =
 
 namespace detail {
 
-// Lets cereal read from a string_view without copying it.
-class view_buffer : public std::streambuf {
- public:
-  explicit view_buffer(std::string_view text) {
-    char* begin = const_cast<char*>(text.data());
-    setg(begin, begin, begin + text.size());
-  }
-};
-
-[[nodiscard]] auto decode_failure(std::string_view what) -> error;
-[[nodiscard]] auto encode_failure(std::string_view what) -> error;
+// cereal's parser and writer are large: with the archives behind a pointer to the members' own code they are compiled once, in
+// codec.cpp, and not in every file that stores or sends something.
+using write_members = void (*)(const void* value, cereal::JSONOutputArchive& archive);
+using read_members = void (*)(void* value, cereal::JSONInputArchive& archive);
+[[nodiscard]] auto encode_members(const void* value, write_members write, json_limits limits) -> result<std::string>;
+[[nodiscard]] auto decode_members(std::string_view text, void* value, read_members read, json_limits limits) -> result<void>;
 
 }  // namespace detail
 
@@ -58,20 +51,10 @@ template <serializable T>
   if constexpr (std::is_empty_v<T>) {
     return std::string("{}");
   } else {
-    try {
-      std::ostringstream stream;
-      {
-        cereal::JSONOutputArchive archive(stream, cereal::JSONOutputArchive::Options::NoIndent());
-        const_cast<T&>(value).serialize(archive);  // cereal's contract: writing leaves the value as it is
-      }
-      auto text = std::move(stream).str();
-      if (text.find_first_not_of(" \n\r\t") == std::string::npos) return std::string("{}");
-      return json_compact(text, limits);
-    } catch (const std::exception& problem) {
-      return detail::encode_failure(problem.what());
-    } catch (...) {
-      return detail::encode_failure("serialize threw something that is no std::exception");
-    }
+    const auto write = [](const void* from, cereal::JSONOutputArchive& archive) {
+      const_cast<T*>(static_cast<const T*>(from))->serialize(archive);  // cereal's contract: writing leaves the value as it is
+    };
+    return detail::encode_members(&value, write, limits);
   }
 }
 
@@ -79,20 +62,16 @@ template <serializable T>
 /// `malformed_payload`, saying which.
 template <serializable T>
 [[nodiscard]] auto decode(std::string_view text, json_limits limits = {}) -> result<T> {
-  if (auto checked = json_check(text, limits); !checked) return checked.failure();
-  try {
-    T value;
-    if constexpr (!std::is_empty_v<T>) {
-      detail::view_buffer buffer(text);
-      std::istream stream(&buffer);
-      cereal::JSONInputArchive archive(stream);
-      value.serialize(archive);
-    }
-    return value;
-  } catch (const std::exception& problem) {
-    return detail::decode_failure(problem.what());
-  } catch (...) {
-    return detail::decode_failure("serialize threw something that is no std::exception");
+  if constexpr (std::is_empty_v<T>) {
+    if (auto checked = json_check(text, limits); !checked) return checked.failure();
+    return T();
+  } else {
+    std::optional<T> value;
+    const auto read = [](void* into, cereal::JSONInputArchive& archive) {
+      static_cast<std::optional<T>*>(into)->emplace().serialize(archive);
+    };
+    if (auto done = detail::decode_members(text, &value, read, limits); !done) return done.failure();
+    return std::move(*value);
   }
 }
 
