@@ -4,25 +4,38 @@
 
 #include <maestro/aggregates/definition.hpp>
 
+#include <array>
 #include <concepts>
-#include <exception>
 #include <memory>
 #include <span>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace maestro {
 
 namespace detail {
 
-/// The names of a list, for messages: `deposit, open, withdraw`.
+/// The names of a list.
+template <class List>
+inline constexpr std::array<std::string_view, 0> names_of{};
 template <template <class...> class List, class... Ts>
-auto joined_names(List<Ts...>) -> std::string {
-  std::string text;
-  ((text += text.empty() ? "" : ", ", text += registered_name<Ts>()), ...);
-  return text.empty() ? "none" : text;
-}
+inline constexpr std::array<std::string_view, sizeof...(Ts)> names_of<List<Ts...>> = {registered_name<Ts>()...};
+
+// What need not be compiled for each aggregate is not: bind.cpp.
+
+/// That the aggregates of `type` have no such `kind` as `name`, and which they have.
+[[nodiscard]] auto unknown_name(errc code, std::string_view type, std::string_view kind, std::string_view name,
+                                std::span<const std::string_view> known) -> error;
+/// `why`, which happened to the `kind` called `name`, with `code`.
+[[nodiscard]] auto failure_of(errc code, std::string_view kind, std::string_view name, const error& why) -> error;
+/// The exception in flight, which came out of `what`, with `code`. Only for use in a `catch` block.
+[[nodiscard]] auto thrown(errc code, std::string_view what) -> error;
+/// Appends `step` with the number that follows.
+void add_step(std::vector<migration>& steps, std::string_view component, schema_step step);
 
 /// Whether no two of the types can be meant by one name in the log.
 template <class... Ts>
@@ -284,8 +297,7 @@ class event_collector {
   auto operator()(Event&& event) -> result<void> {
     using plain = std::remove_cvref_t<Event>;
     auto body = encode(event);
-    if (!body)
-      return error{errc::invalid_event, "event \"" + std::string(registered_name<plain>()) + "\": " + body.failure().message};
+    if (!body) return failure_of(errc::invalid_event, "event", registered_name<plain>(), body.failure());
     list_.push_back({registered_name<plain>(), std::move(*body), std::make_shared<plain>(std::forward<Event>(event))});
     return {};
   }
@@ -300,10 +312,8 @@ template <class Body>
 auto guarded(errc code, std::string_view what, Body&& body) -> decltype(body()) {
   try {
     return body();
-  } catch (const std::exception& problem) {
-    return error{code, std::string(what) + " threw: " + problem.what()};
   } catch (...) {
-    return error{code, std::string(what) + " threw something that is no std::exception"};
+    return thrown(code, what);
   }
 }
 
@@ -341,17 +351,17 @@ auto for_each_event(const event& row, Each&& each) -> result<void> {
                [&]<class Event>(std::size_t) { each(*static_cast<const Event*>(row.value.get())); });
     return {};
   }
-  result<void> answer = error{errc::cannot_hydrate, "aggregate type \"" + std::string(Aggregate::type) + "\" knows no event \"" +
-                                                        row.type + "\"; it knows: " + joined_names(stored_events<Aggregate>{})};
+  result<void> answer;
   const auto read_as = [&]<class Stored> {
     auto value = decode_stored<Stored>(row.body);
     if (value) answer = bring_up_to_date<Aggregate>(*value, row, each);
     else answer = error{errc::cannot_hydrate, value.failure().message};
     return true;
   };
-  [&]<class... Ts>(events<Ts...>) {
-    (void)((is_stored_as<Ts>(row.type) && read_as.template operator()<Ts>()) || ...);
+  const bool known = [&]<class... Ts>(events<Ts...>) {
+    return ((is_stored_as<Ts>(row.type) && read_as.template operator()<Ts>()) || ...);
   }(stored_events<Aggregate>{});
+  if (!known) return unknown_name(errc::cannot_hydrate, Aggregate::type, "event", row.type, names_of<stored_events<Aggregate>>);
   return answer;
 }
 
@@ -422,15 +432,16 @@ class bound_definition final : public definition {
   }
 
   auto decode_command(std::string_view name, std::string_view payload) const -> result<decoded_command> override {
-    result<decoded_command> answer =
-        error{errc::unknown_command, "aggregate type \"" + std::string(type()) + "\" has no command \"" +
-                                         std::string(name) + "\"; it has: " + joined_names(command_list{})};
-    with_named(command_list{}, name, [&]<class Command>(std::size_t index) {
+    decoded_command decoded;
+    error failure;
+    const bool known = with_named(command_list{}, name, [&]<class Command>(std::size_t index) {
       auto command = decode<Command>(payload);
-      if (command) answer = decoded_command{index, std::make_shared<Command>(std::move(*command))};
-      else answer = error{errc::malformed_payload, "command \"" + std::string(name) + "\": " + command.failure().message};
+      if (command) decoded = {index, std::make_shared<Command>(std::move(*command))};
+      else failure = failure_of(errc::malformed_payload, "command", name, command.failure());
     });
-    return answer;
+    if (!known) return unknown_name(errc::unknown_command, type(), "command", name, names_of<command_list>);
+    if (failure) return failure;
+    return decoded;
   }
 
   auto eval(const state_ptr& state, const decoded_command& command, const context& with) const
@@ -466,17 +477,15 @@ class bound_definition final : public definition {
 
   auto call(const state_ptr& state, std::string_view name, std::string_view payload) const
       -> result<std::string> override {
-    result<std::string> answer =
-        error{errc::unknown_call, "aggregate type \"" + std::string(type()) + "\" has no call \"" + std::string(name) +
-                                      "\"; it has: " + joined_names(call_list{})};
-    with_named(call_list{}, name, [&]<class Call>(std::size_t) {
+    result<std::string> answer{std::string()};
+    const bool known = with_named(call_list{}, name, [&]<class Call>(std::size_t) {
       answer = guarded(errc::eval_failed, "call", [&]() -> result<std::string> {
         auto query = decode<Call>(payload);
-        if (!query)
-          return error{errc::malformed_payload, "call \"" + std::string(name) + "\": " + query.failure().message};
+        if (!query) return failure_of(errc::malformed_payload, "call", name, query.failure());
         return answer_call<Aggregate>(state, *query);
       });
     });
+    if (!known) return unknown_name(errc::unknown_call, type(), "call", name, names_of<call_list>);
     return answer;
   }
 
@@ -525,10 +534,7 @@ class bound_definition final : public definition {
   static auto schema_of() -> std::vector<migration> {
     std::vector<migration> steps;
     if constexpr (requires { Projection::schema(); }) {
-      int number = 0;
-      for (schema_step step : Projection::schema())
-        steps.push_back({std::string(registered_name<Projection>()), ++number, std::move(step.postgres),
-                         std::move(step.sqlite)});
+      for (schema_step step : Projection::schema()) add_step(steps, registered_name<Projection>(), std::move(step));
     }
     return steps;
   }

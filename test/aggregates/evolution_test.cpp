@@ -132,7 +132,7 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_brought_up_to_date_breaks_its_aggregate_by_n
       {{"teleported", R"({"place":-1})"}, "there is no such place"},
       {{"teleported", R"({"place":0})"}, "never given a name"},
       {{"teleported", R"({"place":"here"})"}, "teleported"},
-      {{"evaporated", R"({})"}, "knows no event"}};
+      {{"evaporated", R"({})"}, "has no event"}};
   for (const auto& [row, part] : broken) {
     const auto id = write({{"registered", R"({"name":"Eve"})"}, row});
     const auto failure = failure_of(id);

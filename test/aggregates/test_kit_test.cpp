@@ -298,7 +298,7 @@ BOOST_AUTO_TEST_CASE(a_row_that_cannot_be_read_fails_what_follows) {
   using profile_kit = maestro::basic_test_kit<profile, capture>;
   using maestro::stored_event;
   profile_kit::given(stored_event{"vanished", "{}"}).then_state({});
-  failed_saying("profile: what is given is wrong: vanished {}: aggregate type \"profile\" knows no event \"vanished\"");
+  failed_saying("profile: what is given is wrong: vanished {}: aggregate type \"profile\" has no event \"vanished\"");
   profile_kit::given(stored_event{"registered", "{}"}).then_state({});
   BOOST_TEST(capture::failures.back() == "profile: what is given is wrong: registered {}: member \"name\" is missing");
   profile_kit::given(stored_event{"registered", "{"}).then_state({});
