@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstddef>
 #include <initializer_list>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -254,5 +255,15 @@ class aggregate {
     return state;
   }
 };
+
+class definition;
+using definition_ptr = std::shared_ptr<const definition>;
+
+/// The definition of `Aggregate`, for registration with a node; bind.hpp, which node.hpp brings, has it. It is most of what there is to
+/// compile about an aggregate. One that several source files name is compiled in its own: `extern template auto
+/// maestro::define<account>() -> maestro::definition_ptr;` after the class, and in account.cpp, which includes bind.hpp, the same
+/// without `extern`.
+template <class Aggregate>
+[[nodiscard]] auto define() -> definition_ptr;
 
 }  // namespace maestro

@@ -549,9 +549,8 @@ class bound_definition final : public definition {
 
 }  // namespace detail
 
-/// The definition of `Aggregate`, for registration with a node.
 template <class Aggregate>
-[[nodiscard]] auto define() -> definition_ptr {
+auto define() -> definition_ptr {
   static_assert(detail::aggregate_check<Aggregate>::done);
   return std::make_shared<detail::bound_definition<Aggregate>>();
 }

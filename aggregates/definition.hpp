@@ -86,6 +86,4 @@ class definition {
   }
 };
 
-using definition_ptr = std::shared_ptr<const definition>;
-
 }  // namespace maestro

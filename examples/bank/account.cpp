@@ -1,5 +1,7 @@
 #include "account.hpp"
 
+#include <maestro/aggregates/bind.hpp>
+
 #include <limits>
 
 namespace bank {
@@ -116,3 +118,5 @@ void handles::project(maestro::transaction& tx, const closed&, const maestro::ev
 }
 
 }  // namespace bank
+
+template auto maestro::define<bank::account>() -> maestro::definition_ptr;

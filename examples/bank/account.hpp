@@ -198,3 +198,5 @@ class account : public maestro::aggregate<account, account_state> {
 };
 
 }  // namespace bank
+
+extern template auto maestro::define<bank::account>() -> maestro::definition_ptr;

@@ -1,5 +1,7 @@
 #include "transfer.hpp"
 
+#include <maestro/aggregates/bind.hpp>
+
 namespace bank {
 
 using maestro::reject;
@@ -93,3 +95,5 @@ void open_transfers::project(maestro::transaction& tx, const declined&, const ma
 void open_transfers::project(maestro::transaction& tx, const returned&, const maestro::event& row) { take_out(tx, row); }
 
 }  // namespace bank
+
+template auto maestro::define<bank::transfer>() -> maestro::definition_ptr;

@@ -133,3 +133,5 @@ class transfer : public maestro::aggregate<transfer, transfer_state> {
 };
 
 }  // namespace bank
+
+extern template auto maestro::define<bank::transfer>() -> maestro::definition_ptr;
