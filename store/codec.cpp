@@ -34,13 +34,16 @@ auto readable(std::string_view what) -> std::string {
   return std::string(what);
 }
 
-constexpr std::string_view no_exception = "serialize threw something that is no std::exception";
-
-auto encode_failure(std::string_view what) -> error {
-  return {errc::malformed_payload, "cannot be written as JSON: " + std::string(what)};
+// What the exception in flight says. Only for use in a `catch` block.
+auto what_in_flight() -> std::string {
+  try {
+    throw;
+  } catch (const std::exception& problem) {
+    return problem.what();
+  } catch (...) {
+    return "serialize threw something that is no std::exception";
+  }
 }
-
-auto decode_failure(std::string_view what) -> error { return {errc::malformed_payload, readable(what)}; }
 
 }  // namespace
 
@@ -54,10 +57,8 @@ auto encode_members(const void* value, write_members write, json_limits limits) 
     auto text = std::move(stream).str();
     if (text.find_first_not_of(" \n\r\t") == std::string::npos) return std::string("{}");
     return json_compact(text, limits);
-  } catch (const std::exception& problem) {
-    return encode_failure(problem.what());
   } catch (...) {
-    return encode_failure(no_exception);
+    return error{errc::malformed_payload, "cannot be written as JSON: " + what_in_flight()};
   }
 }
 
@@ -69,10 +70,8 @@ auto decode_members(std::string_view text, void* value, read_members read, json_
     cereal::JSONInputArchive archive(stream);
     read(value, archive);
     return {};
-  } catch (const std::exception& problem) {
-    return decode_failure(problem.what());
   } catch (...) {
-    return decode_failure(no_exception);
+    return error{errc::malformed_payload, readable(what_in_flight())};
   }
 }
 
