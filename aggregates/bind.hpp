@@ -432,16 +432,14 @@ class bound_definition final : public definition {
   }
 
   auto decode_command(std::string_view name, std::string_view payload) const -> result<decoded_command> override {
-    decoded_command decoded;
-    error failure;
+    result<decoded_command> answer = decoded_command{};
     const bool known = with_named(command_list{}, name, [&]<class Command>(std::size_t index) {
       auto command = decode<Command>(payload);
-      if (command) decoded = {index, std::make_shared<Command>(std::move(*command))};
-      else failure = failure_of(errc::malformed_payload, "command", name, command.failure());
+      if (command) answer = decoded_command{index, std::make_shared<Command>(std::move(*command))};
+      else answer = failure_of(errc::malformed_payload, "command", name, command.failure());
     });
     if (!known) return unknown_name(errc::unknown_command, type(), "command", name, names_of<command_list>);
-    if (failure) return failure;
-    return decoded;
+    return answer;
   }
 
   auto eval(const state_ptr& state, const decoded_command& command, const context& with) const
