@@ -228,7 +228,7 @@ inline constexpr const char* look_for_schema = R"(
 
 // What is applied, and the step that a program must know. A component of null stands for a schema without steps.
 inline constexpr const char* look_at_schema = R"(
-  SELECT (SELECT coalesce(max(minimum), 1) FROM maestro_schema), migration.component, coalesce(migration.number, 0)
+  SELECT (SELECT coalesce(max(minimum), 1) FROM maestro_schema), migration.component, migration.number
   FROM (SELECT) AS one_row LEFT JOIN maestro_migrations AS migration ON true
 )";
 
