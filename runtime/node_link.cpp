@@ -4,11 +4,13 @@
 #include <maestro/runtime/tcp.hpp>
 #include <maestro/store/clock.hpp>
 
+#include <caf/exit_reason.hpp>
 #include <caf/scoped_actor.hpp>
 
 #include <algorithm>
 #include <charconv>
 #include <optional>
+#include <thread>
 #include <utility>
 
 namespace maestro {
@@ -37,19 +39,34 @@ namespace {
 
 using steady_clock = std::chrono::steady_clock;
 
+constexpr std::chrono::milliseconds after_a_loss{100};
+
 auto no_node(const node_address& address, const std::string& reason) -> error {
   return {errc::node_unavailable, "no node answers at " + address.text() + ": " + reason};
 }
 
-// Nothing when it was not returned in time, or the connection broke.
-auto greet(caf::actor_system& system, const caf::actor& gateway, steady_clock::time_point deadline) -> std::optional<hello_reply> {
-  std::optional<hello_reply> greeting;
+// Or why another attempt may do better.
+enum class attempt { done, timed_out_in_caf, lost };
+
+struct greeted {
+  std::optional<hello_reply> reply;
+  std::string why;  // There is none.
+  attempt outcome = attempt::done;
+};
+
+auto greet(caf::actor_system& system, const caf::actor& gateway, steady_clock::time_point deadline) -> greeted {
+  greeted came;
   caf::scoped_actor self(system);
   self->monitor(gateway);
   self->send(gateway, hello{});
-  self->receive([&](hello_reply& reply) { greeting = std::move(reply); }, [](const caf::down_msg&) {},
-                caf::after(milliseconds_until(deadline)) >> [] {});
-  return greeting;
+  self->receive([&](hello_reply& reply) { came.reply = std::move(reply); },
+                [&](const caf::down_msg& down) {
+                  const bool lost = down.reason == caf::exit_reason::remote_link_unreachable;
+                  came.why = lost ? "the connection was lost before it returned our greeting" : "it has just ended";
+                  if (lost) came.outcome = attempt::lost;
+                },
+                caf::after(milliseconds_until(deadline)) >> [&] { came.why = "it did not return our greeting in time"; });
+  return came;
 }
 
 // Errors: `protocol_mismatch`.
@@ -64,17 +81,35 @@ auto link_to(const node_address& address, caf::actor gateway, hello_reply greeti
   return node_link{std::move(gateway), ahead, std::move(greeting)};
 }
 
+auto try_to_connect(transport& over, const node_address& address, steady_clock::time_point deadline, attempt& outcome) -> result<node_link> {
+  auto found = over.connect(address.host, address.port, deadline);
+  outcome = found.timed_out_in_caf ? attempt::timed_out_in_caf : attempt::done;
+  if (!found.published) return no_node(address, found.why);
+  auto came = greet(over.system(), found.published, deadline);
+  outcome = came.outcome;
+  if (!came.reply) return no_node(address, came.why);
+  return link_to(address, std::move(found.published), std::move(*came.reply));
+}
+
 }  // namespace
 
 // CAF 0.17.6 takes a connection that is being made for one that has been silent since ever: a heartbeat of our own that falls into it
-// ends it, and we begin anew.
+// ends it, and we begin anew. So we do when a node was too busy to be heard for CAF's connection timeout, or hung up; but it may do so
+// each time.
 auto connect_node(transport& over, const node_address& address, steady_clock::time_point deadline) -> result<node_link> {
-  found_peer found;
-  do found = over.connect(address.host, address.port, deadline);
-  while (found.timed_out_in_caf && steady_clock::now() < deadline);
-  if (!found.published) return no_node(address, found.why);
-  if (auto greeting = greet(over.system(), found.published, deadline)) return link_to(address, std::move(found.published), std::move(*greeting));
-  return no_node(address, "it did not return our greeting in time");
+  std::optional<error> lost;
+  while (true) {
+    auto outcome = attempt::done;
+    auto link = try_to_connect(over, address, deadline, outcome);
+    if (link) return link;
+    if (outcome == attempt::lost) {
+      lost = link.failure();
+      std::this_thread::sleep_until(std::min(deadline, steady_clock::now() + after_a_loss));
+    }
+    const bool time_is_over = steady_clock::now() >= deadline;
+    if (time_is_over && lost) return *lost;  // It took the time.
+    if (time_is_over || outcome == attempt::done) return link;
+  }
 }
 
 auto connector::make_behavior() -> caf::behavior {

@@ -1,6 +1,7 @@
 // Clients that try to connect to what does not answer, or give up too early: each is told so in time, and ends.
 #include "load.hpp"
 #include "node_process.hpp"
+#include "relay.hpp"
 
 #include "../store/dice.hpp"
 
@@ -164,6 +165,30 @@ BOOST_AUTO_TEST_CASE(a_heartbeat_that_falls_into_the_connecting_does_no_harm) {
   node.child().send_signal(SIGCONT);
   BOOST_TEST(connecting.get());
   settle_network(system);
+}
+
+// A node that is too busy to be heard for CAF's connection timeout loses who has just come, too.
+BOOST_AUTO_TEST_CASE(a_connection_that_is_lost_before_the_node_has_greeted_is_made_again) {
+  node_process node("sqlite::memory:");
+  relay between(node.address());
+  between.lose_when_introduced(2);
+  const auto connected = client::connect(between.address(), {patience});
+  BOOST_TEST(connected.has_value(), (connected ? "" : to_string(connected.failure())));
+  BOOST_TEST(between.taken() == 3);
+}
+
+BOOST_AUTO_TEST_CASE(a_connection_that_is_always_lost_is_given_up_in_time_and_said_to_be_lost) {
+  node_process node("sqlite::memory:");
+  relay between(node.address());
+  between.lose_when_introduced(1'000'000);
+  const auto connected = client::connect(between.address(), {std::chrono::milliseconds(1'000)});
+  BOOST_TEST_REQUIRE(!connected.has_value());
+  const auto failure = to_string(connected.failure());
+  BOOST_TEST((connected.failure().code == errc::node_unavailable));
+  BOOST_TEST((failure.find(between.address().text() + ": the connection was lost before it returned our greeting") != std::string::npos), failure);
+  // It has tried again, with a pause each time.
+  BOOST_TEST(between.taken() > 1);
+  BOOST_TEST(between.taken() <= 10);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -65,17 +65,23 @@ relay::relay(node_address node)
         // What the system would hold on the way is not the node's.
         const int small = 65'536;
         (void)::setsockopt(to->descriptor(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
-        wires_.emplace_back([this, from = std::move(client), node = std::move(*to)] { pass(from, node); });
+        const bool to_be_lost = taken_++ < to_lose_;
+        wires_.emplace_back([this, to_be_lost, from = std::move(client), node = std::move(*to)] { pass(from, node, to_be_lost); });
       }) {}
 
 relay::~relay() { stopping_ = true; }
 
-void relay::pass(const tcp_socket& client, const tcp_socket& node) const {
+void relay::pass(const tcp_socket& client, const tcp_socket& node, bool to_be_lost) const {
+  bool introduced = false;
   while (!stopping_) {
     std::array<pollfd, 2> waiting{{{client.descriptor(), POLLIN, 0}, {node.descriptor(), static_cast<short>(stalled_ ? 0 : POLLIN), 0}}};
     if (::poll(waiting.data(), waiting.size(), look_up) <= 0) continue;
+    if (waiting[0].revents != 0 && introduced && to_be_lost) break;
     if (waiting[0].revents != 0 && !pass_some(client.descriptor(), node.descriptor())) break;
-    if ((waiting[1].revents & POLLIN) != 0 && !pass_some(node.descriptor(), client.descriptor())) break;
+    if ((waiting[1].revents & POLLIN) != 0) {
+      if (!pass_some(node.descriptor(), client.descriptor())) break;
+      introduced = true;
+    }
     if ((waiting[1].revents & (POLLERR | POLLHUP)) != 0 && (waiting[1].revents & POLLIN) == 0) break;
   }
   (void)::shutdown(client.descriptor(), SHUT_RDWR);

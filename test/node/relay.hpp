@@ -30,7 +30,7 @@ class listening_port {
   std::thread thread_;
 };
 
-/// Passes everything on between those who connect and the node, except answers while they are stalled.
+/// Passes everything on between those who connect and the node, except answers while they are stalled, on connections that it does not lose.
 class relay {
  public:
   explicit relay(node_address node);
@@ -40,12 +40,18 @@ class relay {
 
   [[nodiscard]] auto address() const -> const node_address& { return port_.address(); }
   void stall_answers(bool stall) { stalled_ = stall; }
+  /// Ends so many connections when the client, to whom the node has introduced itself, says its first words.
+  void lose_when_introduced(int connections) { to_lose_ = connections; }
+  /// How many connections have been taken.
+  [[nodiscard]] auto taken() const -> int { return taken_; }
 
  private:
-  void pass(const tcp_socket& client, const tcp_socket& node) const;
+  void pass(const tcp_socket& client, const tcp_socket& node, bool to_be_lost) const;
 
   const node_address node_;
   std::atomic<bool> stalled_{false};
+  std::atomic<int> to_lose_{0};
+  std::atomic<int> taken_{0};
   std::atomic<bool> stopping_{false};
   std::vector<std::jthread> wires_;  // Made by the port's thread, which is gone when they are joined.
   listening_port port_;
