@@ -45,30 +45,6 @@ auto no_node(const node_address& address, const std::string& reason) -> error {
   return {errc::node_unavailable, "no node answers at " + address.text() + ": " + reason};
 }
 
-// Or why another attempt may do better.
-enum class attempt { done, timed_out_in_caf, lost };
-
-struct greeted {
-  std::optional<hello_reply> reply;
-  std::string why;  // There is none.
-  attempt outcome = attempt::done;
-};
-
-auto greet(caf::actor_system& system, const caf::actor& gateway, steady_clock::time_point deadline) -> greeted {
-  greeted came;
-  caf::scoped_actor self(system);
-  self->monitor(gateway);
-  self->send(gateway, hello{});
-  self->receive([&](hello_reply& reply) { came.reply = std::move(reply); },
-                [&](const caf::down_msg& down) {
-                  const bool lost = down.reason == caf::exit_reason::remote_link_unreachable;
-                  came.why = lost ? "the connection was lost before it returned our greeting" : "it has just ended";
-                  if (lost) came.outcome = attempt::lost;
-                },
-                caf::after(milliseconds_until(deadline)) >> [&] { came.why = "it did not return our greeting in time"; });
-  return came;
-}
-
 // Errors: `protocol_mismatch`.
 auto link_to(const node_address& address, caf::actor gateway, hello_reply greeting) -> result<node_link> {
   const auto received = static_cast<std::int64_t>(system_milliseconds(std::chrono::milliseconds(0)));
@@ -81,34 +57,52 @@ auto link_to(const node_address& address, caf::actor gateway, hello_reply greeti
   return node_link{std::move(gateway), ahead, std::move(greeting)};
 }
 
-auto try_to_connect(transport& over, const node_address& address, steady_clock::time_point deadline, attempt& outcome) -> result<node_link> {
-  auto found = over.connect(address.host, address.port, deadline);
-  outcome = found.timed_out_in_caf ? attempt::timed_out_in_caf : attempt::done;
-  if (!found.published) return no_node(address, found.why);
-  auto came = greet(over.system(), found.published, deadline);
-  outcome = came.outcome;
-  if (!came.reply) return no_node(address, came.why);
-  return link_to(address, std::move(found.published), std::move(*came.reply));
+enum class next_try { useless, at_once, after_a_pause };
+
+// What came of one try to connect.
+struct attempt {
+  result<node_link> link;
+  next_try next = next_try::useless;
+};
+
+auto greet(caf::actor_system& system, const node_address& address, const caf::actor& gateway, steady_clock::time_point deadline) -> attempt {
+  attempt made{no_node(address, "it did not return our greeting in time")};
+  caf::scoped_actor self(system);
+  self->monitor(gateway);
+  self->send(gateway, hello{});
+  self->receive([&](hello_reply& reply) { made.link = link_to(address, gateway, std::move(reply)); },
+                [&](const caf::down_msg& down) {
+                  if (down.reason == caf::exit_reason::remote_link_unreachable)
+                    made = {no_node(address, "the connection was lost before it returned our greeting"), next_try::after_a_pause};
+                  else made = {no_node(address, "it has just ended")};
+                },
+                caf::after(milliseconds_until(deadline)) >> [] {});
+  return made;
+}
+
+auto try_to_connect(transport& over, const node_address& address, steady_clock::time_point deadline) -> attempt {
+  const auto found = over.connect(address.host, address.port, deadline);
+  if (found.published) return greet(over.system(), address, found.published, deadline);
+  return {no_node(address, found.why), found.timed_out_in_caf ? next_try::at_once : next_try::useless};
 }
 
 }  // namespace
 
 // CAF 0.17.6 takes a connection that is being made for one that has been silent since ever: a heartbeat of our own that falls into it
-// ends it, and we begin anew. So we do when a node was too busy to be heard for CAF's connection timeout, or hung up; but it may do so
-// each time.
+// ends it, and we begin anew. So we do when a node was too busy to be heard for CAF's connection timeout, or hung up: after a pause,
+// as it may do so each time.
 auto connect_node(transport& over, const node_address& address, steady_clock::time_point deadline) -> result<node_link> {
   std::optional<error> lost;
   while (true) {
-    auto outcome = attempt::done;
-    auto link = try_to_connect(over, address, deadline, outcome);
-    if (link) return link;
-    if (outcome == attempt::lost) {
-      lost = link.failure();
+    auto made = try_to_connect(over, address, deadline);
+    if (made.link) return std::move(made.link);
+    if (made.next == next_try::after_a_pause) {
+      lost = made.link.failure();
       std::this_thread::sleep_until(std::min(deadline, steady_clock::now() + after_a_loss));
     }
     const bool time_is_over = steady_clock::now() >= deadline;
     if (time_is_over && lost) return *lost;  // It took the time.
-    if (time_is_over || outcome == attempt::done) return link;
+    if (time_is_over || made.next == next_try::useless) return std::move(made.link);
   }
 }
 
