@@ -326,7 +326,7 @@ auto with_named(List<Ts...>, [[maybe_unused]] std::string_view name, [[maybe_unu
 
 template <class T>
 auto decode_stored(std::string_view body) -> result<T> {
-  if constexpr (!is_stored_json<T>) return decode<T>(body);
+  if constexpr (!is_stored_json<T>) return decode<T>(body, json_limits::of_stored());
   else return T{std::string(body)};
 }
 
@@ -467,7 +467,7 @@ class bound_definition final : public definition {
   }
   auto use_snapshot(std::string_view body) const -> result<state_ptr> override {
     return guarded(errc::cannot_hydrate, "use_snapshot", [&]() -> result<state_ptr> {
-      auto snapshot = decode<snapshot_type>(body);
+      auto snapshot = decode<snapshot_type>(body, json_limits::of_stored());
       if (!snapshot) return snapshot.failure();
       return state_ptr(std::make_shared<state_type>(Aggregate::use_snapshot(*snapshot)));
     });

@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <cmath>
-#include <cstdlib>
+#include <charconv>
+#include <cstring>
 #include <deque>
 #include <optional>
 #include <utility>
@@ -15,6 +15,68 @@
 namespace maestro {
 
 namespace {
+
+// The names of the objects that are open, to find two of one name. Small objects are compared name by name, large ones are sorted
+// when they close: time grows as n log n, whatever the names are.
+class name_ledger {
+ public:
+  void open() { begins_.push_back(names_.size()); }
+
+  // False when a small object has the name already.
+  auto add(std::string_view name) -> bool {
+    const entry added{key_of(name), name};
+    const std::size_t begin = begins_.back();
+    if (names_.size() - begin < small) {
+      for (std::size_t i = begin; i < names_.size(); ++i)
+        if (names_[i].key == added.key && names_[i].name == name) return false;
+    }
+    names_.push_back(added);
+    return true;
+  }
+  auto add_unescaped(std::string name) -> bool { return add(unescaped_.emplace_back(std::move(name))); }
+
+  // Ends the innermost object. The name that it has twice, if it is large and has one.
+  auto close() -> std::optional<std::string_view> {
+    const auto begin = names_.begin() + static_cast<std::ptrdiff_t>(begins_.back());
+    std::optional<std::string_view> twin;
+    if (names_.end() - begin > static_cast<std::ptrdiff_t>(small)) {
+      std::sort(begin, names_.end(), [](const entry& left, const entry& right) {
+        return left.key != right.key ? left.key < right.key : left.name < right.name;
+      });
+      const auto found = std::adjacent_find(begin, names_.end(), [](const entry& left, const entry& right) {
+        return left.key == right.key && left.name == right.name;
+      });
+      if (found != names_.end()) twin = found->name;
+    }
+    names_.erase(begin, names_.end());
+    begins_.pop_back();
+    return twin;
+  }
+
+ private:
+  static constexpr std::size_t small = 24;
+  struct entry {
+    std::uint64_t key;
+    std::string_view name;
+  };
+
+  // The last eight bytes, mixed with the length: names of one object often begin alike.
+  static auto key_of(std::string_view name) -> std::uint64_t {
+    std::uint64_t bytes = 0;
+    const auto length = std::min<std::size_t>(name.size(), sizeof(bytes));
+    std::memcpy(&bytes, name.data() + (name.size() - length), length);
+    return bytes ^ (static_cast<std::uint64_t>(name.size()) << 56);
+  }
+
+  std::vector<entry> names_;
+  std::vector<std::size_t> begins_;
+  std::deque<std::string> unescaped_;
+};
+
+auto unescaped(std::string_view quoted) -> std::string {
+  const auto parsed = nlohmann::json::parse(quoted, nullptr, /*allow_exceptions=*/false);
+  return parsed.is_string() ? parsed.get<std::string>() : std::string();
+}
 
 // A push-down scanner over RFC 8259 with an explicit stack of open brackets, so that depth costs no call stack.
 class scanner {
@@ -68,6 +130,7 @@ class scanner {
     if (open_.size() == limits_.depth)
       return wrong("nested deeper than " + std::to_string(limits_.depth) + " levels");
     open_.push_back(bracket);
+    if (bracket == '{' && limits_.names_differ) names_.open();
     fresh_ = true;
     ++at_;
     keep(at_ - 1);
@@ -96,6 +159,8 @@ class scanner {
     if (at_end()) return wrong(object ? "an object is not closed" : "an array is not closed");
     const char close = object ? '}' : ']';
     if (text_[at_] == close) {
+      if (object && limits_.names_differ)
+        if (const auto twin = names_.close()) return wrong("the member " + json_quote(*twin) + " is there twice");
       open_.pop_back();
       fresh_ = false;
       ++at_;
@@ -107,7 +172,17 @@ class scanner {
     if (!object) return scan_value();
     skip_space();
     if (at_end() || text_[at_] != '"') return wrong("a member name in quotes expected");
-    return scan_string() && take(':', "':' expected") && scan_value();
+    const std::size_t from = at_;
+    if (!scan_string()) return false;
+    if (limits_.names_differ && !note_name(text_.substr(from, at_ - from))) return false;
+    return take(':', "':' expected") && scan_value();
+  }
+
+  auto note_name(std::string_view quoted) -> bool {
+    const auto name = quoted.substr(1, quoted.size() - 2);
+    const bool is_plain = std::memchr(name.data(), '\\', name.size()) == nullptr;
+    if (is_plain ? names_.add(name) : names_.add_unescaped(unescaped(quoted))) return true;
+    return wrong("the member " + json_quote(is_plain ? std::string(name) : unescaped(quoted)) + " is there twice");
   }
 
   auto scan_word(std::string_view word) -> bool {
@@ -145,10 +220,34 @@ class scanner {
       if (!is_small(text_.substr(exponent, at_ - exponent))) return wrong("an exponent beyond the range of a double");
     }
     if (at_ - from > 1000) return wrong("a number of more than 1000 characters");
-    const std::string number{text_.substr(from, at_ - from)};
-    if (std::isinf(std::strtod(number.c_str(), nullptr))) return wrong("a number beyond the range of a double");
-    keep(from);
+    const auto number = text_.substr(from, at_ - from);
+    if (is_infinite(number)) return wrong("a number beyond the range of a double");
+    if (number.front() == '-' && is_zero(number) && number.find('.') != std::string_view::npos) keep(from + 1);
+    else keep(from);
     return true;
+  }
+
+  // The mantissa has no digit but 0.
+  static auto is_zero(std::string_view number) -> bool {
+    return number.substr(0, number.find_first_of("eE")).find_first_of("123456789") == std::string_view::npos;
+  }
+
+  static auto is_infinite(std::string_view number) -> bool {
+    const auto exponent = number.find_first_of("eE");
+    if (exponent == std::string_view::npos && number.size() < 300) return false;
+    double value = 0;
+    if (std::from_chars(number.data(), number.data() + number.size(), value).ec != std::errc::result_out_of_range) return false;
+    // Too large or too close to 0: the place of the first digit tells.
+    const auto mantissa = number.substr(number.front() == '-' ? 1 : 0, exponent - (number.front() == '-' ? 1 : 0));
+    const auto point = std::min(mantissa.find('.'), mantissa.size());
+    const auto first = mantissa.find_first_of("123456789");
+    if (first == std::string_view::npos) return false;
+    int power = 0;
+    if (exponent != std::string_view::npos) {
+      const auto sign = number.substr(exponent + 1).starts_with('+') ? 2 : 1;
+      std::from_chars(number.data() + exponent + sign, number.data() + number.size(), power);
+    }
+    return static_cast<std::ptrdiff_t>(point) - static_cast<std::ptrdiff_t>(first) + power > 0;
   }
 
   // jsonb writes an exponent out in digits, also where the number is 0.
@@ -242,6 +341,7 @@ class scanner {
   std::string* const output_;
   std::size_t at_ = 0;
   std::vector<char> open_;
+  name_ledger names_;
   bool fresh_ = false;  // Nothing has followed the innermost opening bracket yet.
   error failure_;
 };
@@ -250,7 +350,13 @@ class scanner {
 // text without escapes and short whole numbers, stays as it is; anything else is left to nlohmann's library.
 class canonical_form {
  public:
-  explicit canonical_form(std::string_view text) : text_(text) { output_.reserve(text.size()); }
+  enum class order { by_name, as_stored };
+  explicit canonical_form(std::string_view text, order wanted = order::by_name) : text_(text), order_(wanted) {
+    output_.reserve(text.size());
+  }
+
+  // Valid after `run`.
+  [[nodiscard]] auto mixed() const -> const std::optional<std::string>& { return mixed_; }
 
   auto run() -> result<std::string> {
     if (next() != '{' || !write_object() || next() != '\0') return error{errc::malformed_payload, "JSON is no object"};
@@ -303,12 +409,26 @@ class canonical_form {
       each.to = output_.size();
     } while (take(','));
     if (!take('}')) return false;
+    if (order_ == order::as_stored) note_mixed(members);
     put_in_order(members, begin);
     return true;
   }
 
+  void note_mixed(const std::vector<member>& members) {
+    std::size_t unnamed = 0;
+    const member* named = nullptr;
+    for (const auto& each : members) {
+      if (each.name == "value" + std::to_string(unnamed)) ++unnamed;
+      else if (named == nullptr) named = &each;
+    }
+    if (unnamed > 0 && named != nullptr && !mixed_) mixed_ = std::string(named->name);
+  }
+
   void put_in_order(std::vector<member>& members, std::size_t begin) {
-    const auto before = [](const member& left, const member& right) { return left.name < right.name; };
+    const auto before = [this](const member& left, const member& right) {
+      if (order_ == order::as_stored && left.name.size() != right.name.size()) return left.name.size() < right.name.size();
+      return left.name < right.name;
+    };
     const auto not_before = [&](const member& left, const member& right) { return !before(left, right); };
     if (std::adjacent_find(members.begin(), members.end(), not_before) == members.end()) return;
     std::sort(members.begin(), members.end(), before);
@@ -389,6 +509,8 @@ class canonical_form {
   std::string output_;
   std::deque<std::string> unescaped_;  // Names with escapes, as what they denote.
   std::optional<std::string> twice_;
+  std::optional<std::string> mixed_;
+  const order order_ = order::by_name;
 };
 
 }  // namespace
@@ -409,6 +531,17 @@ auto json_quote(std::string_view text) -> std::string {
 }
 
 auto json_canonical(std::string_view text) -> result<std::string> { return canonical_form(text).run(); }
+
+auto json_in_stored_order(std::string_view text) -> std::string {
+  auto ordered = canonical_form(text, canonical_form::order::as_stored).run();
+  return ordered ? std::move(*ordered) : std::string(text);
+}
+
+auto json_mixed_member(std::string_view text) -> std::optional<std::string> {
+  canonical_form form(text, canonical_form::order::as_stored);
+  (void)form.run();
+  return form.mixed();
+}
 
 auto command_fingerprint(std::string_view command, std::string_view payload)
     -> result<std::array<std::uint8_t, 16>> {

@@ -45,7 +45,7 @@ template <class... Events>
 auto rewrite_event(std::string_view type, std::string_view body, events<Events...>) -> result<std::string> {
   result<std::string> answer = error{errc::cannot_hydrate, "the aggregate has no such event"};
   const auto rewrite = [&]<class Event>(std::type_identity<Event>) {
-    auto value = decode<Event>(body);
+    auto value = decode<Event>(json_in_stored_order(body));  // As the database may give it back.
     answer = value ? encode(*value) : result<std::string>(value.failure());
     return true;
   };

@@ -107,7 +107,7 @@ auto unhex(std::string_view text) -> std::string {
 }
 
 auto json_from_jsonb(std::string_view text) -> std::string {
-  auto compact = json_compact(text, {std::numeric_limits<std::size_t>::max(), 512});
+  auto compact = json_compact(text, json_limits::of_stored());
   return compact ? std::move(*compact) : std::string(text);
 }
 

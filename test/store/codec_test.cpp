@@ -1,11 +1,35 @@
 #include <maestro/store/codec.hpp>
 
 #include <boost/test/unit_test.hpp>
+#include <cereal/types/base_class.hpp>
+#include <cereal/types/bitset.hpp>
+#include <cereal/types/chrono.hpp>
+#include <cereal/types/complex.hpp>
+#include <cereal/types/deque.hpp>
+#include <cereal/types/memory.hpp>
+#include <cereal/types/tuple.hpp>
+#include <cereal/types/utility.hpp>
+#include <cereal/types/variant.hpp>
 
+#include <array>
+#include <bitset>
+#include <chrono>
 #include <cmath>
+#include <complex>
 #include <cstdint>
+#include <deque>
 #include <limits>
+#include <locale>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <stdexcept>
 #include <string>
+#include <tuple>
+#include <unordered_map>
+#include <utility>
+#include <variant>
 #include <vector>
 
 namespace {
@@ -45,6 +69,114 @@ struct optional_only {
 
 static_assert(maestro::serializable<order> && maestro::serializable<nothing>);
 
+// Members without a name beside named ones: cereal reads the first by their place.
+struct swapped {
+  std::int64_t amount = 0;
+  std::int64_t x = 0;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(amount, CEREAL_NVP(x));
+  }
+};
+
+struct within {
+  std::vector<swapped> list;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(list));
+  }
+};
+
+struct derived : item {
+  int z = 0;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(cereal::base_class<item>(this), CEREAL_NVP(z));
+  }
+};
+
+struct derived_by_name : item {
+  int z = 0;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(cereal::make_nvp("base", cereal::base_class<item>(this)), CEREAL_NVP(z));
+  }
+};
+
+// Its author's own names look like those that cereal gives.
+struct numbered {
+  int first = 1;
+  int second = 2;
+  int y = 3;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(cereal::make_nvp("value0", first), cereal::make_nvp("value1", second), CEREAL_NVP(y));
+  }
+};
+
+struct unnamed {
+  std::array<int, 12> list{};
+  int a = 0, b = 0;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(list, a, b);
+  }
+};
+
+struct all_kinds {
+  std::array<int, 12> array{3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8};
+  std::array<item, 2> items{item{"a", 1}, item{"b", 2}};
+  std::map<std::string, int> map{{"zz", 1}, {"a", 2}};
+  std::pair<int, std::string> pair{1, "one"};
+  std::tuple<int, std::string, double> tuple{1, "one", 1.5};
+  std::optional<item> some = item{"c", 3}, none;
+  std::variant<int, item> variant = item{"d", 4};
+  std::bitset<12> bits{5};
+  std::bitset<80> many_bits = std::bitset<80>{1} << 79;
+  std::chrono::milliseconds duration{7};
+  std::complex<double> complex{1, 2};
+  std::unique_ptr<int> never;
+  std::deque<std::vector<bool>> deque{{true, false}};
+  std::unordered_map<int, std::set<int>> sets{{1, {2, 3}}};
+  all_kinds() = default;
+  all_kinds(const all_kinds& other) { *this = other; }
+  auto operator=(const all_kinds& o) -> all_kinds& {
+    std::tie(array, items, map, pair, tuple, some, none, variant, bits, many_bits, duration, complex, deque, sets) =
+        std::tie(o.array, o.items, o.map, o.pair, o.tuple, o.some, o.none, o.variant, o.bits, o.many_bits, o.duration, o.complex,
+                 o.deque, o.sets);
+    return *this;
+  }
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(array), CEREAL_NVP(items), CEREAL_NVP(map), CEREAL_NVP(pair), CEREAL_NVP(tuple), CEREAL_NVP(some),
+            CEREAL_NVP(none), CEREAL_NVP(variant), CEREAL_NVP(bits), CEREAL_NVP(many_bits), CEREAL_NVP(duration), CEREAL_NVP(complex),
+            CEREAL_NVP(never), CEREAL_NVP(deque), CEREAL_NVP(sets));
+  }
+};
+
+struct copied_name {
+  int place = 1;
+  int other = 2;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(place), cereal::make_nvp("place", other));
+  }
+};
+
+struct with_opinion {
+  template <class Archive>
+  void serialize(Archive&) {
+    throw std::runtime_error("Is the assertion about flags and rapidjson true?");
+  }
+  int member = 0;
+};
+
+struct german_digits : std::numpunct<char> {
+  auto do_thousands_sep() const -> char override { return '.'; }
+  auto do_decimal_point() const -> char override { return ','; }
+  auto do_grouping() const -> std::string override { return "\3"; }
+};
+
 }  // namespace
 
 using namespace maestro;
@@ -74,6 +206,107 @@ BOOST_AUTO_TEST_CASE(unknown_members_and_order_do_not_matter) {
   BOOST_TEST(back->count == 3);
 }
 
+BOOST_AUTO_TEST_CASE(members_without_a_name_beside_named_ones_are_refused_by_name) {
+  for (const auto& refused : {encode(swapped{100, 7}), encode(within{{{100, 7}}})}) {
+    BOOST_TEST_REQUIRE(!refused.has_value());
+    BOOST_TEST((refused.failure().message.find("\"x\" stands beside members without a name") != std::string::npos),
+               refused.failure().message);
+  }
+  derived based;
+  based.name = "a";
+  const auto refused = encode(based);
+  BOOST_TEST_REQUIRE(!refused.has_value());
+  BOOST_TEST((refused.failure().message.find("\"z\"") != std::string::npos), refused.failure().message);
+}
+
+BOOST_AUTO_TEST_CASE(a_base_class_with_a_name_reads_back_in_any_order) {
+  derived_by_name value;
+  value.name = "a";
+  value.z = 5;
+  const auto text = encode(value);
+  BOOST_TEST_REQUIRE(text.has_value());
+  const auto stored = json_in_stored_order(*text);
+  BOOST_TEST(stored == R"({"z":5,"base":{"name":"a","count":0}})");
+  const auto back = decode<derived_by_name>(stored);
+  BOOST_TEST_REQUIRE(back.has_value());
+  BOOST_TEST(back->name == "a");
+  BOOST_TEST(back->z == 5);
+}
+
+BOOST_AUTO_TEST_CASE(names_that_look_like_cereals_own_are_names) {
+  const auto text = encode(numbered{});
+  BOOST_TEST_REQUIRE(text.has_value());
+  BOOST_TEST(decode<numbered>(json_in_stored_order(*text))->second == 2);
+}
+
+BOOST_AUTO_TEST_CASE(what_cereal_knows_reads_back_in_jsonbs_order) {
+  const auto text = encode(all_kinds{});
+  BOOST_TEST_REQUIRE(text.has_value());
+  const auto back = decode<all_kinds>(json_in_stored_order(*text));
+  BOOST_TEST_REQUIRE(back.has_value());
+  BOOST_TEST(*encode(*back) == *text);
+  unnamed value;
+  for (int i = 0; i < 12; ++i) value.list[static_cast<std::size_t>(i)] = i;
+  value.a = 1;
+  value.b = 2;
+  const auto plain = encode(value);
+  BOOST_TEST_REQUIRE(plain.has_value());
+  BOOST_TEST(*encode(*decode<unnamed>(json_in_stored_order(*plain))) == *plain);
+}
+
+BOOST_AUTO_TEST_CASE(two_members_of_one_name_are_refused_on_writing) {
+  const auto refused = encode(copied_name{});
+  BOOST_TEST_REQUIRE(!refused.has_value());
+  BOOST_TEST((refused.failure().message.find("\"place\" is there twice") != std::string::npos), refused.failure().message);
+}
+
+BOOST_AUTO_TEST_CASE(an_authors_own_exception_is_told_as_it_is) {
+  const auto back = decode<with_opinion>("{}");
+  BOOST_TEST_REQUIRE(!back.has_value());
+  BOOST_TEST(back.failure().message == "Is the assertion about flags and rapidjson true?");
+}
+
+BOOST_AUTO_TEST_CASE(a_mistyped_member_is_named) {
+  BOOST_TEST(decode<item>(R"({"name":"a","count":"1"})").failure().message ==
+             "member \"count\" has the wrong type or is out of range");
+  BOOST_TEST(decode<order>(R"({"cents":1,"rate":1.0,"items":[{"name":3}]})").failure().message ==
+             "member \"name\" has the wrong type or is out of range");
+}
+
+BOOST_AUTO_TEST_CASE(what_is_stored_is_read_at_any_size) {
+  std::string text = R"({"cents":1,"rate":0.5,"items":[],"more":[)";
+  for (int i = 0; i < 4'000; ++i) text += "1" + std::string(300, '0') + ",";
+  text += "0]}";
+  BOOST_TEST(!decode<order>(text).has_value());
+  BOOST_TEST(decode<order>(text, json_limits::of_stored()).has_value());
+  BOOST_TEST(decode<item>(R"({"name":"a","count":1,"m":1,"m":2})", json_limits::of_stored()).has_value());
+  const auto nested = [](std::size_t depth) {
+    return R"({"name":"a","count":1,"m":)" + std::string(depth, '[') + std::string(depth, ']') + "}";
+  };
+  BOOST_TEST(decode<item>(nested(900), json_limits::of_stored()).has_value());
+  BOOST_TEST(!decode<item>(nested(1'000'000), json_limits::of_stored()).has_value());
+}
+
+BOOST_AUTO_TEST_CASE(negative_zero_is_written_as_zero) {
+  order value;
+  value.rate = -0.0;
+  BOOST_TEST((encode(value)->find(R"("rate":0.0)") != std::string::npos));
+}
+
+BOOST_AUTO_TEST_CASE(the_global_locale_does_not_matter) {
+  const std::locale before = std::locale::global(std::locale(std::locale::classic(), new german_digits));
+  order value;
+  value.cents = 9'007'199'254'740'993;
+  value.rate = 12345.5;
+  const auto text = encode(value);
+  const auto back = text ? decode<order>(*text) : text.failure();
+  std::locale::global(before);
+  BOOST_TEST_REQUIRE(back.has_value());
+  BOOST_TEST(back->cents == value.cents);
+  BOOST_TEST(back->rate == value.rate);
+  BOOST_TEST((text->find("9007199254740993") != std::string::npos));
+}
+
 BOOST_AUTO_TEST_CASE(a_missing_member_is_named) {
   auto back = decode<item>(R"({"name":"a"})");
   BOOST_TEST_REQUIRE(!back.has_value());
@@ -87,7 +320,7 @@ BOOST_AUTO_TEST_CASE(wrong_types_and_overflow_are_refused) {
     auto back = decode<item>(text);
     BOOST_TEST_REQUIRE(!back.has_value(), "accepted: " << text);
     BOOST_TEST((back.failure().code == errc::malformed_payload));
-    BOOST_TEST(back.failure().message == "a member has the wrong type or is out of range", back.failure().message);
+    BOOST_TEST((back.failure().message.ends_with("has the wrong type or is out of range")), back.failure().message);
   }
   BOOST_TEST(!decode<order>(R"({"cents":1,"rate":1.0,"items":[1,2]})").has_value());
   BOOST_TEST(!decode<order>(R"({"cents":1,"rate":1.0,"items":{}})").has_value());
@@ -127,7 +360,6 @@ BOOST_AUTO_TEST_CASE(extreme_numbers_read_back_exactly) {
     auto back = decode<order>(*text);
     BOOST_TEST_REQUIRE(back.has_value());
     BOOST_TEST(back->rate == rate);
-    BOOST_TEST(std::signbit(back->rate) == std::signbit(rate));
     BOOST_TEST(back->cents == value.cents);
   }
 }

@@ -46,6 +46,31 @@ BOOST_AUTO_TEST_CASE(an_exponent_beyond_any_double_is_refused_in_either_directio
     BOOST_TEST(json_check("{\"a\":" + std::string(number) + "}").has_value(), "refused: " << number);
 }
 
+BOOST_AUTO_TEST_CASE(two_members_of_one_name_are_refused_at_any_depth) {
+  for (const char* text : {R"({"a":1,"a":2})", R"({"b":[{"a":1,"c":2,"\u0061":3}]})", R"({"b":{"c":[[{"a":{},"a":{}}]]}})"}) {
+    const auto refused = json_check(text);
+    BOOST_TEST_REQUIRE(!refused.has_value(), "accepted: " << text);
+    BOOST_TEST((refused.failure().message.find("\"a\" is there twice") != std::string::npos), refused.failure().message);
+  }
+  BOOST_TEST(json_check(R"({"a":{"a":1},"b":[{"a":1},{"a":2}],"":1," ":2})").has_value());
+  for (const int members : {23, 24, 25, 26, 200, 40'000}) {
+    std::string text = "{";
+    for (int i = 0; i < members; ++i) text += "\"m" + std::to_string(i) + "\":{\"m0\":1},";
+    BOOST_TEST(json_check(text + "\"last\":0}").has_value());
+    BOOST_TEST(!json_check(text + "\"m0\":0}").has_value());
+    BOOST_TEST(!json_check(text + "\"m" + std::to_string(members - 1) + "\":0}").has_value());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(negative_zero_becomes_zero_where_jsonb_makes_it_so) {
+  BOOST_TEST(*json_compact(R"({"a":[-0.0,-0.00e5,-0.5,-10.0]})") == R"({"a":[0.0,0.00e5,-0.5,-10.0]})");
+}
+
+BOOST_AUTO_TEST_CASE(the_stored_order_is_that_of_jsonb) {
+  BOOST_TEST(json_in_stored_order(R"({"bb":{"zz":1,"y":2},"c":[{"xx":1,"a":2}],"B":1e2})") ==
+             R"({"B":100.0,"c":[{"a":2,"xx":1}],"bb":{"y":2,"zz":1}})");
+}
+
 BOOST_AUTO_TEST_CASE(size_and_depth_have_limits) {
   std::string deep = "{\"a\":" + std::string(63, '[') + std::string(63, ']') + "}";
   BOOST_TEST(json_check(deep).has_value());
