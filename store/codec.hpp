@@ -54,6 +54,25 @@ void save(JSONOutputArchive&, const long double&) {
   maestro::detail::check_number_type<Accepted>();
 }
 
+template <bool Accepted = !maestro::detail::is_written_as_text<long long, std::int64_t>>
+void load(JSONInputArchive& archive, long long& value) {
+  maestro::detail::check_number_type<Accepted>();
+  std::int64_t read = 0;
+  archive.loadValue(read);
+  value = read;
+}
+template <bool Accepted = !maestro::detail::is_written_as_text<unsigned long long, std::uint64_t>>
+void load(JSONInputArchive& archive, unsigned long long& value) {
+  maestro::detail::check_number_type<Accepted>();
+  std::uint64_t read = 0;
+  archive.loadValue(read);
+  value = read;
+}
+template <bool Accepted = false>
+void load(JSONInputArchive&, long double&) {
+  maestro::detail::check_number_type<Accepted>();
+}
+
 // cereal's own for a bitset names `unsigned long long`, without ever writing one where `unsigned long` has 64 bits. The form is
 // the same.
 template <std::size_t Size>
@@ -64,6 +83,21 @@ void save(JSONOutputArchive& archive, const std::bitset<Size>& bits) {
   archive(make_nvp("type", is_small ? as_number : as_string));
   if (is_small) archive(make_nvp("data", static_cast<std::uint64_t>(bits.to_ullong())));
   else archive(make_nvp("data", bits.to_string()));
+}
+template <std::size_t Size>
+void load(JSONInputArchive& archive, std::bitset<Size>& bits) {
+  constexpr std::uint8_t as_string = 2;
+  std::uint8_t kind = 0;
+  archive(make_nvp("type", kind));
+  if (kind == as_string) {
+    std::string digits;
+    archive(make_nvp("data", digits));
+    bits = std::bitset<Size>(digits);
+  } else {
+    std::uint64_t number = 0;
+    archive(make_nvp("data", number));
+    bits = std::bitset<Size>(number);
+  }
 }
 
 }  // namespace cereal

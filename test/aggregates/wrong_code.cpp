@@ -13,7 +13,17 @@ struct with_number {
   }
 };
 
+#ifdef MEMBER_IS_LONG_LONG
+struct raise {
+  long long number = 0;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(number));
+  }
+};
+#else
 struct raise : with_number<raise> {};
+#endif
 struct lower : with_number<lower> {};
 struct raised : with_number<raised> {};
 struct lowered : with_number<lowered> {};
@@ -60,7 +70,7 @@ class gauge : public maestro::aggregate<gauge, level> {
   static auto upcast(const raised_before& old) -> raised { return {{old.number}}; }
 #endif
 
-  static auto eval(const level&, const raise& command) -> raised { return {{command.number}}; }
+  static auto eval(const level&, const raise& command) -> raised { return {{static_cast<int>(command.number)}}; }
 #ifndef EVAL_MISSING
   static auto eval(const level&, const lower& command) -> maestro::result<lowered> { return lowered{{command.number}}; }
 #endif
