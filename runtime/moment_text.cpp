@@ -63,16 +63,19 @@ auto parse_time(std::string_view text) -> std::optional<std::uint64_t> {
   const int second = from.number(2);
   const int millisecond = from.take('.') ? from.fraction() : 0;
   minutes offset{0};
+  bool offset_is_right = true;
   if (!from.take('Z')) {
     const bool west = from.take('-');
     if (!west) from.expect('+');
-    offset = hours(from.number(2));
+    const int offset_hours = from.number(2);
     from.expect(':');
-    offset += minutes(from.number(2));
+    const int offset_minutes = from.number(2);
+    offset_is_right = offset_hours < 24 && offset_minutes < 60;
+    offset = hours(offset_hours) + minutes(offset_minutes);
     if (west) offset = -offset;
   }
   const year_month_day date{year(years), month(static_cast<unsigned>(months)), day(static_cast<unsigned>(days_of_month))};
-  if (!from.is_right() || !date.ok() || hour > 23 || minute > 59 || second > 60) return std::nullopt;
+  if (!from.is_right() || !date.ok() || hour > 23 || minute > 59 || second > 59 || !offset_is_right) return std::nullopt;
   const auto time = sys_days(date) + hours(hour) + minutes(minute) + seconds(second) + milliseconds(millisecond) - offset;
   const auto count = duration_cast<milliseconds>(time.time_since_epoch()).count();
   return count < 0 ? 0 : static_cast<std::uint64_t>(count);
