@@ -27,7 +27,8 @@ auto is_key_character(char c) -> bool {
 
 class config_reader {
  public:
-  explicit config_reader(std::string_view text) : text_(text) {}
+  // Editors on other systems put a byte order mark before the text.
+  explicit config_reader(std::string_view text) : text_(text.starts_with("\xef\xbb\xbf") ? text.substr(3) : text) {}
 
   auto read() -> std::vector<config_entry> {
     read_group("", 0, 0);

@@ -56,6 +56,12 @@ BOOST_AUTO_TEST_CASE(each_value_keeps_its_line_and_how_it_was_written) {
   BOOST_TEST((read == expected));
 }
 
+BOOST_AUTO_TEST_CASE(a_byte_order_mark_before_the_text_is_skipped) {
+  BOOST_TEST((entries("\xef\xbb\xbfmaestro.node.port = 1\n") == entries("maestro.node.port = 1\n")));
+  BOOST_TEST(entries("\xef\xbb\xbf").empty());
+  BOOST_TEST(problem("a = 1\n\xef\xbb\xbf").starts_with("test.conf:2: "));
+}
+
 BOOST_AUTO_TEST_CASE(an_empty_file_sets_nothing) {
   for (const char* text : {"", "\n", "# nothing", " ; nothing\n"}) BOOST_TEST(entries(text).empty());
 }
