@@ -1,6 +1,7 @@
 // The command line of a node: one option per setting, a few short names, and what to print for --help and its like.
 #include <maestro/runtime/setting_table.hpp>
 #include <maestro/runtime/settings.hpp>
+#include <maestro/store/redaction.hpp>
 
 #include <CLI/CLI.hpp>
 
@@ -15,7 +16,7 @@ namespace {
 constexpr std::size_t help_width = 100;
 
 auto bad_argument(std::string message) -> error {
-  return {errc::invalid_argument, std::move(message)};
+  return {errc::invalid_argument, redacted(message)};
 }
 
 // "--store.uri" for people: with its short name, if it has one.
@@ -62,8 +63,9 @@ auto help_text(std::string_view program) -> std::string {
 // What to say about an argument that is no option. It may hold a store's URI in the wrong place: its password is left
 // out.
 auto unexpected(const std::string& argument) -> error {
-  if (!argument.starts_with('-')) return bad_argument("unexpected argument: " + redact_uri(argument));
-  const auto name = argument.substr(0, argument.find('='));
+  if (!argument.starts_with('-')) return bad_argument("unexpected argument: " + argument);
+  const auto shown = redacted(argument);
+  const auto name = shown.substr(0, shown.find('='));
   const auto bare = std::string_view(name).substr(std::min(name.find_first_not_of('-'), name.size()));
   const auto nearest = nearest_key(bare);
   return bad_argument(
@@ -86,6 +88,13 @@ class command_line {
   }
 
   [[nodiscard]] auto parse(int argc, const char* const* argv) -> result<void> {
+    // CLI11 would take --migrate=false for --migrate.
+    for (int i = 1; i < argc; ++i) {
+      const std::string_view argument = argv[i];
+      for (const std::string_view flag : {"--help", "--version", "--migrate", "--dump-config"})
+        if (argument.starts_with(flag) && argument.substr(flag.size()).starts_with('='))
+          return bad_argument(std::string(flag) + " takes no value");
+    }
     try {
       app_.parse(argc, argv);
     } catch (const CLI::ArgumentMismatch& problem) {
@@ -112,7 +121,7 @@ class command_line {
     for (const auto& [row, option] : options_) {
       if (option->count() == 0) continue;
       if (auto problem = assign(*row, settings, option->results().back(), false)) {
-        return error{errc::invalid_setting, "--" + std::string(row->option()) + ' ' + *problem};
+        return error{errc::invalid_setting, "--" + std::string(row->option()) + ' ' + redacted(*problem)};
       }
     }
     return {};
@@ -148,10 +157,10 @@ auto load_settings(int argc, const char* const* argv, std::string_view program) 
     return arguments;
   }
   if (const auto file = line.config_file()) {
-    if (auto loaded = load_config_file(arguments.settings, *file); !loaded) return std::move(loaded).failure();
+    if (auto loaded = load_config_file(arguments.settings, *file); !loaded) return error{loaded.failure().code, redacted(loaded.failure().message)};
   }
   if (auto applied = line.apply(arguments.settings); !applied) return std::move(applied).failure();
-  if (auto checked = check_settings(arguments.settings); !checked) return std::move(checked).failure();
+  if (auto checked = check_settings(arguments.settings); !checked) return error{checked.failure().code, redacted(checked.failure().message)};
   arguments.migrate = line.migrate();
   if (line.dump()) arguments.text = render_settings(arguments.settings);
   return arguments;

@@ -6,6 +6,7 @@
 #include <maestro/runtime/moment_text.hpp>
 #include <maestro/runtime/node.hpp>
 #include <maestro/store/json.hpp>
+#include <maestro/store/redaction.hpp>
 
 #include <CLI/CLI.hpp>
 
@@ -52,7 +53,9 @@ struct arguments {
 };
 
 auto report(const error& failure) -> int {
-  std::cerr << "maestro: " << to_string(failure) << std::endl;
+  // What is wrong with an argument repeats it, and it may be a store's URI in the wrong place.
+  const auto text = to_string(failure);
+  std::cerr << "maestro: " << (failure.kind() == error_kind::usage ? redacted(text) : text) << std::endl;
   if (failure.code == errc::store_in_use) return 4;
   return exit_status(failure);
 }
@@ -408,6 +411,13 @@ int main(int argc, char** argv) {
                   ->needs(name);
   name->needs(use);
 
+  // CLI11 would take --watch=anything for --watch.
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    for (const std::string_view flag : {"--help", "--version", "--fetch", "--restart", "--abandon", "--watch"})
+      if (argument.starts_with(flag) && argument.substr(flag.size()).starts_with('='))
+        return report({errc::invalid_argument, std::string(flag) + " takes no value"});
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& problem) {

@@ -1,5 +1,6 @@
 // The rows, and what can be done with one: read a value into it, write it out, find the one that was meant.
 #include <maestro/runtime/setting_table.hpp>
+#include <maestro/store/redaction.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -228,7 +229,7 @@ auto assign_text(const setting& row, std::string& target, std::string_view text)
   if (text.empty() && row.minimum > 0) return "must not be empty";
   if (text.find('\0') != std::string_view::npos) return "must not hold a NUL character";
   if (!row.choices.empty() && !is_choice(row.choices, text)) {
-    return "must be " + expected_type(row) + ", not " + quote(text);
+    return "must be " + expected_type(row) + ", not " + quote(redacted(text));
   }
   target = text;
   return std::nullopt;
@@ -293,7 +294,8 @@ auto nearest_key(std::string_view key) -> std::optional<std::string_view> {
   return nearest;
 }
 
-auto describe_word(std::string_view text) -> std::string {
+auto describe_word(std::string_view given) -> std::string {
+  const auto text = redacted(given);  // Before it is cut, which could take away what a password is known by.
   const auto shown = std::string(text.substr(0, 60)) + (text.size() > 60 ? "..." : "");
   if (is_digits(text)) return "the integer " + shown;
   if (text == "true" || text == "false") return "the boolean " + shown;
@@ -309,7 +311,7 @@ auto assign(const setting& row, node_settings& settings, std::string_view text, 
         if constexpr (std::is_same_v<type, std::string>) {
           return assign_text(row, *target, text);
         } else {
-          if (quoted) return "must be " + expected_type(row) + ", not the text " + quote(text.substr(0, 60));
+          if (quoted) return "must be " + expected_type(row) + ", not the text " + quote(redacted(text).substr(0, 60));
           if constexpr (std::is_same_v<type, bool>) {
             if (text != "true" && text != "false") return "must be true or false, not " + describe_word(text);
             *target = text == "true";
@@ -346,7 +348,7 @@ auto render_value(const setting& row, const node_settings& settings) -> std::str
       [&row](const auto* target) -> std::string {
         using type = std::remove_const_t<std::remove_pointer_t<decltype(target)>>;
         if constexpr (std::is_same_v<type, std::string>) {
-          return quote(row.key == "maestro.store.uri" ? redact_uri(*target) : *target);
+          return quote(row.key == "maestro.store.uri" ? redact_uri(*target) : target->find("://") != target->npos ? redacted(*target) : *target);
         } else if constexpr (std::is_same_v<type, bool>) {
           return *target ? "true" : "false";
         } else if constexpr (std::is_same_v<type, std::chrono::milliseconds>) {

@@ -1,6 +1,7 @@
 #include <maestro/store/store.hpp>
 
 #include <maestro/store/postgres/database.hpp>
+#include <maestro/store/redaction.hpp>
 #include <maestro/store/sqlite/database.hpp>
 
 #include <algorithm>
@@ -95,7 +96,7 @@ auto open_database(const std::string& uri, const store_settings& settings) -> re
 
 auto redact_uri(std::string_view uri) -> std::string {
   const auto separator = uri.find("://");
-  if (separator == uri.npos) return std::string(uri);
+  if (separator == uri.npos) return redacted(uri);
   std::string redacted{uri.substr(0, separator + 3)};
   std::string_view rest = uri.substr(separator + 3);
 

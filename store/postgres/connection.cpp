@@ -71,12 +71,23 @@ class parameters {
   std::vector<std::pair<std::string, std::string>> values_;
 };
 
+// Whether a '/' or '@' in a password was not written as %XX. libpq ends the user part at the first '@' that comes before any '/', and
+// would take the rest of the password for host, port or database, and name it in its messages.
+auto splits_password(std::string_view uri) -> bool {
+  const auto scheme = uri.find("://");
+  if (scheme == uri.npos) return false;
+  const auto rest = uri.substr(scheme + 3, uri.find('?', scheme) - scheme - 3);
+  const auto at = rest.find('@');
+  if (at == rest.npos) return false;
+  return rest.find('/') < at || rest.find('@', at + 1) != rest.npos;
+}
+
 void ignore_notice(void*, const PGresult*) {}
 
 }  // namespace
 
 auto connection::check_uri(const std::string& uri) -> result<void> {
-  if (parse(uri)) return {};
+  if (!splits_password(uri) && parse(uri)) return {};
   return error{errc::invalid_setting,
                "the store's address is no PostgreSQL URI; it is written postgresql://USER:PASSWORD@HOST:PORT/DATABASE, and "
                "special characters in it as %XX"};

@@ -1,5 +1,6 @@
 #include <maestro/store/sqlite/database.hpp>
 
+#include <maestro/store/redaction.hpp>
 #include <maestro/store/sqlite/migrations.hpp>
 #include <maestro/store/sqlite/rebuild.hpp>
 #include <maestro/store/sqlite/sql.hpp>
@@ -123,7 +124,7 @@ auto open(const std::string& uri, const store_settings& settings) -> result<std:
   const std::string file = uri.substr(scheme.size());
   if (file.empty()) return error{errc::invalid_setting, "the store names no file: use sqlite:FILE or sqlite::memory:"};
   if (file.starts_with("//") && !file.starts_with("///"))
-    return error{errc::invalid_setting, "a file is not on a host: use sqlite:FILE, not " + uri};
+    return error{errc::invalid_setting, "a file is not on a host: use sqlite:FILE, not " + redacted(uri)};
 
   auto from = std::make_shared<source>();
   from->settings = settings;

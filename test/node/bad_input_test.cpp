@@ -309,6 +309,34 @@ BOOST_AUTO_TEST_CASE(a_store_that_cannot_be_reached_ends_the_node_as_retryable) 
                "store_unavailable");
 }
 
+BOOST_AUTO_TEST_CASE(no_program_prints_a_password_that_stands_in_the_wrong_place) {
+  for (const std::string password : {"s3cret", "s3/cret", "s3@cret", "s3 cret", "s3=cret", "s3?cret"}) {
+    const auto uri = "postgresql://u:" + password + "@127.0.0.1:1/bank";
+    const std::string node = MAESTRO_BANK_NODE;
+    const std::string command = MAESTRO_COMMAND;
+    for (const auto& line : std::vector<std::vector<std::string>>{
+             {node, "--store " + uri}, {node, uri}, {node, "--port=" + uri}, {node, "--store=" + uri}, {node, "--store=sqlite://u:" + password + "@h/x"},
+             {node, "--store=" + uri, "--dump-config"}, {node, "--store=host=x password='" + password + "'", "--dump-config"},
+             {node, "--migrate=" + uri}, {command, "--store=" + uri, "migrate"}, {command, uri}, {command, "migrate", "--store " + uri},
+             {command, "migrate", "--store", uri}, {command, "migrate", "--store", "u:" + password + "@h"},
+             {command, "get", "account", "name:a", "--node=" + uri}, {command, "get", "account", "name:a", "--timeout=" + uri},
+             {command, "get", "account", "name:a", "u:" + password + "@"}, {command, "certificates", "x", "--days", uri}}) {
+      const auto ended = run(line);
+      for (const std::string_view part : {"s3", "cret"})
+        BOOST_TEST((ended.out.find(part) == std::string::npos && ended.errors.find(part) == std::string::npos),
+                   line[1] << ": " << ended.out << ended.errors);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_flag_with_a_value_is_refused_and_does_nothing) {
+  for (const std::string value : {"false", "true", "sqlite:other.db"}) {
+    check_node_fails({MAESTRO_BANK_NODE, "--store=sqlite::memory:", "--migrate=" + value}, usage, "--migrate takes no value");
+    check_failed(run({MAESTRO_COMMAND, "get", "account", "name:alice", "--fetch=" + value}), usage, "--fetch takes no value");
+    check_failed(run({MAESTRO_COMMAND, "--help=" + value}), usage, "--help takes no value");
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_store_that_is_none_is_wrong_usage) {
   check_node_fails(node_process::command("mysql://127.0.0.1/x"), usage, "invalid_setting");
   check_node_fails(node_process::command("store.db"), usage, "invalid_setting");

@@ -58,6 +58,25 @@ auto printed(std::vector<std::string> arguments) -> std::string {
 
 BOOST_AUTO_TEST_SUITE(settings)
 
+BOOST_AUTO_TEST_CASE(a_flag_takes_no_value) {
+  for (const std::string flag : {"--migrate", "--help", "--version", "--dump-config"})
+    for (const std::string value : {"true", "false", "", "x", "sqlite:other.db", "postgresql://u:s3cret@db/bank"})
+      BOOST_TEST(refused({flag + '=' + value}, errc::invalid_argument) == flag + " takes no value");
+}
+
+BOOST_AUTO_TEST_CASE(no_message_repeats_a_password_from_the_wrong_place) {
+  for (const std::string password : {"s3cret", "s3/cret", "s3@cret", "s3=cret", "s3 cret", "s3:cret", "s3cret-0123456789-0123456789-0123456789-0123456789"})
+    for (const std::string prefix : {"--store postgresql://u:", "postgresql://u:", "u:", "--stroe=postgresql://u:", "--port=postgresql://u:",
+                                     "--log.level=postgresql://u:", "--node.migrate=u:", "--aggregate.idle-timeout=postgresql://u:",
+                                     "--store=sqlite://u:", "--cluster.advertise=postgresql://u:", "--config-file=postgresql://u:"}) {
+      auto parsed = load({prefix + password + "@db/bank"});
+      const auto said = parsed ? "" : parsed.failure().message;
+      BOOST_TEST((said.find("s3") == std::string::npos && said.find("cret") == std::string::npos), said);
+    }
+  for (const std::string argument : {"--store=host=db password=s3cret", "--store=postgresql://u:s3cret@db/x", "--node.name=postgresql://u:s3cret@db/x"})
+    BOOST_TEST((printed({argument, "--dump-config"}).find("s3cret") == std::string::npos), argument);
+}
+
 BOOST_AUTO_TEST_CASE(without_arguments_a_node_has_the_defaults) {
   const auto settings = loaded({});
   BOOST_TEST(render_settings(settings) == render_settings());
