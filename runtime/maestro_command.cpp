@@ -400,7 +400,8 @@ int main(int argc, char** argv) {
   issuing->add_option("--host", wanted.hosts, "A name or IP address where nodes are reached, as often as there are such; without: localhost, 127.0.0.1, ::1")
       ->type_name("HOST")->allow_extra_args(false);
   issuing->add_option("--days", wanted.days, "How long they are valid; a new authority ten times that")->capture_default_str();
-  auto* name = issuing->add_option("--name", wanted.name, "Issue NAME.crt and NAME.key; without: node and client")->type_name("NAME");
+  auto* name = issuing->add_option("--name", wanted.name, "Issue NAME.crt and NAME.key; without: node and client")->type_name("NAME")
+                   ->check([](const std::string& text) { return std::string(text.empty() ? "must not be empty" : ""); });
   auto* use = issuing->add_option("--for", wanted.use, "Whom that one is for")
                   ->type_name("node|client")
                   ->transform([](const std::string& word) {

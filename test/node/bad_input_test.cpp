@@ -337,6 +337,12 @@ BOOST_AUTO_TEST_CASE(a_flag_with_a_value_is_refused_and_does_nothing) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(an_empty_name_makes_no_certificates) {
+  temporary_folder folder;
+  check_failed(run({MAESTRO_COMMAND, "certificates", folder.path("made"), "--name", "", "--for", "node"}), usage, "--name");
+  BOOST_TEST(!std::ifstream(folder.path("made/ca.crt")).good());
+}
+
 BOOST_AUTO_TEST_CASE(a_store_that_is_none_is_wrong_usage) {
   check_node_fails(node_process::command("mysql://127.0.0.1/x"), usage, "invalid_setting");
   check_node_fails(node_process::command("store.db"), usage, "invalid_setting");
