@@ -4,6 +4,7 @@
 #include <maestro/store/postgres/migrations.hpp>
 #include <maestro/store/postgres/postgres_store.hpp>
 #include <maestro/store/postgres/rebuild.hpp>
+#include <maestro/store/postgres/row.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -32,10 +33,10 @@ struct schema_state {
 // However many steps there are, two round trips: what starts waits for them.
 auto look_at(connection& with) -> schema_state {
   pqxx::nontransaction transaction(with.pqxx());
-  const auto found = transaction.exec(sql::look_for_schema);
+  const auto found = first_row(transaction.exec(sql::look_for_schema), "the look for the schema");
   schema_state state;
-  state.has_books = found[0][0].as<bool>();
-  state.partitions = found[0][1].as<int>();
+  state.has_books = found[0].as<bool>();
+  state.partitions = found[1].as<int>();
   if (!state.has_books) return state;
   for (const auto& row : transaction.exec(sql::look_at_schema)) {
     state.minimum = row[0].as<std::int64_t>();
@@ -122,7 +123,8 @@ class postgres_database final : public database {
   auto apply(connection& with, const migration_step& step) -> result<bool> {
     pqxx::work transaction(with.pqxx());
     transaction.exec(sql::take_migration_lock);
-    if (with.run(transaction, sql::has_migration, step.component, step.number)[0][0].as<bool>()) return false;
+    const auto known = with.run(transaction, sql::has_migration, step.component, step.number);
+    if (first_row(known, "the look at maestro_migrations")[0].as<bool>()) return false;
     transaction.exec("SET LOCAL lock_timeout = " + std::to_string(source_->settings.lock_timeout.count()));
     transaction.exec(step.sql);
     with.run(transaction, sql::record_migration, step.component, step.number);

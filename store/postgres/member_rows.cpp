@@ -27,9 +27,27 @@ auto list_from(const pqxx::result& rows) -> member_list {
   return list;
 }
 
+// Puts the row of maestro_cluster back, where a TRUNCATE or a restore without it has removed it. Returns its version. On the
+// usual path it is never called: an UPDATE that finds the row needs no right to insert one.
+auto restore_cluster(pqxx::transaction_base& transaction) -> std::int64_t {
+  return first_row(transaction.exec(sql::restore_cluster), "maestro_cluster")[0].as<std::int64_t>();
+}
+
 // The version that the change will have made.
 auto begin_change(pqxx::transaction_base& transaction) -> std::int64_t {
-  return transaction.exec(sql::change_members)[0][0].as<std::int64_t>();
+  const auto changed = transaction.exec(sql::change_members);
+  return changed.empty() ? restore_cluster(transaction) : changed[0][0].as<std::int64_t>();
+}
+
+// The list that `ask` reads. Without the row of maestro_cluster there is no line at all: then it is put back first.
+template <class Ask>
+auto read_list(pqxx::transaction_base& transaction, Ask ask) -> member_list {
+  pqxx::result rows = ask();
+  if (rows.empty()) {
+    restore_cluster(transaction);
+    rows = ask();
+  }
+  return list_from(rows);
 }
 
 // Ends the connections of those who have just died, `rows` of their runs. Where that is not allowed, as for one that logs in as another
@@ -67,14 +85,14 @@ auto member_rows::join(const member& self) -> result<member_list> {
 auto member_rows::beat(const incarnation_id& self) -> result<member_list> {
   return use([&](connection& with) {
     pqxx::nontransaction transaction(with.pqxx());
-    return list_from(with.run(transaction, sql::beat_member, parameter(self)));
+    return read_list(transaction, [&] { return with.run(transaction, sql::beat_member, parameter(self)); });
   });
 }
 
 auto member_rows::list() -> result<member_list> {
   return use([&](connection& with) {
     pqxx::nontransaction transaction(with.pqxx());
-    return list_from(with.run(transaction, sql::list_members));
+    return read_list(transaction, [&] { return with.run(transaction, sql::list_members); });
   });
 }
 

@@ -35,6 +35,12 @@ struct stale_aggregate {
 
 auto bytes_of(const sql_value& value) -> std::string { return value.as<sql_bytes>().bytes; }
 
+// `what` names the statement or the table.
+auto first_row(const std::vector<sql_row>& rows, const std::string& what) -> const sql_row& {
+  if (rows.empty()) throw std::runtime_error(what + " has no row, where one always is");
+  return rows.front();
+}
+
 auto quoted_text(std::string_view text) -> std::string {
   std::string quoted = "'";
   for (const char letter : text) quoted.append(letter == '\'' ? 2 : 1, letter);
@@ -89,7 +95,8 @@ class rebuilder {
   // --- the shadow: the schema of the new tables ---
 
   void name_things() {
-    const auto home = query(rebuild_sql::home).at(0);
+    const auto found = query(rebuild_sql::home);
+    const auto& home = first_row(found, "the look for the store's schema");
     if (home.at(0).is_null() || !home.at(1).as<bool>())
       throw rebuild_stopped{{errc::store_unavailable, "the store's tables are missing; run the node's program with --migrate"}};
     home_ = home.at(0).as<std::string>();
@@ -106,7 +113,7 @@ class rebuilder {
 
   // One rebuild of a projection at a time. The lock is the session's: it goes with the process.
   void claim() {
-    if (!query(rebuild_sql::take_lock).at(0).at(0).as<bool>())
+    if (!first_row(query(rebuild_sql::take_lock), "the lock of a rebuild").at(0).as<bool>())
       throw rebuild_stopped{{errc::store_in_use, "projection \"" + plan_.projection + "\" is being rebuilt already"}};
   }
 
@@ -116,8 +123,12 @@ class rebuilder {
 
   // Makes the shadow, or finds the one of an earlier attempt.
   void begin() {
-    if (!query(rebuild_sql::find_state).at(0).at(0).as<bool>()) patiently([this] { make_shadow(); });
-    const auto state = query("SELECT schema, listed FROM {shadow}.maestro_rebuild_state").at(0);
+    if (!first_row(query(rebuild_sql::find_state), "the look for an earlier rebuild").at(0).as<bool>()) patiently([this] { make_shadow(); });
+    const auto rows = query("SELECT schema, listed FROM {shadow}.maestro_rebuild_state");
+    if (rows.empty())
+      throw rebuild_stopped{{errc::internal_error, "maestro_rebuild_state of projection \"" + plan_.projection +
+                                                       "\" has lost its row; restart the rebuild from the beginning"}};
+    const auto& state = rows.front();
     if (state.at(0).as<std::string>() != schema_)
       throw rebuild_stopped{{errc::invalid_argument, "an earlier rebuild of projection \"" + plan_.projection +
                                                  "\" was begun with other tables; restart it from the beginning"}};
@@ -280,7 +291,7 @@ class rebuilder {
           make_tables();
         });
         progress_.paused = true;
-        progress_.total = static_cast<std::uint64_t>(query_aside(rebuild_sql::count_log).at(0).at(0).as<std::int64_t>());
+        progress_.total = static_cast<std::uint64_t>(first_row(query_aside(rebuild_sql::count_log), "the count of event_log").at(0).as<std::int64_t>());
         tell();
         project_log(transaction);
         transaction.enter(no_row);
@@ -380,7 +391,8 @@ class rebuilder {
   }
 
   void count() {
-    const auto sums = query(rebuild_sql::count).at(0);
+    const auto rows = query(rebuild_sql::count);
+    const auto& sums = first_row(rows, "the count of a rebuild's marks");
     progress_.done = static_cast<std::uint64_t>(sums.at(0).as<std::int64_t>());
     progress_.total = static_cast<std::uint64_t>(sums.at(1).as<std::int64_t>());
   }

@@ -5,10 +5,17 @@
 #include <maestro/store/postgres/compat.hpp>
 #include <maestro/store/postgres/values.hpp>
 
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
 namespace maestro::postgres {
+
+/// The first of `rows`. Throws `std::runtime_error` when there is none: `what` names the statement or the table.
+[[nodiscard]] inline auto first_row(const pqxx::result& rows, std::string_view what) -> pqxx::row {
+  if (rows.empty()) throw std::runtime_error(std::string(what) + " has no row, where one always is");
+  return rows[0];
+}
 
 /// The column's text, which lives as long as the row; empty for null.
 [[nodiscard]] inline auto text_of(const pqxx::row& row, int column) -> std::string_view {

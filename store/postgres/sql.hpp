@@ -177,6 +177,13 @@ inline constexpr const char* wait_for_standbys = "SELECT pg_logical_emit_message
 // Members of the cluster. Every change of who is alive begins here: the row's lock keeps the others away until its end.
 inline constexpr const char* change_members = "UPDATE maestro_cluster SET version = version + 1 RETURNING version";
 
+// The only row, where it was removed. A clock's milliseconds are above every version that was counted up to.
+inline constexpr const char* restore_cluster = R"(
+  INSERT INTO maestro_cluster AS cluster (version) VALUES ((extract(epoch FROM clock_timestamp()) * 1000)::bigint)
+  ON CONFLICT (only_row) DO UPDATE SET version = cluster.version + 1
+  RETURNING version
+)";
+
 // Earlier runs of the same name, but not the same run again.
 inline constexpr named supersede_member{"maestro_supersede_member", R"(
   UPDATE maestro_members SET status = 'dead', ended_at = now()

@@ -169,6 +169,33 @@ BOOST_AUTO_TEST_CASE(a_role_that_may_not_create_tables_can_use_those_that_are_th
   bench.query("DROP ROLE " + name);
 }
 
+// As TRUNCATE does, or a restore of the data alone into tables that were emptied first.
+BOOST_AUTO_TEST_CASE(a_cluster_whose_row_is_gone_gets_it_back_with_a_version_above_all_before) {
+  workbench bench(postgres);
+  hybrid_clock clock;
+  const member north{"north", clock.fresh<incarnation_id>(), "north.example:1"};
+  const member south{"south", clock.fresh<incarnation_id>(), "south.example:1"};
+  const auto table = bench.opened->open_members();
+  const auto before = value_of(table->join(north));
+  const auto empty = [&] { bench.query("TRUNCATE maestro_cluster"); };
+
+  empty();
+  const auto joined = value_of(table->join(south));
+  BOOST_TEST(joined.version > before.version);
+  BOOST_TEST(joined.members.size() == 2U);
+  empty();
+  const auto seen = value_of(table->beat(north.incarnation));
+  BOOST_TEST(seen.members.size() == 2U);
+  BOOST_TEST(seen.version > joined.version);
+  empty();
+  BOOST_TEST(value_of(table->list()).members.size() == 2U);
+  empty();
+  BOOST_TEST(!value_of(table->declare_dead(south, joined.version)));  // What was seen is not what there is.
+  empty();
+  succeed(table->leave(south.incarnation));
+  BOOST_TEST(bench.count("maestro_cluster") == 1);
+}
+
 BOOST_AUTO_TEST_CASE(what_the_uri_says_is_not_overridden) {
   workbench bench(postgres);
   auto shown = [&](database& opened, const std::string& name) {
