@@ -7,6 +7,7 @@
 #include <maestro/runtime/registry.hpp>
 #include <maestro/store/json.hpp>
 #include <maestro/store/store_actor.hpp>
+#include <maestro/store/store_log.hpp>
 
 #include <caf/actor_system_config.hpp>
 #include <caf/io/middleman.hpp>
@@ -144,6 +145,7 @@ auto node::parts::load_certificates() -> result<void> {
 auto node::parts::open_store(const std::vector<definition_ptr>& registered) -> result<void> {
   // The store judges expiry by the node's clock.
   settings.store.clock_offset = settings.clock_offset;
+  set_store_log([](const std::string& line) { log().error("{}", line); });
   auto opened = open_database(settings.store_uri, settings.store);
   if (!opened) return opened.failure();
   database = std::move(*opened);

@@ -173,6 +173,8 @@ connection::connection(const std::string& file, const store_settings& settings) 
   sqlite3_extended_result_codes(handle, 1);
   wait_for_locks(settings.lock_timeout);
   execute_script(sql::configure);
+  if (file.empty()) return;
+  for (const char* end : {"-wal", "-shm"}) add_place(companions_, file + end);
 }
 
 connection::~connection() = default;

@@ -3,6 +3,7 @@
 
 #include <maestro/store/projection.hpp>
 #include <maestro/store/sqlite/failure.hpp>
+#include <maestro/store/sqlite/store_file.hpp>
 #include <maestro/store/store.hpp>
 
 #include <chrono>
@@ -89,6 +90,9 @@ class connection {
   /// Runs a script of statements without parameters.
   void execute_script(const std::string& sql);
 
+  /// The files beside the database that it was opened with: its write-ahead log, and the index of that.
+  [[nodiscard]] auto companions() const -> std::span<const file_place> { return companions_; }
+
   [[nodiscard]] auto in_transaction() const -> bool;
   [[nodiscard]] auto raw() const noexcept -> sqlite3* { return handle_.get(); }
   /// Recursive, so that a projection that reads through another store of a database in memory does not wait for itself.
@@ -105,6 +109,7 @@ class connection {
   std::unique_ptr<sqlite3, close_handle> handle_;
   std::unordered_map<std::string, std::unique_ptr<statement>, text_hash, std::equal_to<>> prepared_;
   std::unique_ptr<statement> unkept_;
+  std::vector<file_place> companions_;
   std::recursive_mutex mutex_;
 };
 

@@ -6,10 +6,6 @@
 #include <maestro/store/sqlite/sql.hpp>
 #include <maestro/store/sqlite/sqlite_store.hpp>
 
-#include <cerrno>
-#include <filesystem>
-#include <fstream>
-#include <system_error>
 #include <utility>
 
 namespace maestro::sqlite {
@@ -55,6 +51,7 @@ class sqlite_database final : public database {
     try {
       const auto with = source_->connect();
       const std::lock_guard lock(with->mutex());
+      source_->look(*with);
       with->execute_script(bookkeeping());
       if (auto checked = check_minimum(*with); !checked) return checked.failure();
       std::vector<std::string> applied;
@@ -67,6 +64,7 @@ class sqlite_database final : public database {
         transaction.commit();
         applied.push_back(current);
       }
+      source_->look(*with);
       return applied;
     } catch (const sql_error& problem) {
       error failure = error_of(problem, stage::migration);
@@ -101,23 +99,6 @@ class sqlite_database final : public database {
   const std::string name_;
 };
 
-// The file's own name, whatever the path it was reached by, so that there is one lock to it.
-auto canonical(const std::string& file) -> std::string {
-  std::error_code ignored;
-  const auto path = std::filesystem::weakly_canonical(file, ignored);
-  return path.empty() ? file : path.string();
-}
-
-// A link that leads nowhere yet would have two names. A file that is there is left alone: to close it would give up the locks
-// that this process may hold on it.
-auto make_file(const std::string& file) -> result<void> {
-  std::error_code ignored;
-  if (std::filesystem::exists(file, ignored)) return {};
-  errno = 0;
-  if (std::ofstream(file, std::ios::app)) return {};
-  return error{errc::store_unavailable, "cannot open " + file + ": " + std::generic_category().message(errno)};
-}
-
 }  // namespace
 
 auto open(const std::string& uri, const store_settings& settings) -> result<std::shared_ptr<database>> {
@@ -129,8 +110,10 @@ auto open(const std::string& uri, const store_settings& settings) -> result<std:
   auto from = std::make_shared<source>();
   from->settings = settings;
   if (file != in_memory) {
-    if (auto made = make_file(file); !made) return made.failure();
-    from->file = canonical(file);
+    auto opened = store_file::take(file);
+    if (!opened) return opened.failure();
+    from->opened.emplace(std::move(*opened));
+    from->file = from->opened->canonical();
     auto lock = file_lock::take(from->file + ".lock");
     if (!lock) return lock.failure();
     from->lock.emplace(std::move(*lock));

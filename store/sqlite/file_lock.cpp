@@ -25,6 +25,14 @@ auto holder(int descriptor) -> std::string {
 
 }  // namespace
 
+auto file_lock::holder_of(const std::string& path) -> std::string {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor < 0) return "another process";
+  auto found = holder(descriptor);
+  ::close(descriptor);
+  return found;
+}
+
 auto file_lock::take(const std::string& path) -> result<file_lock> {
   const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (descriptor < 0) return error{errc::store_unavailable, "cannot open " + path + ": " + reason()};

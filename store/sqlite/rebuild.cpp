@@ -40,7 +40,9 @@ class rebuilder {
     for (const auto& step : plan_.schema)
       connection_.prepare(sql::record_migration_once).bind_text(1, step.component).bind(2, std::int64_t{step.number}).run();
     connection_.execute_script(sql::drop_rebuild_list);
+    source_.look(connection_);
     commit(transaction);
+    source_.look(connection_);
     return progress_;
   }
 

@@ -149,6 +149,7 @@ auto sqlite_store::use(Work work, stage of) -> result<std::invoke_result_t<Work,
   try {
     if (!connection_) connection_ = source_->connect();
     const std::lock_guard lock(connection_->mutex());
+    source_->look(*connection_);
     if constexpr (std::is_void_v<std::invoke_result_t<Work, connection&>>) {
       work(*connection_);
       return {};
@@ -172,6 +173,7 @@ auto sqlite_store::write(std::span<const write_unit> units, std::chrono::millise
   try {
     if (!connection_) connection_ = source_->connect();
     const std::lock_guard lock(connection_->mutex());
+    source_->look(*connection_);
     overwrite_doubtful();
     transaction_scope transaction(*connection_, sql::begin_write);
     at = stage::events;
@@ -183,6 +185,7 @@ auto sqlite_store::write(std::span<const write_unit> units, std::chrono::millise
     }
     at = stage::commit;
     transaction.commit();
+    if (auto lost = lost_in_commit()) return *std::move(lost);
     if (!outcome.refused.empty()) careful_.saw_failure();
     return outcome;
   } catch (const sql_error& problem) {
@@ -191,6 +194,16 @@ auto sqlite_store::write(std::span<const write_unit> units, std::chrono::millise
     return outcome;
   } catch (const std::exception& problem) {
     return {write_status::failed, {errc::internal_error, problem.what()}, {}};
+  }
+}
+
+// What was committed lies in a file that is not the store any more. It may come back, so nothing can be said of it.
+auto sqlite_store::lost_in_commit() const -> std::optional<write_outcome> {
+  try {
+    source_->look(*connection_);
+    return std::nullopt;
+  } catch (const sql_error& problem) {
+    return write_outcome{write_status::in_doubt, error_of(problem, stage::commit), {}};
   }
 }
 

@@ -5,6 +5,7 @@
 #include <maestro/store/group_commit.hpp>
 #include <maestro/store/sqlite/connection.hpp>
 #include <maestro/store/sqlite/file_lock.hpp>
+#include <maestro/store/sqlite/store_file.hpp>
 #include <maestro/store/store.hpp>
 
 #include <memory>
@@ -19,11 +20,17 @@ namespace maestro::sqlite {
 struct source {
   std::string file;  ///< Empty for a database in memory.
   store_settings settings;
-  std::optional<file_lock> lock;           ///< Of a file.
+  std::optional<store_file> opened;        ///< The file, locked.
+  std::optional<file_lock> lock;           ///< Beside it.
+  file_guard guard;
   std::shared_ptr<connection> in_memory;   ///< The only connection to what is in memory.
 
   /// A connection of its own to the file, or the shared one. Throws `sql_error`.
   [[nodiscard]] auto connect() const -> std::shared_ptr<connection>;
+  /// Throws `sql_error` when the file, or what lies beside it, is not where `with` opened it: it was removed, renamed or replaced.
+  void look(const connection& with) const {
+    if (opened) guard.look(opened->places(), with.companions());
+  }
 };
 
 class sqlite_store final : public store, private batch_writer {
@@ -50,6 +57,8 @@ class sqlite_store final : public store, private batch_writer {
   // Both return the outcome when there is nothing to commit.
   auto write_at_once(std::span<const write_unit> units) -> std::optional<write_outcome>;
   auto write_one_by_one(std::span<const write_unit> units, std::vector<refusal>& refused) -> std::optional<write_outcome>;
+  // The outcome when the file was taken away before the commit was reported.
+  [[nodiscard]] auto lost_in_commit() const -> std::optional<write_outcome>;
   auto inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> override;
 
   // Makes sure that nothing is left of a commit in doubt. Throws `sql_error`.

@@ -4,13 +4,19 @@
 #include "faulty_file.hpp"
 #include "temporary_folder.hpp"
 
+#include <maestro/store/store_log.hpp>
+
 #include <boost/test/unit_test.hpp>
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <future>
 #include <stdexcept>
 
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -54,6 +60,42 @@ class crash_image {
  private:
   temporary_folder folder_;
 };
+
+// What the adapter reports while it lives.
+class reported {
+ public:
+  reported() {
+    set_store_log([this](const std::string& line) { lines.push_back(line); });
+  }
+  reported(const reported&) = delete;
+  auto operator=(const reported&) -> reported& = delete;
+  ~reported() { set_store_log({}); }
+  std::vector<std::string> lines;
+};
+
+// A store in a folder of a folder, reached through a link to the inner one and a link to the file.
+class linked_file : public place {
+ public:
+  linked_file() {
+    std::filesystem::create_directory(outer.path("real"));
+    std::filesystem::create_directory_symlink(outer.path("real"), outer.path("way"));
+    std::filesystem::create_symlink("store.db", outer.path("real/link.db"));
+  }
+  [[nodiscard]] auto open(const store_settings& settings) -> std::shared_ptr<database> override {
+    return value_of(open_database("sqlite:" + outer.path("way/link.db"), settings));
+  }
+  [[nodiscard]] auto is_shared() const -> bool override { return false; }
+  [[nodiscard]] auto file(const std::string& name) const -> std::string { return outer.path(name); }
+
+  temporary_folder outer;
+};
+const store_under_test linked_store{"linked_file", [] { return std::make_unique<linked_file>(); }};
+
+auto impatient() -> store_settings {
+  store_settings settings;
+  settings.reconnect_limit = std::chrono::milliseconds{5};
+  return settings;
+}
 
 const store_under_test memory_store{"sqlite_memory", [] { return std::make_unique<sqlite_memory>(); }};
 
@@ -130,6 +172,124 @@ BOOST_AUTO_TEST_CASE(a_link_to_the_file_is_the_same_file) {
   const std::filesystem::path file = uri.substr(7);
   std::filesystem::create_symlink(file, file.parent_path() / "link.db");
   BOOST_TEST(!open_database("sqlite:" + (file.parent_path() / "link.db").string()).has_value());
+}
+
+BOOST_AUTO_TEST_CASE(another_name_of_the_file_is_the_same_file) {
+  temporary_folder folder;
+  const auto name = folder.path("a.db");
+  const auto other = folder.path("b.db");
+  {
+    const auto first = value_of(open_database("sqlite:" + name));
+    std::filesystem::create_hard_link(name, other);
+    const auto second = open_database("sqlite:" + other);
+    BOOST_TEST_REQUIRE(!second.has_value());
+    BOOST_TEST((second.failure().code == errc::store_in_use), to_string(second.failure()));
+    // Another process knows the file's lock only.
+    const int descriptor = ::open(other.c_str(), O_RDWR | O_CLOEXEC);
+    struct flock byte{};
+    byte.l_type = F_WRLCK;
+    byte.l_start = 0x40000400;
+    byte.l_len = 1;
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(::fcntl(descriptor, F_OFD_GETLK, &byte) == 0 && byte.l_type == F_WRLCK ? 42 : 1);
+    int status = 0;
+    BOOST_TEST_REQUIRE(::waitpid(child, &status, 0) == child);
+    BOOST_TEST(WEXITSTATUS(status) == 42);
+    ::close(descriptor);
+  }
+  // Which of the two has the last commits in a log beside it, nobody knows.
+  for (const auto& each : {name, other}) {
+    const auto opened = open_database("sqlite:" + each);
+    BOOST_TEST_REQUIRE(!opened.has_value());
+    BOOST_TEST((opened.failure().message.find("hard links") != std::string::npos), opened.failure().message);
+  }
+  std::filesystem::remove(other);
+  BOOST_TEST(open_database("sqlite:" + name).has_value());
+}
+
+// Each way to take the file away from a store that uses it.
+BOOST_AUTO_TEST_CASE(a_file_that_was_taken_away_is_not_written_any_more) {
+  using std::filesystem::rename;
+  const std::vector<std::pair<std::string, std::function<void(const linked_file&)>>> ways = {
+      {"removed", [](auto& at) { std::filesystem::remove(at.file("real/store.db")); }},
+      {"all of it removed", [](auto& at) {
+         for (const std::string end : {"", "-wal", "-shm", ".lock"}) std::filesystem::remove(at.file("real/store.db" + end));
+       }},
+      {"renamed", [](auto& at) { rename(at.file("real/store.db"), at.file("real/other.db")); }},
+      {"replaced", [](auto& at) {
+         std::filesystem::copy_file(at.file("real/store.db"), at.file("real/copy.db"));
+         rename(at.file("real/copy.db"), at.file("real/store.db"));
+       }},
+      {"its log removed", [](auto& at) { std::filesystem::remove(at.file("real/store.db-wal")); }},
+      {"its index replaced", [](auto& at) {
+         std::filesystem::remove(at.file("real/store.db-shm"));
+         std::ofstream(at.file("real/store.db-shm")) << "x";
+       }},
+      {"the folder renamed", [](auto& at) { rename(at.file("real"), at.file("elsewhere")); }},
+      {"the folder's link", [](auto& at) {
+         std::filesystem::create_directory(at.file("new"));
+         std::ofstream(at.file("new/link.db")) << "";
+         std::filesystem::remove(at.file("way"));
+         std::filesystem::create_directory_symlink(at.file("new"), at.file("way"));
+       }},
+      {"the file's link", [](auto& at) {
+         std::ofstream(at.file("real/new.db")) << "";
+         std::filesystem::remove(at.file("real/link.db"));
+         std::filesystem::create_symlink("new.db", at.file("real/link.db"));
+       }},
+  };
+  for (const auto& [name, take_away] : ways) {
+    BOOST_TEST_CONTEXT(name) {
+      reported log;
+      workbench bench(linked_store, impatient());
+      const auto before = bench.request(2);
+      bench.committed(before);
+      BOOST_TEST(bench.events(before.aggregate_id).size() == 2U);
+      take_away(dynamic_cast<linked_file&>(*bench.where));
+      for (int attempt = 0; attempt < 3; ++attempt) {
+        const auto outcome = bench.commit(bench.request());
+        BOOST_TEST(outcome.committed == 0U);
+        BOOST_TEST((outcome.failure.code == errc::store_unavailable), to_string(outcome.failure));
+      }
+      const auto read = bench.reader->get_events(before.aggregate_id);
+      BOOST_TEST((!read && read.failure().code == errc::store_unavailable));
+      snapshot state;
+      state.aggregate_id = before.aggregate_id;
+      state.sequence = 1;
+      state.body = "{}";
+      state.aggregate_type = before.aggregate_type;
+      const auto kept = bench.writer->commit_snapshot(state);
+      BOOST_TEST((!kept && kept.failure().code == errc::store_unavailable));
+      BOOST_TEST(!bench.opened->migrate({}).has_value());
+      BOOST_TEST(log.lines.size() == 1U);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_file_that_comes_back_is_used_again_after_a_restart_only) {
+  workbench bench(file_store, impatient());
+  const auto before = bench.request(2);
+  bench.committed(before);
+  const std::string file = dynamic_cast<sqlite_file&>(*bench.where).uri().substr(7);
+  std::filesystem::rename(file, file + "-away");
+  BOOST_TEST((bench.commit(bench.request()).failure.code == errc::store_unavailable));
+  std::filesystem::rename(file + "-away", file);
+  BOOST_TEST((bench.commit(bench.request()).failure.code == errc::store_unavailable));
+  bench.writer.reset();
+  bench.reader.reset();
+  bench.opened.reset();
+  auto again = bench.where->open({});
+  BOOST_TEST(value_of(again->open_reader()->get_events(before.aggregate_id)).size() == 2U);
+}
+
+BOOST_AUTO_TEST_CASE(a_commit_during_which_the_file_was_taken_away_is_in_doubt) {
+  workbench bench(file_store, impatient());
+  const std::string file = dynamic_cast<sqlite_file&>(*bench.where).uri().substr(7);
+  const auto request = with_projection(bench.request(2), [&](transaction&, const event&) { std::filesystem::remove(file); });
+  const auto outcome = bench.commit(request);
+  BOOST_TEST(outcome.committed == 0U);
+  BOOST_TEST((outcome.failure.code == errc::in_doubt), to_string(outcome.failure));
+  BOOST_TEST((bench.commit(bench.request()).failure.code == errc::store_unavailable));
 }
 
 BOOST_AUTO_TEST_CASE(a_reader_does_not_wait_for_a_transaction_that_writes) {
@@ -295,10 +455,33 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_opened_says_why) {
   BOOST_TEST((message("sqlite:" + folder.path("no/such/store.db"), errc::store_unavailable).find("No such file") !=
               std::string::npos));
   std::ofstream(folder.path("text.db")) << std::string(5000, 'x');
+  std::ofstream(folder.path("bytes.db")) << std::string(5000, '\1');
+  std::ofstream(folder.path("short.db")) << "no";
+  ::mkfifo(folder.path("fifo.db").c_str(), 0600);
+  sqlite3* other = nullptr;
+  BOOST_TEST_REQUIRE(sqlite3_open(folder.path("other.db").c_str(), &other) == SQLITE_OK);
+  BOOST_TEST(sqlite3_exec(other, "CREATE TABLE songs (title TEXT); INSERT INTO songs VALUES ('x')", nullptr, nullptr, nullptr) == SQLITE_OK);
+  sqlite3_close(other);
+  std::ifstream before(folder.path("other.db"), std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(before), {}};
   BOOST_TEST((message("sqlite:" + folder.path("text.db"), errc::store_unavailable).find("not a database") !=
               std::string::npos));
   std::filesystem::create_directory(folder.path("folder.db"));
-  message("sqlite:" + folder.path("folder.db"), errc::store_unavailable);
+  auto says = [&](const std::string& file, std::string_view what) {
+    const auto said = message("sqlite:" + folder.path(file), errc::store_unavailable);
+    BOOST_TEST((said.find(what) != said.npos), said);
+  };
+  says("text.db", "holds text");
+  says("short.db", "holds text");
+  says("bytes.db", "not a database");
+  says("folder.db", "a folder");
+  says("fifo.db", "a FIFO");
+  says("other.db", "another program (its tables: songs)");
+  // Nothing of it was touched, and nothing lies beside it.
+  std::ifstream after(folder.path("other.db"), std::ios::binary);
+  BOOST_TEST((bytes == std::string{std::istreambuf_iterator<char>(after), {}}));
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path("")))
+    BOOST_TEST((entry.path().extension() == ".db"), entry.path().string());
   message("sqlite:", errc::invalid_setting);
   message("sqlite://store.db", errc::invalid_setting);
 }
