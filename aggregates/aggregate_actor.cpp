@@ -11,6 +11,13 @@
 
 namespace maestro {
 
+auto aggregate_environment::gives_up(std::uint64_t expires_at, bool caller_is_gone) const -> error {
+  if (stopping) return {errc::shutting_down, "the node is stopping; send the request to another one"};
+  if (caller_is_gone) return {errc::timed_out, "the caller has gone"};
+  if (expires_at != 0 && clock->physical_milliseconds() > expires_at) return {errc::timed_out, "the question expired before it was answered"};
+  return {};
+}
+
 aggregate_actor::aggregate_actor(caf::actor_config& config, const aggregate_environment* environment,
                                  const definition* type, const aggregate_id& id)
     : caf::event_based_actor(config), environment_(environment), type_(type), id_(id) {}
@@ -98,12 +105,27 @@ void aggregate_actor::start_hydration() {
   auto& w = work();
   if (std::exchange(w.reading, true)) return;
   const recent_window window{environment_->clock->physical_milliseconds(), drift()};
-  start(std::make_shared<hydrate_task>(type_, id_, environment_->settings.page_events, window), reader());
+  // One that a question alone has asked for need not begin once that has expired.
+  query_job_ptr alone = w.commands() == 0 && w.queries.size() == 1 ? w.queries.front() : nullptr;
+  start(std::make_shared<hydrate_task>(*environment_, type_, id_, window, std::move(alone)), reader());
+}
+
+// Answers a question that expired, or whose caller has gone.
+auto aggregate_actor::drop_if_unwanted(query_job& query) const -> bool {
+  auto why = environment_->gives_up(query.expires_at, query.caller_is_gone());
+  if (!why) return false;
+  query.answer({std::move(why), 0, {}});
+  return true;
 }
 
 void aggregate_actor::hydration_done(hydrate_task& finished) {
   auto& w = work();
   w.reading = false;
+  if (finished.was_skipped()) {
+    std::erase_if(w.queries, [this](const auto& query) { return drop_if_unwanted(*query); });
+    if (w.commands() > 0 || !w.queries.empty()) start_hydration();
+    return;
+  }
   if (!finished.answer) {
     if (finished.answer.failure().kind() == error_kind::broken)
       environment_->log->error("{}", to_string(finished.answer.failure()));

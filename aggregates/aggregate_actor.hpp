@@ -15,6 +15,7 @@
 #include <caf/event_based_actor.hpp>
 #include <spdlog/logger.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <deque>
@@ -35,6 +36,9 @@ struct aggregate_settings {
   std::chrono::milliseconds retry_backoff{5};   ///< Before the second retry; doubles with each.
   std::chrono::milliseconds max_retry_backoff{500};
   std::size_t page_events = 1000;  ///< Events read at a time.
+  std::size_t max_diff_events = 10'000;  ///< Events that a `diff` follows at most; beyond: `invalid_argument`.
+  std::size_t max_diff_bytes = 16 * 1024 * 1024;  ///< What a `diff` tells at most; beyond: `invalid_argument`.
+  std::chrono::milliseconds max_question_time{60'000};  ///< A question that is not answered by then never will be: `timed_out`.
 };
 
 /// What the aggregates of a node share. Owned by the node, outlives them; read only once they run, but for the clock.
@@ -46,6 +50,10 @@ struct aggregate_environment {
   aggregate_settings settings;
   caf::actor registry;  ///< Hears `aggregate_retired` and `aggregate_empty`; may be empty.
   std::shared_ptr<spdlog::logger> log;
+  std::atomic<bool> stopping{false};  ///< Set at the node's end, by any thread: what is still being read is given up.
+
+  /// Why a question is not worth any more work, if so: `timed_out`, or `shutting_down`. Any thread may ask.
+  [[nodiscard]] auto gives_up(std::uint64_t expires_at, bool caller_is_gone) const -> error;
 };
 
 /// To an aggregate: end, unless there is work. Answered with `aggregate_retired`.
@@ -135,6 +143,7 @@ class aggregate_actor : public caf::event_based_actor {
   void rest();
   void retire();
   void start_hydration();
+  [[nodiscard]] auto drop_if_unwanted(query_job& query) const -> bool;
   void hydration_done(hydrate_task& finished);
   void lose_state(const error& why);
   void fail_everything(const error& failure);

@@ -71,6 +71,7 @@ void aggregate_actor::refresh_done(refresh_task& finished) {
 }
 
 void aggregate_actor::serve(waiter& who) {
+  if (who.query && drop_if_unwanted(*who.query)) return;
   if (who.query && who.query->kind == query_kind::call) return answer_call(*who.query);
   if (who.query) return answer_state(*who.query);
   if (!who.unconfirmed) {
@@ -127,7 +128,7 @@ void aggregate_actor::look_up(pending command) {
     return;
   }
   ++w.tasks;
-  start(std::make_shared<lookup_task>(type_, command.job, not_before, environment_->settings.page_events), reader());
+  start(std::make_shared<lookup_task>(*environment_, type_, command.job, not_before), reader());
   w.looking_up.push_back(std::move(command));
 }
 
@@ -175,9 +176,10 @@ auto aggregate_actor::found_before(const pending& command, lookup_task& finished
 
 void aggregate_actor::take(query_job_ptr query) {
   auto& w = work();
+  if (drop_if_unwanted(*query)) return;
   if (query->kind == query_kind::replay || query->kind == query_kind::diff) {
     ++w.tasks;
-    return start(std::make_shared<past_task>(type_, std::move(query), environment_->settings.page_events), reader());
+    return start(std::make_shared<past_task>(*environment_, type_, std::move(query)), reader());
   }
   if (!committed_.state) {
     w.queries.push_back(std::move(query));

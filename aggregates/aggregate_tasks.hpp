@@ -22,26 +22,36 @@ class aggregate_actor::task {
 /// A task that needs the connection alone.
 class aggregate_actor::plain_task : public store_task, public task {};
 
-/// Reads the whole aggregate.
+/// Reads the whole aggregate, unless `alone`, the question that alone asked for it, is not wanted any more.
 class aggregate_actor::hydrate_task final : public history_task, public task {
  public:
-  hydrate_task(const definition* type, const aggregate_id& of, std::size_t page, const recent_window& window)
-      : history_task(of, page), type_(type), window_(window) {}
+  hydrate_task(const aggregate_environment& on, const definition* type, const aggregate_id& of, const recent_window& window,
+               query_job_ptr alone)
+      : history_task(of, on.settings.page_events), on_(on), type_(type), window_(window), alone_(std::move(alone)) {}
+  [[nodiscard]] auto is_wanted() const -> bool override {
+    return !alone_ || !on_.gives_up(alone_->expires_at, alone_->caller_is_gone());
+  }
   void run(store& with) override {
     const auto began = std::chrono::steady_clock::now();
-    if (!start) answer = hydrate(with, *type_, id, moment{}, page_events, window_);
-    else if (*start) answer = hydrate(with, *type_, id, **start, page_events, window_);
-    else answer = start->failure();
+    const auto more = [this] { return !on_.stopping; };
+    if (start && !*start) answer = start->failure();
+    else if (start) answer = hydrate(with, *type_, id, **start, page_events, window_, more);
+    else if (is_wanted()) answer = hydrate(with, *type_, id, moment{}, page_events, window_, more);
+    else was_skipped_ = true;
     took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - began);
   }
   void deliver(aggregate_actor& to) override { to.hydration_done(*this); }
+  [[nodiscard]] auto was_skipped() const -> bool { return was_skipped_; }
 
   std::chrono::microseconds took{0};  ///< Besides what was read together with others.
   result<hydrated> answer = error{errc::internal_error, "hydration did not run"};
 
  private:
+  const aggregate_environment& on_;
   const definition* type_;
   const recent_window window_;
+  const query_job_ptr alone_;
+  bool was_skipped_ = false;
 };
 
 /// Reads what follows `base`, and the event at `base` itself, which must still be the one we know.
@@ -66,12 +76,13 @@ class aggregate_actor::refresh_task final : public plain_task {
 /// Searches the log for a command that may have been committed before.
 class aggregate_actor::lookup_task final : public plain_task {
  public:
-  lookup_task(const definition* type, const command_job_ptr& job, const timestamp& not_before, std::size_t page_events)
-      : job_(job), type_(type), not_before_(not_before), page_events_(page_events) {}
+  lookup_task(const aggregate_environment& on, const definition* type, const command_job_ptr& job, const timestamp& not_before)
+      : job_(job), on_(on), type_(type), not_before_(not_before) {}
   void run(store& with) override {
     rows = with.find_command(job_->aggregate_id, job_->command_id, not_before_);
     if (!rows || rows->empty() || job_->returns != return_mode::state) return;
-    auto then = hydrate(with, *type_, job_->aggregate_id, moment{rows->back().sequence}, page_events_);
+    auto then = hydrate(with, *type_, job_->aggregate_id, moment{rows->back().sequence}, on_.settings.page_events, {},
+                        [this] { return !on_.stopping; });
     auto text = then ? type_->encode_state(then->state) : result<std::string>(then.failure());
     if (text) state_after = std::move(*text);  // Otherwise the command is accepted all the same, and stays so.
   }
@@ -84,39 +95,53 @@ class aggregate_actor::lookup_task final : public plain_task {
 
  private:
   command_job_ptr job_;
+  const aggregate_environment& on_;
   const definition* type_;
   timestamp not_before_;
-  std::size_t page_events_;
 };
 
 /// Answers a question about the past: what the state was at some point, or what changed between two.
-class aggregate_actor::past_task final : public plain_task {
+class aggregate_actor::past_task final : public question_task, public task {
  public:
-  past_task(const definition* type, query_job_ptr query, std::size_t page_events)
-      : query_(std::move(query)), type_(type), page_events_(page_events) {}
-  void run(store& with) override {
-    query_answer answer;
-    auto text = query_->kind == query_kind::diff
-                    ? state_diff(with, *type_, query_->aggregate_id, query_->from, query_->up_to, page_events_)
-                    : replay(with, answer.sequence);
-    if (text) answer.state = std::move(*text);
-    else answer.failure = text.failure();
-    query_->answer(std::move(answer));
+  past_task(const aggregate_environment& on, const definition* type, query_job_ptr query)
+      : query_(std::move(query)), on_(on), type_(type) {
+    const auto& settings = on.settings;
+    if (query_->kind == query_kind::diff)
+      diff_.emplace(*type, query_->aggregate_id, query_->from, query_->up_to,
+                    diff_limits{settings.page_events, settings.max_diff_events, settings.max_diff_bytes});
+    else
+      replay_.emplace(*type, query_->aggregate_id, query_->up_to, settings.page_events);
   }
+  auto give_up() -> bool override {
+    auto why = on_.gives_up(query_->expires_at, query_->caller_is_gone());
+    if (!why) return false;
+    query_->answer({std::move(why), 0, {}});
+    return true;
+  }
+  auto work(store& with) -> bool override {
+    const auto until = std::chrono::steady_clock::now() + question_slice;
+    const auto more = [&] { return std::chrono::steady_clock::now() < until; };
+    const auto complete = diff_ ? diff_->work(with, more) : replay_->read(with, more);
+    if (complete && !*complete) return false;
+    query_->answer(complete ? answer() : query_answer{complete.failure(), 0, {}});
+    return true;
+  }
+  [[nodiscard]] auto caller() const -> const void* override { return query_->caller(); }
   void deliver(aggregate_actor& to) override { --to.work().tasks; }
 
  private:
-  auto replay(store& with, sequence_number& reached) const -> result<std::string> {
-    auto then = hydrate(with, *type_, query_->aggregate_id, query_->up_to, page_events_);
-    if (!then) return then.failure();
-    auto text = type_->encode_state(then->state);
-    if (text) reached = then->sequence;
-    return text;
+  auto answer() -> query_answer {
+    if (diff_) return {{}, 0, diff_->text()};
+    auto text = type_->encode_state(replay_->at().state);
+    if (!text) return {text.failure(), 0, {}};
+    return {{}, replay_->at().sequence, std::move(*text)};
   }
 
   query_job_ptr query_;
+  const aggregate_environment& on_;
   const definition* type_;
-  std::size_t page_events_;
+  std::optional<state_diff_walk> diff_;
+  std::optional<hydration> replay_;
 };
 
 /// Stores a snapshot, and answers who asked for it, if anybody did.

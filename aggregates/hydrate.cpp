@@ -65,13 +65,21 @@ struct reading {
     return true;
   }
 
-  // The events after `at`.
-  auto read_on(hydrated& at) const -> result<void> {
-    return from.scan_events(id, {at.sequence, up_to.sequence, page_events}, [&](std::span<event> page) { return enter_all(at, page); });
+  // The events after `at`. False when `more` ended it.
+  auto read_on(hydrated& at, const go_on& more) const -> result<bool> {
+    bool complete = true;
+    auto read = from.scan_events(id, {at.sequence, up_to.sequence, page_events}, [&](std::span<event> page) -> result<bool> {
+      auto entered = enter_all(at, page);
+      if (!entered || !*entered || !more) return entered;
+      complete = more();
+      return complete;
+    });
+    if (!read) return read.failure();
+    return complete;
   }
 
-  auto run(const aggregate_history& start) const -> result<hydrated> {
-    hydrated at;
+  // What `start` holds. True when nothing is left to be read.
+  auto begin(hydrated& at, const aggregate_history& start) const -> result<bool> {
     std::span<const event> rows = start.events;
     bool complete = start.complete;
     if (start.snapshot && (rows.empty() || !is_beyond(rows.front())))
@@ -91,8 +99,15 @@ struct reading {
     }
     auto entered = enter_all(at, rows);
     if (!entered) return entered.failure();
-    if (*entered && !complete)
-      if (auto read = read_on(at); !read) return read.failure();
+    return !*entered || complete;
+  }
+
+  auto run(const aggregate_history& start, const go_on& more) const -> result<hydrated> {
+    hydrated at;
+    auto complete = begin(at, start);
+    if (complete && !*complete) complete = read_on(at, more);
+    if (!complete) return complete.failure();
+    if (!*complete) return error{errc::shutting_down, "the node is stopping; send the request to another one"};
     return at;
   }
 
@@ -101,6 +116,20 @@ struct reading {
     return *at.recent;
   }
 };
+
+// The newest snapshot up to `up_to`, and its own event.
+auto history_up_to(store& from, const aggregate_id& id, const moment& up_to) -> result<aggregate_history> {
+  auto kept = from.get_snapshot(id, 0, up_to.sequence);
+  if (!kept) return kept.failure();
+  aggregate_history start;
+  start.snapshot = std::move(*kept);
+  if (start.snapshot) {
+    auto last = from.get_events(id, {start.snapshot->sequence - 1, start.snapshot->sequence, 1});
+    if (!last) return last.failure();
+    start.events = std::move(*last);
+  }
+  return start;
+}
 
 }  // namespace
 
@@ -121,22 +150,26 @@ auto enter(hydrated& at, const definition& type, const event& row) -> result<voi
 }
 
 auto hydrate(store& from, const definition& type, const aggregate_id& id, const moment& up_to, std::size_t page_events,
-             std::optional<recent_window> window) -> result<hydrated> {
-  auto kept = from.get_snapshot(id, 0, up_to.sequence);
-  if (!kept) return kept.failure();
-  aggregate_history start;
-  start.snapshot = std::move(*kept);
-  if (start.snapshot) {
-    auto last = from.get_events(id, {start.snapshot->sequence - 1, start.snapshot->sequence, 1});
-    if (!last) return last.failure();
-    start.events = std::move(*last);
-  }
-  return reading{from, type, id, up_to, page_events, window}.run(start);
+             std::optional<recent_window> window, const go_on& more) -> result<hydrated> {
+  const auto start = history_up_to(from, id, up_to);
+  if (!start) return start.failure();
+  return reading{from, type, id, up_to, page_events, window}.run(*start, more);
 }
 
 auto hydrate(store& from, const definition& type, const aggregate_id& id, const aggregate_history& start,
-             std::size_t page_events, std::optional<recent_window> window) -> result<hydrated> {
-  return reading{from, type, id, {}, page_events, window}.run(start);
+             std::size_t page_events, std::optional<recent_window> window, const go_on& more) -> result<hydrated> {
+  return reading{from, type, id, {}, page_events, window}.run(start, more);
+}
+
+auto hydration::read(store& from, const go_on& more) -> result<bool> {
+  const reading all{from, type_, id_, up_to_, page_events_, std::nullopt};
+  if (!at_.state) {
+    const auto start = history_up_to(from, id_, up_to_);
+    if (!start) return start.failure();
+    auto complete = all.begin(at_, *start);
+    if (!complete || *complete) return complete;
+  }
+  return all.read_on(at_, more);
 }
 
 }  // namespace maestro

@@ -75,6 +75,12 @@ class query_job {
   /// As `command_job::answer`.
   virtual void answer(query_answer answer) = 0;
 
+  /// Whether the answer reaches nobody any more. Any thread may ask.
+  [[nodiscard]] virtual auto caller_is_gone() const -> bool { return false; }
+  /// Tells one caller from another; null where the caller is not known.
+  [[nodiscard]] virtual auto caller() const -> const void* { return nullptr; }
+
+  std::uint64_t expires_at = 0;  ///< Milliseconds since the Unix epoch after which nobody waits for the answer; 0 = never.
   query_kind kind = query_kind::get;
   maestro::aggregate_id aggregate_id;
   sequence_number at_least = 0;  ///< For `get`, `fetch` and `call`: answer from this sequence on only.

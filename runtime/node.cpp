@@ -220,6 +220,7 @@ auto node::parts::join() -> result<void> {
 
 void node::parts::end_actors(std::chrono::steady_clock::time_point deadline) {
   if (!system) return;
+  environment.stopping = true;
   rebuilds->stop();
   // The store's actors finish what they hold. The gateway goes last: until then it tells callers that the node is stopping.
   caf::scoped_actor self(*system);

@@ -1,5 +1,6 @@
 #include <maestro/runtime/registry.hpp>
 
+#include <maestro/runtime/caller.hpp>
 #include <maestro/runtime/strangers.hpp>
 #include <maestro/store/json.hpp>
 #include <maestro/store/scheduling.hpp>
@@ -76,7 +77,8 @@ auto moment_of(sequence_number sequence, std::uint64_t time) -> moment {
 class client_query final : public query_job {
  public:
   client_query(query_request& request, caf::actor client, std::shared_ptr<void> ticket)
-      : client_(std::move(client)), ticket_(std::move(ticket)), request_(request.request) {
+      : caller_(client), client_(std::move(client)), ticket_(std::move(ticket)), request_(request.request) {
+    expires_at = request.expires_at;
     kind = static_cast<query_kind>(request.verb);
     aggregate_id = request.aggregate_id;
     at_least = request.at_least;
@@ -97,64 +99,87 @@ class client_query final : public query_job {
     const hand_on thread;
     give(client_, ticket_, std::move(reply));
   }
+  [[nodiscard]] auto caller_is_gone() const -> bool override { return has_ended(caller_); }
+  [[nodiscard]] auto caller() const -> const void* override { return key_of(caller_); }
 
  private:
+  const caf::actor caller_;  // Stays, for whichever thread asks whether it has gone.
   caf::actor client_;
   std::shared_ptr<void> ticket_;
   std::uint64_t request_;
 };
 
 // `events` and `list`: answered from the log by a reader, without waking the aggregate.
-class log_query final : public store_task {
+class log_query final : public question_task {
  public:
-  log_query(query_request request, caf::actor client, std::shared_ptr<void> ticket)
-      : request_(std::move(request)), client_(std::move(client)), ticket_(std::move(ticket)) {
+  log_query(const aggregate_environment& on, query_request request, caf::actor client, std::shared_ptr<void> ticket)
+      : on_(on), request_(std::move(request)), caller_(client), client_(std::move(client)), ticket_(std::move(ticket)) {
     reply_.request = request_.request;
   }
   ~log_query() override {
     if (client_) send({dropped.code, dropped.message});
   }
-  void run(store& with) override {
-    const auto limit = std::clamp<std::size_t>(request_.limit, 1, max_rows);
-    send(static_cast<query_verb>(request_.verb) == query_verb::list ? list(with, limit) : events(with, limit));
+  auto give_up() -> bool override {
+    auto why = on_.gives_up(request_.expires_at, has_ended(caller_));
+    if (!why) return false;
+    send(std::move(why));
+    return true;
   }
+  auto work(store& with) -> bool override {
+    const auto wanted = std::clamp<std::size_t>(request_.limit, 1, max_rows);
+    const auto complete = static_cast<query_verb>(request_.verb) == query_verb::list ? list(with, wanted) : events(with, wanted);
+    if (complete && !*complete) return false;
+    send(complete ? error{} : complete.failure());
+    return true;
+  }
+  [[nodiscard]] auto caller() const -> const void* override { return key_of(caller_); }
 
  private:
   static constexpr std::size_t max_rows = 1000;
   static constexpr std::size_t max_bytes = 8 * 1024 * 1024;
+  static constexpr std::size_t first_page = 32;
 
-  auto list(store& with, std::size_t limit) -> error {
-    auto heads = with.list_aggregates(request_.aggregate_type, request_.aggregate_id, limit);
+  auto list(store& with, std::size_t wanted) -> result<bool> {
+    auto heads = with.list_aggregates(request_.aggregate_type, request_.aggregate_id, wanted);
     if (!heads) return heads.failure();
-    reply_.more = heads->size() == limit;
+    reply_.more = heads->size() == wanted;
     reply_.heads = std::move(*heads);
-    return {};
+    return true;
   }
-  auto events(store& with, std::size_t limit) -> error {
-    auto rows = with.get_events(request_.aggregate_id, {request_.after, max_sequence(), limit});
+  // One page, of about as many rows as still fit by the size of those before. True when there is enough.
+  auto events(store& with, std::size_t wanted) -> result<bool> {
+    std::size_t limit = std::min(wanted - reply_.events.size(), first_page);
+    if (!reply_.events.empty()) {
+      const auto size = std::max<std::size_t>(bytes_ / reply_.events.size(), 1);
+      limit = std::min({wanted - reply_.events.size(), 4 * reply_.events.size(), (max_bytes - bytes_) / size + 1});
+    }
+    const auto after = reply_.events.empty() ? request_.after : reply_.events.back().sequence;
+    auto rows = with.get_events(request_.aggregate_id, {after, max_sequence(), limit});
     if (!rows) return rows.failure();
-    reply_.more = rows->size() == limit;
-    std::size_t bytes = 0;
     for (auto& row : *rows) {
       if (!row.aggregate_type.empty() && row.aggregate_type != request_.aggregate_type)
-        return {errc::wrong_aggregate_type, "id " + row.aggregate_id.text() + " belongs to aggregate type \"" +
-                                                row.aggregate_type + "\", not \"" + request_.aggregate_type + "\""};
-      bytes += row.body.size() + row.metadata.size();
-      if (bytes > max_bytes && !reply_.events.empty()) {
+        return error{errc::wrong_aggregate_type, "id " + row.aggregate_id.text() + " belongs to aggregate type \"" +
+                                                     row.aggregate_type + "\", not \"" + request_.aggregate_type + "\""};
+      bytes_ += row.body.size() + row.metadata.size();
+      if (bytes_ > max_bytes && !reply_.events.empty()) {
         reply_.more = true;
-        break;
+        return true;
       }
       reply_.events.push_back(std::move(row));
     }
-    return {};
+    reply_.more = rows->size() == limit;
+    return !reply_.more || reply_.events.size() >= wanted || bytes_ >= max_bytes;
   }
   void send(error failure) {
     set_failure(reply_, std::move(failure));
     give(client_, ticket_, std::move(reply_));
   }
 
+  const aggregate_environment& on_;
   query_request request_;
   query_reply reply_;
+  std::size_t bytes_ = 0;
+  const caf::actor caller_;
   caf::actor client_;
   std::shared_ptr<void> ticket_;
 };
@@ -289,6 +314,9 @@ void registry::take(query_request& request) {
   if (request.verb > static_cast<std::uint8_t>(query_verb::diff) || request.at_least < 0 || request.up_to < 0 ||
       request.from < 0 || request.after < 0)
     return refuse<query_reply>(client, request, {errc::invalid_argument, "the request asks for what this node does not know"});
+  const auto latest = environment_->clock->physical_milliseconds() + static_cast<std::uint64_t>(environment_->settings.max_question_time.count());
+  request.expires_at = request.expires_at == 0 ? latest : std::min(request.expires_at, latest);
+  if (auto why = environment_->gives_up(request.expires_at, has_ended(client))) return refuse<query_reply>(client, request, std::move(why));
   auto [ticket, refusal] = admit(client, request.hops > 0);
   if (refusal) return refuse<query_reply>(client, request, std::move(refusal));
   const auto verb = static_cast<query_verb>(request.verb);
@@ -318,7 +346,7 @@ void registry::start_here(taken_request<Request> taken) {
 void registry::answer_from_log(taken_request<query_request> taken) {
   const auto& readers = environment_->readers;
   const auto& reader = readers[std::hash<maestro::aggregate_id>{}(taken.request.aggregate_id) % readers.size()];
-  caf::anon_send(reader, store_task_ptr(std::make_shared<log_query>(std::move(taken.request), std::move(taken.client), std::move(taken.ticket))));
+  caf::anon_send(reader, store_task_ptr(std::make_shared<log_query>(*environment_, std::move(taken.request), std::move(taken.client), std::move(taken.ticket))));
 }
 
 void registry::answer_rebuild(const caf::actor& client, const query_request& request) {
@@ -371,7 +399,7 @@ auto registry::unknown_type(const std::string& name) const -> error {
 auto registry::admit(const caf::actor& client, bool is_handed_on) -> std::pair<std::shared_ptr<void>, error> {
   if (draining_) return {nullptr, {errc::shutting_down, "the node is stopping; send the request to another one"}};
   // What another node hands on comes from many clients, whom that one has counted.
-  const auto* key = is_handed_on ? nullptr : caf::actor_cast<caf::actor_control_block*>(client);
+  const auto* key = is_handed_on ? nullptr : key_of(client);
   switch (flight_->enter(key)) {
     case flight_counter::admission::granted: return {make_ticket(flight_, key), {}};
     case flight_counter::admission::client_is_full:

@@ -42,11 +42,33 @@ class history_task : public store_task {
   history_task(const aggregate_id& of, std::size_t page) : id(of), page_events(page) {}
   const aggregate_id id;
   const std::size_t page_events;  ///< How many events it would read at a time, alone.
+  /// False: nothing is read for it, and `run` says so. Asked on the store thread, before anything is read.
+  [[nodiscard]] virtual auto is_wanted() const -> bool { return true; }
   /// None when it could not be read together with others: `run` reads what it needs.
   std::optional<result<aggregate_history>> start;
 };
 
 using history_task_ptr = std::shared_ptr<history_task>;
+
+/// A caller's question to the log, which may take long. A reader works on it for about `question_slice` at a time. Between two slices
+/// the reader does what else waits, and the next slice is for another caller's question, if there is one.
+class question_task : public store_task {
+ public:
+  /// Works for about a slice. True when the question is answered.
+  [[nodiscard]] virtual auto work(store& with) -> bool = 0;
+  /// Answers without reading anything if the answer is not wanted any more; true when that is so. Called before each slice.
+  [[nodiscard]] virtual auto give_up() -> bool = 0;
+  /// Tells one caller from another; null where the caller is not known.
+  [[nodiscard]] virtual auto caller() const -> const void* = 0;
+  void run(store& with) final {
+    while (!give_up() && !work(with)) {
+    }
+  }
+};
+using question_task_ptr = std::shared_ptr<question_task>;
+
+/// How long a reader works on one question before it looks at what else waits.
+inline constexpr std::chrono::milliseconds question_slice{10};
 
 /// Tells the store's actors to finish what they hold and end; sent once, at the node's end.
 struct store_stop {

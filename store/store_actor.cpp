@@ -27,16 +27,29 @@ void hand_back(const commit_job_ptr& job) {
   if (to) caf::anon_send(to, job);
 }
 
+void hand_back(const store_task_ptr& task) {
+  caf::actor to = std::move(task->reply_to);
+  task->reply_to = nullptr;
+  const hand_on thread;
+  if (to) caf::anon_send(to, task);
+}
+
 void run_task(const store_task_ptr& task, store& connection) {
   try {
     waiting_for([&] { task->run(connection); });
   } catch (...) {
     // It goes back as it came, and says of itself that it did not run.
   }
-  caf::actor to = std::move(task->reply_to);
-  task->reply_to = nullptr;
-  const hand_on thread;
-  if (to) caf::anon_send(to, task);
+  hand_back(task);
+}
+
+// True when the question is over.
+auto work_on(question_task& question, store& connection) -> bool {
+  try {
+    return waiting_for([&] { return question.give_up() || question.work(connection); });
+  } catch (...) {
+    return true;  // As above.
+  }
 }
 
 // So many snapshots and the like are stored before the commits that have come meanwhile.
@@ -155,14 +168,21 @@ auto store_reader::make_behavior() -> caf::behavior {
   return {
       [this](store_task_ptr& task) {
         task->reply_to = caf::actor_cast<caf::actor>(current_sender());
-        if (auto hydration = std::dynamic_pointer_cast<history_task>(task)) hydrations_.push_back(std::move(hydration));
-        else pending_.push_back(std::move(task));
+        if (auto hydration = std::dynamic_pointer_cast<history_task>(task)) {
+          hydrations_.push_back(std::move(hydration));
+        } else if (auto question = std::dynamic_pointer_cast<question_task>(task)) {
+          auto& of_caller = questions_[question->caller()];
+          if (of_caller.empty()) turns_.push_back(question->caller());
+          of_caller.push_back(std::move(question));
+        } else {
+          pending_.push_back(std::move(task));
+        }
         request_flush();
       },
       [this](store_flush) { flush(); },
       [this](store_stop) {
         do flush();
-        while (!hydrations_.empty());
+        while (!hydrations_.empty() || !turns_.empty());
         quit();
       },
   };
@@ -176,14 +196,40 @@ void store_reader::request_flush() {
 void store_reader::flush() {
   flush_sent_ = false;
   for (const auto& task : std::exchange(pending_, {})) run_task(task, *connection_);
+  hydrate_some();
+  work_on_a_question();
+  if (!hydrations_.empty() || !turns_.empty()) request_flush();
+}
+
+void store_reader::hydrate_some() {
   const auto count = std::min(hydrations_.size(), settings_.max_concurrent_hydrations);
   if (count == 0) return;
   const auto end = hydrations_.begin() + static_cast<std::ptrdiff_t>(count);
   const std::vector<history_task_ptr> some(std::make_move_iterator(hydrations_.begin()), std::make_move_iterator(end));
   hydrations_.erase(hydrations_.begin(), end);
-  read_together(some, *connection_);
+  std::vector<history_task_ptr> wanted;
+  std::copy_if(some.begin(), some.end(), std::back_inserter(wanted), [](const auto& task) { return task->is_wanted(); });
+  if (!wanted.empty()) read_together(wanted, *connection_);
   for (const auto& task : some) run_task(task, *connection_);
-  if (!hydrations_.empty()) request_flush();
+}
+
+// A slice for the caller whose turn it is. Questions that are over are handed back on the way, which reads nothing.
+void store_reader::work_on_a_question() {
+  if (turns_.empty()) return;
+  const auto* const caller = turns_.front();
+  turns_.pop_front();
+  const auto at = questions_.find(caller);
+  auto& of_caller = at->second;
+  while (!of_caller.empty() && of_caller.front()->give_up()) {
+    hand_back(of_caller.front());
+    of_caller.pop_front();
+  }
+  if (!of_caller.empty() && work_on(*of_caller.front(), *connection_)) {
+    hand_back(of_caller.front());
+    of_caller.pop_front();
+  }
+  if (of_caller.empty()) questions_.erase(at);
+  else turns_.push_back(caller);
 }
 
 auto spawn_store_writer(caf::actor_system& system, std::unique_ptr<store> connection, store_actor_settings settings)

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <deque>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 namespace maestro {
@@ -49,7 +50,8 @@ class store_writer : public caf::event_based_actor, public goes_first {
 };
 
 /// Runs `store_task`s. Hydrations (`history_task`) that wait together are read together, as many at a time as is set; all other tasks
-/// come before the next of them, so that a storm of hydrations does not hold up who lives already.
+/// come before the next of them, so that a storm of hydrations does not hold up who lives already. Questions (`question_task`) come last:
+/// one slice of one question after each round, the callers in turn. A question that is not wanted any more costs nothing but its answer.
 class store_reader : public caf::event_based_actor, public goes_first {
  public:
   store_reader(caf::actor_config& config, std::unique_ptr<store> connection, store_actor_settings settings);
@@ -58,11 +60,15 @@ class store_reader : public caf::event_based_actor, public goes_first {
  private:
   void request_flush();
   void flush();
+  void hydrate_some();
+  void work_on_a_question();
 
   const std::unique_ptr<store> connection_;
   const store_actor_settings settings_;
   std::vector<store_task_ptr> pending_;
   std::deque<history_task_ptr> hydrations_;
+  std::unordered_map<const void*, std::deque<question_task_ptr>> questions_;  ///< By caller.
+  std::deque<const void*> turns_;  ///< Each caller that has questions, the next one first.
   bool flush_sent_ = false;
 };
 

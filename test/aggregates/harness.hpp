@@ -16,6 +16,7 @@
 #include <caf/send.hpp>
 #include <spdlog/sinks/null_sink.h>
 
+#include <atomic>
 #include <chrono>
 #include <future>
 #include <memory>
@@ -44,6 +45,10 @@ class waiting_command final : public command_job {
 
 class waiting_query final : public query_job {
  public:
+  [[nodiscard]] auto caller_is_gone() const -> bool override { return is_gone; }
+  [[nodiscard]] auto caller() const -> const void* override { return from_whom; }
+  std::atomic<bool> is_gone{false};
+  const void* from_whom = nullptr;
   void answer(query_answer answer) override { promise.set_value(std::move(answer)); }
   std::promise<query_answer> promise;
 };
@@ -91,6 +96,7 @@ class owner {
         caf::actor_cast<caf::actor>(system_.spawn<aggregate_actor>(&environment_, &type, id)));
   }
   auto clock() -> hybrid_clock& { return clock_; }
+  auto environment() -> aggregate_environment& { return environment_; }
 
   /// Sends without waiting. `first_send`: nobody has sent `name` before.
   template <class Command>

@@ -528,7 +528,7 @@ BOOST_AUTO_TEST_CASE(the_past_can_be_seen_at_a_time_and_compared) {
   }
   const auto rows = log_of(*this);
   const auto stamped = [&](std::size_t row) { return "\"timestamp\":\"" + rows[row].timestamp.text() + "\",\"type\":\"added\",\"command_id\":\"" + rows[row].command_id->text() + "\""; };
-  const auto changed = maestro::test::value_of(state_diff(*reader, *type, id, moment{1}, moment{}, 1));
+  const auto changed = maestro::test::value_of(state_diff(*reader, *type, id, moment{1}, moment{}, {.page_events = 1}));
   BOOST_TEST(changed == R"({"from":{"sequence":1},"to":{"sequence":3},"changes":[{"path":"/total","from":1,"to":10},)"
                         R"({"path":"/amounts/-","to":2},{"path":"/amounts/-","to":7}],"events":[{"sequence":2,)" + stamped(1) +
                         R"(,"changes":[{"path":"/total","from":1,"to":3},{"path":"/amounts/-","to":2}]},{"sequence":3,)" + stamped(2) +
