@@ -66,6 +66,7 @@ auto client::connect(caf::actor_system* system, std::vector<node_address> addres
   // What we have asked for may be larger than what a node takes.
   transport_settings bounds;
   bounds.max_message_bytes *= 4;
+  bounds.max_receiving_bytes *= 4;
   const auto over = std::make_shared<transport>(*system, bounds, std::move(tls));
   if (own) own->network = over;
   // One address has all the time there is; of several none may keep the others waiting.

@@ -36,6 +36,12 @@ constexpr int less_time_when_full = 5;
 // TCP gives up what the other end does not acknowledge, or does not want, for so long.
 constexpr std::chrono::milliseconds longest_stall = 10s;
 constexpr auto between_log_lines = 1s;
+// How much is read at a time: this much, and more when more than that has come of a message already. So what a connection costs
+// follows what it has sent, not what it has announced.
+constexpr std::size_t least_read = 4 * 1024;
+constexpr std::size_t most_read = 256 * 1024;
+// Buffers that have grown beyond this do not stay.
+constexpr std::size_t kept_capacity = 16 * 1024;
 
 // CAF names its own connections by their sockets, which are used again, and then takes the new one for the old. Ours are counted, beyond
 // every socket's number.
@@ -138,8 +144,21 @@ void transport::shared::hang_up_all() {
   for (auto* each : all_) each->hang_up();
 }
 
+auto transport::shared::hold(std::size_t bytes) -> bool {
+  if ((held_ += bytes) <= settings.max_receiving_bytes) return true;
+  held_ -= bytes;
+  return false;
+}
+
 void transport::shared::refused(const std::string& peer, const std::string& why) {
-  if (!settings.log_refusals) return;
+  if (settings.log_refusals) say("the connection with " + peer + " was ended: " + why);
+}
+
+void transport::shared::dropped(const std::string& peer, const std::string& what) {
+  if (settings.log_refusals) say("a message of " + peer + " was dropped: " + what);
+}
+
+void transport::shared::say(const std::string& line) {
   std::size_t before = 0;
   {
     const std::lock_guard lock(mutex_);
@@ -152,7 +171,7 @@ void transport::shared::refused(const std::string& peer, const std::string& why)
     before = std::exchange(not_logged_, 0);
   }
   const auto others = before == 0 ? std::string() : " (and " + std::to_string(before) + " more since the last such line)";
-  log().warn("the connection with {} was ended: {}{}", peer, why, others);
+  log().warn("{}{}", line, others);
 }
 
 // --- the stream --------------------------------------------------------------------------------------------------------
@@ -199,16 +218,26 @@ connection::connection(net::default_multiplexer& multiplexer, tcp_socket socket,
       shared_(std::move(shared)),
       side_(side),
       stream_(multiplexer, socket.descriptor(),
-              !tls && shared_->tls ? std::make_unique<tls_session>(shared_->tls, socket.descriptor(), tls_end::server) : std::move(tls), *this) {
+              !tls && shared_->tls ? std::make_unique<tls_session>(shared_->tls, socket.descriptor(), tls_end::server) : std::move(tls), *this),
+      gate_(multiplexer.system()) {
   set_option(socket.release(), IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(longest_stall.count()));
   shared_->add(*this, side_);
 }
 
-connection::~connection() { shared_->remove(*this, side_); }
+connection::~connection() {
+  shared_->release(next_.held);
+  shared_->remove(*this, side_);
+}
 
-void connection::configure_read(caf::io::receive_policy::config config) {
-  stream_.configure_read(config);
-  if (!std::exchange(launched_, true)) stream_.start(this);
+// The broker says how long the part is that it expects next, which we know as well, and read as it suits us.
+void connection::configure_read(caf::io::receive_policy::config) {
+  if (std::exchange(launched_, true)) return;
+  prepare_to_read();
+  stream_.start(this);
+}
+
+void connection::prepare_to_read() {
+  stream_.configure_read(caf::io::receive_policy::at_most(std::clamp(next_.payload.size(), least_read, most_read)));
 }
 
 void connection::flush() {
@@ -226,31 +255,98 @@ void connection::graceful_shutdown() {
 }
 
 auto connection::consume(caf::execution_unit* unit, const void* data, std::size_t size) -> bool {
-  if (detached()) return false;
-  if (const auto wrong = check(unit, static_cast<const char*>(data), size)) {
-    refuse(*wrong);
-    io_failure(unit, net::operation::read);
-    return false;
+  const caf::intrusive_ptr<connection> kept(this);
+  std::string_view bytes(static_cast<const char*>(data), size);
+  while (!bytes.empty()) {
+    if (detached()) return false;
+    if (const auto wrong = take(unit, bytes)) {
+      refuse(*wrong);
+      io_failure(unit, net::operation::read);
+      return false;
+    }
+    if (next_.is_complete() && !hand_on_message(unit)) return false;
   }
-  return caf::io::scribe::consume(unit, data, size);
+  if (next_.payload.empty() && stream_.rd_buf().capacity() > kept_capacity) stream_.rd_buf() = {};
+  prepare_to_read();
+  return true;
 }
 
-// Nothing, or what is wrong with what has come, a header or what one has announced.
-auto connection::check(caf::execution_unit* unit, const char* data, std::size_t size) -> std::optional<std::string> {
-  const auto what = std::exchange(next_, reading::header);
-  if (what == reading::payload) return std::nullopt;
-  if (what == reading::introduction) {
-    if (introductions_ == 1) introduction_.assign(data, data + size);
-    else if (!std::equal(introduction_.begin(), introduction_.end(), data, data + size)) return "it introduced itself as somebody else";
+// Takes from `bytes` what belongs to the next part of the message.
+auto connection::take(caf::execution_unit* unit, std::string_view& bytes) -> std::optional<std::string> {
+  if (!next_.has_header())
+    if (auto wrong = take_header(unit, bytes)) return wrong;
+  if (next_.has_header() && next_.missing > 0) return take_payload(bytes);
+  return std::nullopt;
+}
+
+auto connection::take_header(caf::execution_unit* unit, std::string_view& bytes) -> std::optional<std::string> {
+  const auto part = bytes.substr(0, basp::header_size - next_.header.size());
+  next_.header.insert(next_.header.end(), part.begin(), part.end());
+  bytes.remove_prefix(part.size());
+  if (!next_.has_header()) return std::nullopt;
+  caf::binary_deserializer source(unit, next_.header.data(), next_.header.size());
+  if (auto unreadable = source(next_.read)) return "it does not speak CAF's protocol";
+  if (auto wrong = wrong_with(next_.read)) return wrong;
+  next_.missing = next_.read.payload_len;
+  return judged(gate_.judge(next_.read));
+}
+
+auto connection::take_payload(std::string_view& bytes) -> std::optional<std::string> {
+  const auto part = bytes.substr(0, next_.missing);
+  bytes.remove_prefix(part.size());
+  next_.missing -= part.size();
+  if (next_.verdict != message_gate::verdict::pass) return std::nullopt;
+  if (next_.missing > 0) {
+    if (!shared_->hold(part.size()))
+      return "no more than " + std::to_string(shared_->settings.max_receiving_bytes) +
+             " bytes are held of messages that have come in part (node.max-receiving-bytes)";
+    next_.held += part.size();
+  }
+  next_.payload.insert(next_.payload.end(), part.begin(), part.end());
+  return next_.missing == 0 ? judge_payload() : std::nullopt;
+}
+
+auto connection::judge_payload() -> std::optional<std::string> {
+  if (!basp::is_handshake(next_.read)) return judged(gate_.judge(next_.read, next_.payload));
+  if (++introductions_ > 1) {
+    if (next_.payload != introduction_) return "it introduced itself as somebody else";
     return std::nullopt;
   }
-  basp::header header;
-  caf::binary_deserializer source(unit, data, size);
-  if (auto unreadable = source(header)) return "it does not speak CAF's protocol";
-  if (auto wrong = wrong_with(header)) return wrong;
-  if (header.payload_len > 0) next_ = basp::is_handshake(header) ? reading::introduction : reading::payload;
-  if (basp::is_handshake(header) && ++introductions_ == 1) shared_->know(*this);
+  if (!gate_.introduce(next_.payload)) return "it introduced itself wrongly";
+  introduction_ = next_.payload;
+  shared_->know(*this);
   return std::nullopt;
+}
+
+auto connection::judged(message_gate::verdict verdict) -> std::optional<std::string> {
+  next_.verdict = verdict;
+  if (verdict == message_gate::verdict::hang_up) return gate_.reason();
+  if (verdict == message_gate::verdict::refuse && !std::exchange(has_told_of_drop_, true))
+    shared_->dropped(peer_name(stream_.fd()), "it is none that this program takes, or for an actor that is not open to peers");
+  return std::nullopt;
+}
+
+// The whole message, if it passes. False when the connection is over.
+auto connection::hand_on_message(caf::execution_unit* unit) -> bool {
+  const bool is_introduction = basp::is_handshake(next_.read);
+  if (next_.verdict == message_gate::verdict::pass) {
+    if (!hand_on(unit, next_.header)) return false;
+    if (next_.read.payload_len > 0 && !hand_on(unit, next_.payload)) return false;
+  }
+  shared_->release(std::exchange(next_.held, 0));
+  next_.header.clear();
+  next_.payload.clear();
+  if (next_.payload.capacity() > kept_capacity) next_.payload = {};
+  next_.verdict = message_gate::verdict::pass;
+  if (is_introduction && !detached()) forget_spawn_server(*static_cast<caf::io::basp_broker*>(parent()));
+  return true;
+}
+
+auto connection::hand_on(caf::execution_unit* unit, std::vector<char>& bytes) -> bool {
+  handed_on_ = &bytes;
+  const bool goes_on = caf::io::scribe::consume(unit, bytes.data(), bytes.size());
+  handed_on_ = nullptr;
+  return goes_on && !detached();
 }
 
 // CAF checks headers, too, but takes some that end the process, and any length.
@@ -271,23 +367,17 @@ auto connection::wrong_with(const basp::header& header) const -> std::optional<s
   return std::nullopt;
 }
 
-// CAF keeps an actor for each peer that it has ever known, for one that wants to spawn actors there. Nobody does, and programs that come
-// back are new to it.
-void connection::forget_peer(caf::io::basp_broker& broker) const {
-  if (introduction_.empty()) return;
-  caf::node_id peer;
-  caf::binary_deserializer source(broker.system(), introduction_.data(), introduction_.size());
-  if (auto unreadable = source(peer)) return;
-  const auto server = broker.spawn_servers.find(peer);
+// CAF keeps an actor for each peer that it has ever known, which asks for the server that spawns actors there. Here nothing asks for
+// it, and no peer of ours would answer.
+void connection::forget_spawn_server(caf::io::basp_broker& broker) const {
+  const auto server = broker.spawn_servers.find(gate_.peer());
   if (server == broker.spawn_servers.end()) return;  // Nor is there any when the broker has ended.
-  if (const auto way = broker.instance.tbl().lookup_direct(peer); way && *way != hdl()) return;
   caf::anon_send_exit(server->second, caf::exit_reason::kill);
   broker.spawn_servers.erase(server);
 }
 
 // The broker lets go of the connection.
 void connection::detach_from(caf::io::abstract_broker* broker) {
-  forget_peer(*static_cast<caf::io::basp_broker*>(broker));
   // One that the event loop has not even taken in will not be told that it is let go of there, and would keep itself for ever. Whoever is
   // calling still needs it.
   if (!stream_.is_in_loop()) {

@@ -2,6 +2,7 @@
 // unless they say otherwise.
 #pragma once
 
+#include <maestro/runtime/message_gate.hpp>
 #include <maestro/runtime/tcp.hpp>
 #include <maestro/runtime/tls.hpp>
 #include <maestro/runtime/transport.hpp>
@@ -12,6 +13,7 @@
 #include <caf/io/network/stream.hpp>
 #include <caf/io/scribe.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -20,6 +22,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -51,13 +54,22 @@ struct transport::shared {
 
   void hang_up_all();
 
-  /// Logs a refusal, unless there are too many to log, or none is wanted.
+  /// Whether there is room for `bytes` more of messages that have come in part; they are then counted, until `release`.
+  [[nodiscard]] auto hold(std::size_t bytes) -> bool;
+  void release(std::size_t bytes) { held_ -= bytes; }
+
+  /// Logs that the connection with `peer` was ended, unless there is too much to log, or nothing is wanted.
   void refused(const std::string& peer, const std::string& why);
+  /// Logs, likewise, that what `peer` sent was dropped.
+  void dropped(const std::string& peer, const std::string& what);
 
   const transport_settings settings;
   const tls_context_ptr tls;
 
  private:
+  void say(const std::string& line);
+
+  std::atomic<std::size_t> held_{0};
   std::mutex mutex_;
   std::size_t taken_ = 0;
   std::unordered_set<connection*> all_;
@@ -99,7 +111,7 @@ class connection final : public caf::io::scribe {
   void configure_read(caf::io::receive_policy::config config) override;
   void ack_writes(bool enable) override { stream_.ack_writes(enable); }
   auto wr_buf() -> std::vector<char>& override { return stream_.is_ready() ? stream_.wr_buf() : held_; }
-  auto rd_buf() -> std::vector<char>& override { return stream_.rd_buf(); }
+  auto rd_buf() -> std::vector<char>& override { return handed_on_ != nullptr ? *handed_on_ : stream_.rd_buf(); }
   void flush() override;
   void graceful_shutdown() override;
   auto consume(caf::execution_unit* unit, const void* data, std::size_t size) -> bool override;
@@ -122,20 +134,44 @@ class connection final : public caf::io::scribe {
   void detach_from(caf::io::abstract_broker* broker) override;
 
  private:
-  [[nodiscard]] auto check(caf::execution_unit* unit, const char* data, std::size_t size) -> std::optional<std::string>;
+  // What the connection reads. A message reaches the broker when all of it is there, and if the gate lets it pass.
+  struct incoming {
+    std::vector<char> header;             // As it came.
+    caf::io::basp::header read;           // Valid when it is complete.
+    std::vector<char> payload;            // What has come of it, unless it is dropped.
+    std::size_t missing = 0;              // Bytes of the payload that have not come.
+    std::size_t held = 0;                 // Bytes counted by `transport::shared::hold`.
+    message_gate::verdict verdict = message_gate::verdict::pass;
+
+    [[nodiscard]] auto has_header() const -> bool { return header.size() == caf::io::basp::header_size; }
+    [[nodiscard]] auto is_complete() const -> bool { return has_header() && missing == 0; }
+  };
+
+  // Each returns what is wrong, if anything is.
+  [[nodiscard]] auto take(caf::execution_unit* unit, std::string_view& bytes) -> std::optional<std::string>;
+  [[nodiscard]] auto take_header(caf::execution_unit* unit, std::string_view& bytes) -> std::optional<std::string>;
+  [[nodiscard]] auto take_payload(std::string_view& bytes) -> std::optional<std::string>;
+  [[nodiscard]] auto judge_payload() -> std::optional<std::string>;
   [[nodiscard]] auto wrong_with(const caf::io::basp::header& header) const -> std::optional<std::string>;
-  void forget_peer(caf::io::basp_broker& broker) const;
+  [[nodiscard]] auto judged(message_gate::verdict verdict) -> std::optional<std::string>;
+
+  [[nodiscard]] auto hand_on_message(caf::execution_unit* unit) -> bool;
+  [[nodiscard]] auto hand_on(caf::execution_unit* unit, std::vector<char>& bytes) -> bool;
+  void prepare_to_read();
+  void forget_spawn_server(caf::io::basp_broker& broker) const;
   void refuse(const std::string& why);
 
   const std::shared_ptr<transport::shared> shared_;
   const connection_side side_;
   connection_stream stream_;
+  message_gate gate_;
   std::vector<char> held_;       // What is to be written when TLS has shaken hands.
   bool launched_ = false;
-  // As CAF's broker does, we read a header, and then what it announces, if that is anything.
-  enum class reading { header, introduction, payload } next_ = reading::header;
+  incoming next_;
+  std::vector<char>* handed_on_ = nullptr;  // What the broker is about to get.
   int introductions_ = 0;            // How often the other end has said who it is.
   std::vector<char> introduction_;   // What it said first.
+  bool has_told_of_drop_ = false;
   bool given_up_ = false;            // It was hung up, or found broken, for a reason that was told.
   std::string reason_;
 };

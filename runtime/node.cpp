@@ -190,7 +190,7 @@ void node::parts::start_actors(std::vector<definition_ptr> registered) {
       &environment, types, &flight, rebuilds.get(),
       registry_settings{settings.max_live_aggregates, settings.idle_timeout, connectors_over(network)}));
   environment.registry = gateway;
-  gateway->attach_functor([this] { fail("the gateway has ended, which only a peer can have done: this node can serve nobody any more"); });
+  gateway->attach_functor([this] { fail("the gateway has ended: this node can serve nobody any more"); });
 }
 
 void node::parts::fail(const std::string& reason) {

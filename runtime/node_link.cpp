@@ -4,8 +4,9 @@
 #include <maestro/runtime/tcp.hpp>
 #include <maestro/store/clock.hpp>
 
+#include <caf/blocking_actor.hpp>
 #include <caf/exit_reason.hpp>
-#include <caf/scoped_actor.hpp>
+#include <caf/scoped_execution_unit.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -65,9 +66,40 @@ struct attempt {
   next_try next = next_try::useless;
 };
 
+// Sends a greeting and waits for the reply. Lives in the block that makes it, and blocks the thread that calls it.
+class greeter {
+ public:
+  explicit greeter(caf::actor_system& system) : context_(&system) {
+    caf::actor_config configuration{&context_};
+    self_ = caf::actor_cast<caf::strong_actor_ptr>(system.spawn_impl<body, caf::no_spawn_options>(configuration));
+  }
+  ~greeter() { (*this)->cleanup(caf::exit_reason::normal, &context_); }
+  greeter(const greeter&) = delete;
+  auto operator=(const greeter&) -> greeter& = delete;
+
+  auto operator->() const -> caf::blocking_actor* {
+    return static_cast<caf::blocking_actor*>(caf::actor_cast<caf::abstract_actor*>(self_));
+  }
+
+ private:
+  // As a caf::scoped_actor is made, but open to peers.
+  class body final : public caf::blocking_actor, public open_to_peers {
+   public:
+    using caf::blocking_actor::blocking_actor;
+    void act() override {}
+    void launch(caf::execution_unit*, bool, bool) override {
+      register_at_system();
+      initialize();
+    }
+  };
+
+  caf::scoped_execution_unit context_;
+  caf::strong_actor_ptr self_;
+};
+
 auto greet(caf::actor_system& system, const node_address& address, const caf::actor& gateway, steady_clock::time_point deadline) -> attempt {
   attempt made{no_node(address, "it did not return our greeting in time")};
-  caf::scoped_actor self(system);
+  const greeter self(system);
   self->monitor(gateway);
   self->send(gateway, hello{});
   self->receive([&](hello_reply& reply) { made.link = link_to(address, gateway, std::move(reply)); },

@@ -1,7 +1,6 @@
 #include <maestro/runtime/registry.hpp>
 
 #include <maestro/runtime/caller.hpp>
-#include <maestro/runtime/strangers.hpp>
 #include <maestro/store/json.hpp>
 #include <maestro/store/scheduling.hpp>
 

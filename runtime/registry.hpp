@@ -7,6 +7,7 @@
 #include <maestro/runtime/cluster_view.hpp>
 #include <maestro/runtime/forwarder.hpp>
 #include <maestro/runtime/protocol.hpp>
+#include <maestro/runtime/strangers.hpp>
 #include <maestro/runtime/rebuild_service.hpp>
 
 #include <caf/event_based_actor.hpp>
@@ -70,7 +71,7 @@ struct stop_registry {};
 /// The registry's note to itself: look for idle aggregates.
 struct sweep_idle {};
 
-class registry : public caf::event_based_actor {
+class registry : public caf::event_based_actor, public open_to_peers {
  public:
   /// `environment` and `flight` outlive the registry and all aggregates.
   registry(caf::actor_config& config, const aggregate_environment* environment, std::vector<definition_ptr> types,

@@ -1,6 +1,5 @@
 #include <maestro/runtime/requester.hpp>
 
-#include <maestro/runtime/strangers.hpp>
 #include <maestro/store/clock.hpp>
 #include <maestro/store/scheduling.hpp>
 

@@ -9,6 +9,7 @@
 #include <maestro/aggregates/placement.hpp>
 #include <maestro/runtime/node_link.hpp>
 #include <maestro/runtime/protocol.hpp>
+#include <maestro/runtime/strangers.hpp>
 
 #include <caf/actor.hpp>
 #include <caf/event_based_actor.hpp>
@@ -70,7 +71,7 @@ struct requester_stop {};
 /// A requester's note to itself: look for times that have passed.
 struct deadline_tick {};
 
-class requester : public caf::event_based_actor {
+class requester : public caf::event_based_actor, public open_to_peers {
  public:
   /// Of `addresses` the one that `link` leads to, if it leads to one, stands first. A link without an address is to a node in
   /// this process, which cannot be connected again.

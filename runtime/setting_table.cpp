@@ -45,6 +45,9 @@ const setting rows[] = {
      "Connections that others may make to this node; one more is hung up.", 1, 1'000'000},
     {"maestro.node.max-message-bytes", "N", [](settings_ref s) -> setting_target { return &s.transport.max_message_bytes; },
      "The longest message that a connection may bring; a longer one ends it. All nodes of a cluster need the same.", 2'000'000, 2'000'000'000},
+    {"maestro.node.max-receiving-bytes", "N", [](settings_ref s) -> setting_target { return &s.transport.max_receiving_bytes; },
+     "What all connections together may hold of messages that have come in part; a connection that would exceed it ends.", 2'000'000,
+     64'000'000'000},
     {"maestro.node.max-unsent-bytes", "N", [](settings_ref s) -> setting_target { return &s.transport.max_unsent_bytes; },
      "What may wait for one peer that does not read, or not fast enough; more ends its connection.", 1'000'000, 2'000'000'000},
 

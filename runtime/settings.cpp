@@ -120,6 +120,11 @@ auto check_settings(const node_settings& settings) -> result<void> {
                                             ", less than four times maestro.cluster.heartbeat-interval (" +
                                             render_duration(membership.heartbeat_interval) +
                                             "): the members would declare each other dead"};
+  if (settings.transport.max_receiving_bytes < settings.transport.max_message_bytes)
+    return error{errc::invalid_setting, "maestro.node.max-receiving-bytes is " + std::to_string(settings.transport.max_receiving_bytes) +
+                                            ", less than maestro.node.max-message-bytes (" +
+                                            std::to_string(settings.transport.max_message_bytes) +
+                                            "): a message of that length could never come"};
   if (!settings.advertise.empty() && !node_address::parse(settings.advertise))
     return error{errc::invalid_setting, "maestro.cluster.advertise is no HOST:PORT: " + settings.advertise};
   if (!is_loopback(settings.host) && !settings.tls.wanted() && !settings.insecure_listen) {

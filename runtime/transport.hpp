@@ -24,11 +24,13 @@
 namespace maestro {
 
 struct transport_settings {
-  /// Messages that are announced to be longer end their connection before anything is read or allocated for them.
+  /// A message that is announced to be longer ends its connection before anything is read of it. A shorter one takes memory as it comes.
   std::size_t max_message_bytes = 64 * 1024 * 1024;
   /// So much may wait for a peer that does not read, or is slower than its answers come, beside what is being written; more ends the
   /// connection.
   std::size_t max_unsent_bytes = 256 * 1024 * 1024;
+  /// What all connections together may hold of messages that have come in part; a connection that would exceed it ends.
+  std::size_t max_receiving_bytes = 256 * 1024 * 1024;
   /// That others have made to us; one more is hung up at once.
   std::size_t max_connections = 10'000;
   /// Who has connected and not introduced itself by then is hung up when somebody else connects; in a fifth of it when there is no room.

@@ -60,8 +60,8 @@ class raw_connection {
 /// The header of a message in CAF's protocol (BASP), whose kinds are 0 to 6: server and client handshake, direct and routed message,
 /// monitor, down, heartbeat.
 inline auto basp_header(std::uint8_t kind, std::uint32_t payload_bytes, std::uint64_t data = 0, std::uint64_t source = 0,
-                        std::uint64_t destination = 0) -> std::string {
-  std::string bytes{static_cast<char>(kind), 0, 0, 0};
+                        std::uint64_t destination = 0, std::uint8_t flags = 0) -> std::string {
+  std::string bytes{static_cast<char>(kind), 0, 0, static_cast<char>(flags)};
   const auto append = [&bytes](std::uint64_t number, int size) {
     for (int shift = 8 * (size - 1); shift >= 0; shift -= 8) bytes += static_cast<char>(number >> shift & 0xff);
   };

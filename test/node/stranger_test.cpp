@@ -9,10 +9,14 @@
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/binary_serializer.hpp>
+#include <caf/actor_control_block.hpp>
+#include <caf/message.hpp>
 #include <caf/node_id.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <deque>
+#include <fstream>
 #include <functional>
 #include <future>
 #include <optional>
@@ -94,11 +98,128 @@ void ask_for_history(client& asked, std::chrono::milliseconds timeout, std::func
 
 constexpr std::uint8_t server_handshake = 0, client_handshake = 1, direct_message = 2, routed_message = 3, monitor_message = 4,
                        down_message = 5, heartbeat = 6;
+constexpr std::uint8_t named_receiver = 1;
 constexpr std::uint64_t protocol = 4;  // The version that CAF 0.17.6 puts into a server's handshake; any but 0 will do.
+
+// What a peer of CAF's own kind would send, byte by byte.
+class forger {
+ public:
+  [[nodiscard]] auto system() -> caf::actor_system& { return system_; }
+  template <class... Ts>
+  auto bytes(const Ts&... values) -> std::string {
+    std::vector<char> text;
+    caf::binary_serializer to(system_, text);
+    BOOST_TEST_REQUIRE(!to(values...));
+    return {text.begin(), text.end()};
+  }
+  static auto node(std::uint32_t process) -> caf::node_id {
+    return caf::make_node_id(process, caf::node_id::default_data::host_id_type{7});
+  }
+  auto introduction(std::uint32_t process) -> std::string {
+    const auto name = bytes(node(process));
+    return basp_header(client_handshake, static_cast<std::uint32_t>(name.size())) + name;
+  }
+  auto message(std::uint64_t destination, std::uint8_t flags, const caf::message& content, std::uint64_t source = 1) -> std::string {
+    const auto payload = bytes(std::vector<caf::strong_actor_ptr>{}, content);
+    return basp_header(direct_message, static_cast<std::uint32_t>(payload.size()), 0, source, destination, flags) + payload;
+  }
+
+ private:
+  struct configuration : caf::actor_system_config {
+    configuration() { add_message_types<caf::id_block::maestro>(); }
+  };
+  configuration configuration_;
+  caf::actor_system system_{configuration_};
+};
+
+constexpr std::uint64_t no_actor = 1'000'000'000'000;
+
+// The memory that the node has at the moment.
+auto resident_bytes(node_process& node) -> std::size_t {
+  std::ifstream statm("/proc/" + std::to_string(node.child().pid()) + "/statm");
+  std::size_t size = 0;
+  std::size_t resident = 0;
+  statm >> size >> resident;
+  BOOST_TEST_REQUIRE(resident > 0);
+  return resident * 4096;
+}
 
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(strangers)
+
+// CAF's server that spawns actors prints what it does not know, its configuration server keeps what it is given.
+BOOST_AUTO_TEST_CASE(nothing_reaches_the_servers_that_caf_brings_along) {
+  node_with_client all;
+  forger from;
+  const auto planted = caf::make_message(std::string("planted"));
+  raw_connection peer(all.node.address());
+  std::string bytes = from.introduction(1);
+  for (const auto server : {caf::atom("SpawnServ"), caf::atom("ConfigServ"), caf::atom("StreamServ")})
+    bytes += from.message(static_cast<std::uint64_t>(server), named_receiver, planted);
+  for (std::uint64_t actor = 1; actor < 200; ++actor) bytes += from.message(actor, 0, planted);
+  peer.send(bytes);
+  all.deposit();
+  peer.send("this ends the connection, when all before it has been taken");
+  BOOST_TEST(peer.is_hung_up());
+  BOOST_TEST(all.has_logged("a message of"));
+  all.deposit();
+  BOOST_TEST(std::count(all.node.child().out().begin(), all.node.child().out().end(), '\n') == 1, all.node.child().out());
+}
+
+// A process that could say of another one that an actor there has ended would cut off who asks it.
+BOOST_AUTO_TEST_CASE(who_speaks_for_another_process_is_hung_up) {
+  node_with_client all;
+  forger from;
+  const auto down = from.bytes(forger::node(2), forger::node(3), caf::error{});
+  const auto monitor = from.bytes(forger::node(2), forger::node(3));
+  all.hangs_up(from.introduction(1) + basp_header(down_message, static_cast<std::uint32_t>(down.size()), 0, 5) + down);
+  all.hangs_up(from.introduction(1) + basp_header(monitor_message, static_cast<std::uint32_t>(monitor.size()), 0, 0, no_actor) + monitor);
+  BOOST_TEST(all.has_logged("it speaks for another process than its own"));
+}
+
+// Each would stay in CAF's tables for as long as the connection.
+BOOST_AUTO_TEST_CASE(a_peer_with_ever_new_actors_is_hung_up) {
+  node_with_client all;
+  forger from;
+  std::string bytes = from.introduction(1);
+  for (std::uint64_t source = 1; source <= 1'001; ++source) bytes += from.message(no_actor, 0, caf::make_message(hello{}), source);
+  all.hangs_up(bytes);
+}
+
+// The memory of a message follows what has come of it.
+BOOST_AUTO_TEST_CASE(a_message_that_was_only_announced_costs_nothing) {
+  node_with_client all;
+  forger from;
+  const auto before = resident_bytes(all.node);
+  std::deque<raw_connection> peers;
+  for (std::uint32_t i = 0; i < 40; ++i) {
+    peers.emplace_back(all.node.address());
+    peers.back().send(from.introduction(i + 1) + basp_header(direct_message, 60'000'000, 0, 1, no_actor) + "x");
+    all.deposit();
+  }
+  const auto more = resident_bytes(all.node) - std::min(before, resident_bytes(all.node));
+  BOOST_TEST(more < 50'000'000U);
+}
+
+BOOST_AUTO_TEST_CASE(there_is_a_bound_on_what_has_come_in_part) {
+  node_with_client all({"--node.max-message-bytes=2000000", "--node.max-receiving-bytes=2000000"});
+  forger from;
+  const auto part = [&](std::uint32_t process) {
+    return from.introduction(process) + basp_header(direct_message, 1'900'000, 0, 1, no_actor) + std::string(1'500'000, 'x');
+  };
+  raw_connection first(all.node.address());
+  first.send(part(1));
+  all.deposit();
+  raw_connection second(all.node.address());
+  second.send(part(2));
+  BOOST_TEST(all.has_logged("node.max-receiving-bytes"));
+  // What the connections held that have gone is free again.
+  const auto until = std::chrono::steady_clock::now() + patience;
+  BOOST_TEST(first.is_hung_up());  // CAF takes it for silent.
+  send_with_note(*all.bystander, "deposit", R"({"cents":1})", 900'000);
+  BOOST_TEST((std::chrono::steady_clock::now() < until));
+}
 
 BOOST_AUTO_TEST_CASE(garbage_is_hung_up) {
   node_with_client all;
