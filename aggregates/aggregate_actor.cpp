@@ -14,7 +14,7 @@ namespace maestro {
 auto aggregate_environment::gives_up(std::uint64_t expires_at, bool caller_is_gone) const -> error {
   if (stopping) return {errc::shutting_down, "the node is stopping; send the request to another one"};
   if (caller_is_gone) return {errc::timed_out, "the caller has gone"};
-  if (expires_at != 0 && clock->physical_milliseconds() > expires_at) return {errc::timed_out, "the question expired before it was answered"};
+  if (expires_at != 0 && clock->expiry_milliseconds() > expires_at) return {errc::timed_out, "the question expired before it was answered"};
   return {};
 }
 
@@ -84,7 +84,7 @@ auto aggregate_actor::described() const -> std::string {
 }
 
 auto aggregate_actor::expired(const command_job& job) const -> bool {
-  return job.expires_at != 0 && environment_->clock->physical_milliseconds() > job.expires_at;
+  return job.expires_at != 0 && environment_->clock->expiry_milliseconds() > job.expires_at;
 }
 
 auto aggregate_actor::now() const -> std::chrono::system_clock::time_point {

@@ -46,7 +46,7 @@ class command_job {
   std::string causation_id;    ///< Of what made the caller send it; empty for none.
   /// The caller made `command_id` just now and has not sent it before: no need to look it up in the log.
   bool first_send = false;
-  std::uint64_t expires_at = 0;  ///< Milliseconds since the Unix epoch after which this attempt must not be carried out.
+  std::uint64_t expires_at = 0;  ///< By `hybrid_clock::expiry_milliseconds`: after it this attempt must not be carried out; 0 = never.
   std::optional<sequence_number> expect_sequence;  ///< Refuse unless the aggregate is at this sequence.
   return_mode returns = return_mode::sequences;
 };
@@ -80,7 +80,7 @@ class query_job {
   /// Tells one caller from another; null where the caller is not known.
   [[nodiscard]] virtual auto caller() const -> const void* { return nullptr; }
 
-  std::uint64_t expires_at = 0;  ///< Milliseconds since the Unix epoch after which nobody waits for the answer; 0 = never.
+  std::uint64_t expires_at = 0;  ///< Likewise: after it the caller does not wait for the answer any more; 0 = never.
   query_kind kind = query_kind::get;
   maestro::aggregate_id aggregate_id;
   sequence_number at_least = 0;  ///< For `get`, `fetch` and `call`: answer from this sequence on only.

@@ -81,8 +81,21 @@ auto client::connect(caf::actor_system* system, std::vector<node_address> addres
   return std::move(link).failure();
 }
 
+namespace {
+
+// That of a node in this process.
+auto own_clock(std::chrono::milliseconds offset) -> peer_clock {
+  peer_clock clock;
+  const auto asked = steady_clock::now();
+  const auto reading = expiry_milliseconds(offset);
+  clock.learn(reading, asked, steady_clock::now());
+  return clock;
+}
+
+}  // namespace
+
 client::client(caf::actor_system& system, caf::actor gateway, client_settings settings, std::chrono::milliseconds node_ahead)
-    : client(nullptr, system, {}, node_link{std::move(gateway), node_ahead.count(), {}}, settings, nullptr) {}
+    : client(nullptr, system, {}, node_link{std::move(gateway), own_clock(node_ahead), {}}, settings, nullptr) {}
 
 client::client(std::unique_ptr<own_system> own, caf::actor_system& system, std::vector<node_address> addresses, const node_link& link,
                const client_settings& settings, connector_maker make_connector)

@@ -94,7 +94,7 @@ auto forwarder::way_to(const member& owner) -> const caf::actor& {
 }
 
 auto forwarder::deadline_of(std::uint64_t expires_at) const -> steady_clock::time_point {
-  const auto now = clock_.physical_milliseconds();
+  const auto now = clock_.expiry_milliseconds();
   if (expires_at == 0) return steady_clock::now() + longest_wait;
   return steady_clock::now() + std::chrono::milliseconds(expires_at > now ? std::min(expires_at - now, most_milliseconds) : 0);
 }

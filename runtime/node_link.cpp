@@ -2,7 +2,6 @@
 
 #include <maestro/runtime/strangers.hpp>
 #include <maestro/runtime/tcp.hpp>
-#include <maestro/store/clock.hpp>
 
 #include <caf/blocking_actor.hpp>
 #include <caf/exit_reason.hpp>
@@ -47,15 +46,14 @@ auto no_node(const node_address& address, const std::string& reason) -> error {
 }
 
 // Errors: `protocol_mismatch`.
-auto link_to(const node_address& address, caf::actor gateway, hello_reply greeting) -> result<node_link> {
-  const auto received = static_cast<std::int64_t>(system_milliseconds(std::chrono::milliseconds(0)));
+auto link_to(const node_address& address, caf::actor gateway, hello_reply greeting, steady_clock::time_point asked) -> result<node_link> {
   if (greeting.version != protocol_version)
     return error{errc::protocol_mismatch, "the node at " + address.text() + " speaks protocol version " +
                                               std::to_string(greeting.version) + ", this program speaks " +
                                               std::to_string(protocol_version)};
-  // The lowest that the node's clock can be ahead: an expiry said in its time is then never later than we mean it.
-  const auto ahead = static_cast<std::int64_t>(greeting.milliseconds) - received;
-  return node_link{std::move(gateway), ahead, std::move(greeting)};
+  peer_clock clock;
+  clock.learn(greeting.milliseconds, asked, steady_clock::now());
+  return node_link{std::move(gateway), clock, std::move(greeting)};
 }
 
 enum class next_try { useless, at_once, after_a_pause };
@@ -101,8 +99,9 @@ auto greet(caf::actor_system& system, const node_address& address, const caf::ac
   attempt made{no_node(address, "it did not return our greeting in time")};
   const greeter self(system);
   self->monitor(gateway);
+  const auto asked = steady_clock::now();
   self->send(gateway, hello{});
-  self->receive([&](hello_reply& reply) { made.link = link_to(address, gateway, std::move(reply)); },
+  self->receive([&](hello_reply& reply) { made.link = link_to(address, gateway, std::move(reply), asked); },
                 [&](const caf::down_msg& down) {
                   if (down.reason == caf::exit_reason::remote_link_unreachable)
                     made = {no_node(address, "the connection was lost before it returned our greeting"), next_try::after_a_pause};

@@ -1,6 +1,7 @@
 // The way to a node: its address, and the connection that a client has to it.
 #pragma once
 
+#include <maestro/runtime/peer_clock.hpp>
 #include <maestro/runtime/protocol.hpp>
 #include <maestro/runtime/transport.hpp>
 #include <maestro/store/error.hpp>
@@ -33,7 +34,7 @@ struct node_address {
 /// A node that has greeted back.
 struct node_link {
   caf::actor gateway;
-  std::int64_t ahead = 0;  ///< The node's clock minus ours, in milliseconds, at the least.
+  peer_clock clock;
   hello_reply greeting;
 };
 

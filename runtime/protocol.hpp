@@ -34,7 +34,7 @@ struct member_address {
 struct hello_reply {
   std::uint64_t request = 0;
   std::uint16_t version = protocol_version;
-  std::uint64_t milliseconds = 0;  ///< The node's clock: lets a client say expiries in the node's time.
+  std::uint64_t milliseconds = 0;  ///< The node's `expiry_milliseconds`: lets a client say expiries in the node's time.
   std::string node;                ///< The node's name.
   std::vector<std::string> aggregate_types;
   std::vector<member_address> members;  ///< Those that are alive, this node among them.

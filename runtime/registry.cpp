@@ -276,7 +276,7 @@ void registry::on_exit() {
 auto registry::greeting_for(const hello& greeting) const -> hello_reply {
   hello_reply reply;
   reply.request = greeting.request;
-  reply.milliseconds = environment_->clock->physical_milliseconds();
+  reply.milliseconds = environment_->clock->expiry_milliseconds();
   for (const auto& type : types_) reply.aggregate_types.emplace_back(type.definition->type());
   if (!view_) return reply;
   for (const auto& each : view_->alive) {
@@ -313,7 +313,7 @@ void registry::take(query_request& request) {
   if (request.verb > static_cast<std::uint8_t>(query_verb::diff) || request.at_least < 0 || request.up_to < 0 ||
       request.from < 0 || request.after < 0)
     return refuse<query_reply>(client, request, {errc::invalid_argument, "the request asks for what this node does not know"});
-  const auto latest = environment_->clock->physical_milliseconds() + static_cast<std::uint64_t>(environment_->settings.max_question_time.count());
+  const auto latest = environment_->clock->expiry_milliseconds() + static_cast<std::uint64_t>(environment_->settings.max_question_time.count());
   request.expires_at = request.expires_at == 0 ? latest : std::min(request.expires_at, latest);
   if (auto why = environment_->gives_up(request.expires_at, has_ended(client))) return refuse<query_reply>(client, request, std::move(why));
   auto [ticket, refusal] = admit(client, request.hops > 0);

@@ -23,6 +23,8 @@ constexpr auto longest_pause_between_searches = 5s;
 constexpr auto longest_silence = 1s;
 // How old what we know of the cluster's members may get while we use it.
 constexpr auto members_are_fresh = 1s;
+// How old what we know of a node's clock may get while we send to it.
+constexpr auto clocks_are_fresh = 1s;
 // So long is a node left alone that did not answer in time, or could not reach its store: it may have been replaced, and not know.
 constexpr auto rest_of_who_is_unwell = 2s;
 // So long may one that is no member any more take to answer what it has: it may have left, and be about to.
@@ -112,10 +114,8 @@ void requester::dispatch(outgoing_command_ptr command) {
   // It expires a little before we stop waiting, so that most of the time the node can still say so.
   const auto patience = next.deadline - now;
   next.expires = next.deadline - std::min<clock::duration>(patience / 10, 500ms);
-  const auto node_time = static_cast<std::int64_t>(system_milliseconds(0ms)) + to->ahead;
+  request.expires_at = static_cast<std::uint64_t>(node_time(*to, next.expires));
   request.request = ++last_request_;
-  request.expires_at =
-      static_cast<std::uint64_t>(node_time + std::chrono::floor<std::chrono::milliseconds>(next.expires - now).count());
   if (command->attempts++ > 0) request.first_send = false;
   const hand_on thread;
   send(to->gateway, request);
@@ -134,10 +134,8 @@ void requester::dispatch(outgoing_query_ptr query) {
     if (!can_connect() || !query->wait_for_node) return end(*query, not_sent);
     return stranded_.push_back({nullptr, std::move(query)});
   }
-  const auto node_time = static_cast<std::int64_t>(system_milliseconds(0ms)) + to->ahead;
+  request.expires_at = static_cast<std::uint64_t>(node_time(*to, query->deadline));
   request.request = ++last_request_;
-  request.expires_at =
-      static_cast<std::uint64_t>(node_time + std::chrono::ceil<std::chrono::milliseconds>(query->deadline - now).count());
   ++query->attempts;
   const hand_on thread;
   send(to->gateway, request);
@@ -325,7 +323,7 @@ auto requester::add(const node_address& address) -> peer& {
 void requester::use(peer& at, const node_link& link) {
   at.gateway = link.gateway;
   at.name = link.greeting.node;
-  at.ahead = link.ahead;
+  at.time = link.clock;
   at.leaving = false;
   at.failures = 0;
   hear(at);
@@ -336,6 +334,19 @@ void requester::use(peer& at, const node_link& link) {
 void requester::hear(peer& from) {
   from.heard = clock::now();
   from.knocked.reset();
+}
+
+void requester::greet(peer& whom) {
+  whom.greeting = ++last_request_;
+  whom.greeted = clock::now();
+  send(whom.gateway, hello{whom.greeting});
+}
+
+// In the milliseconds of `of`. As long as something is sent to it, what we know of its clock is renewed.
+auto requester::node_time(peer& of, clock::time_point when) -> std::int64_t {
+  const auto now = clock::now();
+  if (of.address && now - of.time.heard() >= clocks_are_fresh && now - of.greeted >= clocks_are_fresh) greet(of);
+  return of.time.at(when);
 }
 
 // Questions have no attempts that would time out, and may rightly take long.
@@ -354,7 +365,7 @@ void requester::knock_where_it_is_silent() {
     });
     if (!is_late) continue;
     each->knocked = now;
-    send(each->gateway, hello{});
+    greet(*each);
   }
   for (auto* each : lost) lose(*each);
 }
@@ -429,6 +440,7 @@ void requester::greeted(const hello_reply& reply) {
   auto* from = sender();
   if (from == nullptr) return;
   hear(*from);
+  if (reply.request == from->greeting) from->time.learn(reply.milliseconds, from->greeted, clock::now());
   if (from == home_) learn(reply);
 }
 
@@ -473,7 +485,7 @@ void requester::ask_for_members() {
   const auto now = clock::now();
   if (now - asked_for_members_ < members_are_fresh || home_ == nullptr || !home_->gateway) return;
   asked_for_members_ = now;
-  send(home_->gateway, hello{});
+  greet(*home_);
 }
 
 void requester::forget(const peer& whom) {

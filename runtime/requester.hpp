@@ -91,7 +91,9 @@ class requester : public caf::event_based_actor, public open_to_peers {
     caf::actor gateway;                   // Null: not connected.
     bool leaving = false;                 // It takes no new work.
     clock::time_point unwell_until;       // Others come first until then.
-    std::int64_t ahead = 0;               // Its clock minus ours, in milliseconds.
+    peer_clock time;                      // Its clock, by its greetings,
+    std::uint64_t greeting = 0;           // the number of the one that we have sent last,
+    clock::time_point greeted;            // and when that was.
     clock::time_point heard;              // When it last said something.
     std::optional<clock::time_point> knocked;  // When it was asked whether it is there, unless it has said something since.
     bool searching = false;               // Its connector is at work.
@@ -138,6 +140,8 @@ class requester : public caf::event_based_actor, public open_to_peers {
   [[nodiscard]] auto add(const node_address& address) -> peer&;
   void use(peer& at, const node_link& link);
   void hear(peer& from);
+  void greet(peer& whom);
+  [[nodiscard]] auto node_time(peer& of, clock::time_point when) -> std::int64_t;
   void knock_where_it_is_silent();
   void lose(peer& lost);
   void search();

@@ -1,6 +1,7 @@
 #include <maestro/store/clock.hpp>
 
 #include <algorithm>
+#include <ctime>
 #include <random>
 
 namespace maestro {
@@ -26,6 +27,23 @@ auto system_milliseconds(std::chrono::milliseconds offset) -> std::uint64_t {
   const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
   return static_cast<std::uint64_t>((std::chrono::duration_cast<std::chrono::milliseconds>(since_epoch) + offset).count());
 }
+
+namespace {
+
+auto milliseconds_since_boot() -> std::int64_t {
+  timespec now{};
+  (void)::clock_gettime(CLOCK_BOOTTIME, &now);
+  return static_cast<std::int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1'000'000;
+}
+
+}  // namespace
+
+auto expiry_milliseconds(std::chrono::milliseconds offset) -> std::uint64_t {
+  static const std::int64_t boot = static_cast<std::int64_t>(system_milliseconds(std::chrono::milliseconds(0))) - milliseconds_since_boot();
+  return static_cast<std::uint64_t>(boot + milliseconds_since_boot() + offset.count());
+}
+
+auto hybrid_clock::expiry_milliseconds() const -> std::uint64_t { return maestro::expiry_milliseconds(offset_); }
 
 auto hybrid_clock::physical_milliseconds() const -> std::uint64_t { return system_milliseconds(offset_); }
 

@@ -43,6 +43,9 @@ class hybrid_clock {
   /// Physical time in milliseconds since the Unix epoch, shifted by this clock's offset.
   [[nodiscard]] auto physical_milliseconds() const -> std::uint64_t;
 
+  /// The time by which this process says when something expires, shifted by this clock's offset.
+  [[nodiscard]] auto expiry_milliseconds() const -> std::uint64_t;
+
   [[nodiscard]] auto max_drift() const noexcept -> std::chrono::milliseconds { return max_drift_; }
   [[nodiscard]] auto node() const noexcept -> std::uint64_t { return node_; }
 
@@ -61,6 +64,11 @@ class hybrid_clock {
 
 /// Milliseconds since the Unix epoch by the system's clock, shifted by `offset`.
 [[nodiscard]] auto system_milliseconds(std::chrono::milliseconds offset) -> std::uint64_t;
+
+/// The time by which a process says and judges when something expires, shifted by `offset`: milliseconds since the Unix epoch as the
+/// system's clock had them when the process first asked, and since then by a clock that is never set, and counts the time that the
+/// machine sleeps. Any thread.
+[[nodiscard]] auto expiry_milliseconds(std::chrono::milliseconds offset) -> std::uint64_t;
 
 /// 64 random bits from the operating system.
 [[nodiscard]] auto random_node() -> std::uint64_t;

@@ -90,8 +90,8 @@ auto as_write_units(const batch& units) -> std::vector<write_unit> {
 class committer {
  public:
   committer(batch_writer& writer, std::span<const commit_request* const> requests, const store_settings& settings,
-            const std::function<std::uint64_t()>& wall_clock)
-      : writer_(writer), settings_(settings), wall_clock_(wall_clock), requests_(requests.size()), lock_wait_(settings.lock_timeout) {
+            const std::function<std::uint64_t()>& expiry_clock)
+      : writer_(writer), settings_(settings), expiry_clock_(expiry_clock), requests_(requests.size()), lock_wait_(settings.lock_timeout) {
     std::size_t units = 0;
     for (std::size_t i = 0; i < requests.size(); ++i) {
       requests_[i].request = requests[i];
@@ -234,7 +234,7 @@ class committer {
   // Drops what must not be sent (any more). False when nothing is left.
   auto keep_wanted(batch& units) -> bool {
     if (given_up_) return false;
-    const std::uint64_t now = wall_clock_();
+    const std::uint64_t now = expiry_clock_();
     for (const auto& unit : units) {
       const std::uint64_t expires_at = unit.get().expires_at;
       // What may have been written already is no longer ours to drop.
@@ -247,7 +247,7 @@ class committer {
 
   // Whether a unit's time is over that may have been written already: then the log decides, and nothing is sent.
   [[nodiscard]] auto is_overdue(const batch& units) const -> bool {
-    const std::uint64_t now = wall_clock_();
+    const std::uint64_t now = expiry_clock_();
     return std::any_of(units.begin(), units.end(), [now](const auto& unit) {
       const std::uint64_t expires_at = unit.get().expires_at;
       return expires_at != 0 && now > expires_at && unit.index < unit.of->doubtful;
@@ -351,7 +351,7 @@ class committer {
 
   batch_writer& writer_;
   const store_settings& settings_;
-  const std::function<std::uint64_t()> wall_clock_;
+  const std::function<std::uint64_t()> expiry_clock_;
   std::vector<progress> requests_;
   std::vector<early_refusal> early_refusals_;
   std::vector<progress*> in_order_;  // By aggregate id, so that two writers lock in the same order.
@@ -367,9 +367,9 @@ class committer {
 }  // namespace
 
 auto group_commit(batch_writer& writer, std::span<const commit_request* const> requests, const store_settings& settings,
-                  const std::function<std::uint64_t()>& wall_clock) -> std::vector<commit_outcome> {
-  if (wall_clock) return committer(writer, requests, settings, wall_clock).run();
-  const auto node_time = [&settings] { return system_milliseconds(settings.clock_offset); };
+                  const std::function<std::uint64_t()>& expiry_clock) -> std::vector<commit_outcome> {
+  if (expiry_clock) return committer(writer, requests, settings, expiry_clock).run();
+  const auto node_time = [&settings] { return expiry_milliseconds(settings.clock_offset); };
   return committer(writer, requests, settings, node_time).run();
 }
 

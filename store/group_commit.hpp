@@ -70,11 +70,11 @@ class batch_writer {
   [[nodiscard]] virtual auto inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> = 0;
 };
 
-/// Commits `requests` through `writer` and answers each, as `store::commit_all` promises. `wall_clock` gives milliseconds
-/// since the Unix epoch, for expiry; none: the system's clock, shifted by `settings.clock_offset`. Blocks; called on the
+/// Commits `requests` through `writer` and answers each, as `store::commit_all` promises. `expiry_clock` gives milliseconds
+/// since the Unix epoch, for expiry; none: `expiry_milliseconds(settings.clock_offset)`. Blocks; called on the
 /// store's thread.
 [[nodiscard]] auto group_commit(batch_writer& writer, std::span<const commit_request* const> requests,
-                                const store_settings& settings, const std::function<std::uint64_t()>& wall_clock = {})
+                                const store_settings& settings, const std::function<std::uint64_t()>& expiry_clock = {})
     -> std::vector<commit_outcome>;
 
 }  // namespace maestro

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace maestro::test {
@@ -17,8 +18,10 @@ namespace maestro::test {
 /// A test node (test_node.cpp) on a free port of this machine that serves when the constructor returns.
 class node_process {
  public:
-  explicit node_process(const std::string& store_uri, const std::vector<std::string>& more = {})
-      : child_(command(store_uri, more)) {
+  /// `program` is the command line that `more` is added to.
+  explicit node_process(const std::string& store_uri, const std::vector<std::string>& more = {},
+                        std::vector<std::string> program = {MAESTRO_TEST_NODE})
+      : child_(command(store_uri, more, std::move(program))) {
     const auto ready = child_.wait_for_line("ready ");
     BOOST_TEST_REQUIRE(ready.has_value(), "the node does not serve: " << child_.errors());
     const auto text = ready->substr(6, ready->find(' ', 6) - 6);
@@ -27,9 +30,10 @@ class node_process {
     address_ = *parsed;
   }
 
-  [[nodiscard]] static auto command(const std::string& store_uri, const std::vector<std::string>& more = {})
-      -> std::vector<std::string> {
-    std::vector<std::string> all{MAESTRO_TEST_NODE, "--port=0", "--store=" + store_uri, "--log.level=error"};
+  [[nodiscard]] static auto command(const std::string& store_uri, const std::vector<std::string>& more = {},
+                                    std::vector<std::string> program = {MAESTRO_TEST_NODE}) -> std::vector<std::string> {
+    auto all = std::move(program);
+    all.insert(all.end(), {"--port=0", "--store=" + store_uri, "--log.level=error"});
     all.insert(all.end(), more.begin(), more.end());
     return all;
   }

@@ -234,7 +234,7 @@ struct fake_node {
               }};
     };
     gateway = system.spawn(act, name, members);
-    link = {gateway, 0, greeting(name, members)};
+    link = {gateway, {}, greeting(name, members)};
   }
   ~fake_node() { caf::anon_send_exit(gateway, caf::exit_reason::user_shutdown); }
   fake_node(const fake_node&) = delete;
@@ -392,7 +392,7 @@ BOOST_AUTO_TEST_CASE(a_question_to_a_node_that_has_fallen_silent_is_asked_of_ano
   };
   const auto find = [](caf::event_based_actor* self, const caf::actor& node) -> caf::behavior {
     return {[self, node](find_node) {
-              self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::make_shared<result<node_link>>(node_link{node, 0, {}}));
+              self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::make_shared<result<node_link>>(node_link{node, {}, {}}));
             },
             [self](stop_connector) { self->quit(); }};
   };
@@ -402,7 +402,7 @@ BOOST_AUTO_TEST_CASE(a_question_to_a_node_that_has_fallen_silent_is_asked_of_ano
   requester_settings hasty_settings{50ms, 1ms, 1ms};
   hasty_settings.make_connector = [&](caf::actor_system&, const node_address&) { return finder; };
   const auto asking = caf::actor_cast<caf::actor>(
-      system.spawn<requester>(std::vector<node_address>{{}}, node_link{silent, 0, {}}, hasty_settings));
+      system.spawn<requester>(std::vector<node_address>{{}}, node_link{silent, {}, {}}, hasty_settings));
   auto question = std::make_shared<outgoing_query>();
   std::promise<query_reply> answered;
   question->deadline = std::chrono::steady_clock::now() + 30s;
@@ -423,7 +423,7 @@ BOOST_AUTO_TEST_CASE(a_question_for_one_node_alone_does_not_wait_for_another) {
   const caf::actor node = system.spawn(say_nothing, 0);
   requester_settings settings;
   settings.make_connector = [&](caf::actor_system& in, const node_address&) { return in.spawn(find_nothing, 0); };
-  const auto asking = caf::actor_cast<caf::actor>(system.spawn<requester>(std::vector<node_address>{{}}, node_link{node, 0, {}}, settings));
+  const auto asking = caf::actor_cast<caf::actor>(system.spawn<requester>(std::vector<node_address>{{}}, node_link{node, {}, {}}, settings));
   const auto ask = [&](const std::function<void()>& meanwhile) {
     auto question = std::make_shared<outgoing_query>();
     std::promise<query_reply> answered;
@@ -452,7 +452,7 @@ BOOST_AUTO_TEST_CASE(what_costs_every_node_its_connection_is_asked_again_with_ev
   };
   const auto find = [dying](caf::event_based_actor* self, std::atomic<int>* count) -> caf::behavior {
     return {[self, dying, count](find_node) {
-              const node_link link{self->spawn(dying, count), 0, {}};
+              const node_link link{self->spawn(dying, count), {}, {}};
               self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::make_shared<result<node_link>>(link));
             },
             [self](stop_connector) { self->quit(); }};
