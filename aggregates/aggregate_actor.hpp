@@ -50,6 +50,7 @@ struct aggregate_environment {
   aggregate_settings settings;
   caf::actor registry;  ///< Hears `aggregate_retired` and `aggregate_empty`; may be empty.
   std::shared_ptr<spdlog::logger> log;
+  std::atomic<std::int64_t> clock_behind{0};  ///< By how many milliseconds the store's clock is ahead of `clock`, at the least. Any thread may set it.
   std::atomic<bool> stopping{false};  ///< Set at the node's end, by any thread: what is still being read is given up.
 
   /// Why a question is not worth any more work, if so: `timed_out`, or `shutting_down`. Any thread may ask.
@@ -155,6 +156,7 @@ class aggregate_actor : public caf::event_based_actor {
   [[nodiscard]] auto now() const -> std::chrono::system_clock::time_point;
 
   // aggregate_commands.cpp
+  [[nodiscard]] auto too_early(const command_id& id) const -> error;
   void take(command_job_ptr job);
   [[nodiscard]] auto join_twin(const command_job_ptr& job, const fingerprint& print) -> bool;
   void pump();

@@ -25,6 +25,20 @@ auto aggregate_actor::pipeline::idle() const -> bool {
   return commands() == 0 && queries.empty() && !commit && !reading && !hold && tasks == 0;
 }
 
+// Why a command id is beyond what may be carried out now, if it is. By the store's clock it may be this node whose clock is wrong: then
+// others can.
+auto aggregate_actor::too_early(const command_id& id) const -> error {
+  const auto& clock = *environment_->clock;
+  const auto latest = clock.physical_milliseconds() + static_cast<std::uint64_t>(clock.max_drift().count());
+  if (id.milliseconds() <= latest) return {};
+  const auto behind = static_cast<std::uint64_t>(std::max<std::int64_t>(environment_->clock_behind, 0));
+  if (id.milliseconds() <= latest + behind)
+    return {errc::not_the_owner, "this node's clock is " + std::to_string(behind) +
+                                     " ms behind the store's, so that it takes this command for one from the future; send it to another node"};
+  return {errc::command_id_from_the_future,
+          "the command id " + id.text() + " is further ahead of this node's clock than clock.max-drift allows"};
+}
+
 void aggregate_actor::take(command_job_ptr job) {
   auto& w = work();
   const auto refuse_now = [&](error failure) { job->answer({std::move(failure), 0, 0, false, {}, {}}); };
@@ -34,9 +48,7 @@ void aggregate_actor::take(command_job_ptr job) {
   if (expired(*job)) return refuse_now({errc::timed_out, "the command expired before it was evaluated"});
 
   const auto& clock = *environment_->clock;
-  if (job->command_id.milliseconds() > clock.physical_milliseconds() + static_cast<std::uint64_t>(clock.max_drift().count()))
-    return refuse_now({errc::command_id_from_the_future,
-                       "the command id " + job->command_id.text() + " is further ahead of this node's clock than clock.max-drift allows"});
+  if (auto early = too_early(job->command_id)) return refuse_now(std::move(early));
 
   auto decoded = type_->decode_command(job->command, job->payload);
   if (!decoded) return refuse_now(decoded.failure());

@@ -17,7 +17,7 @@ struct cluster_view {
   cluster_view(member_list read, const incarnation_id& own) : list(std::move(read)), self(own) {
     std::vector<std::string> names;
     for (const auto& each : list.members) {
-      if (each.status != member_status::alive) continue;
+      if (each.status != member_status::alive || (!each.is_connected && each.incarnation != self)) continue;
       alive.push_back(each);
       names.push_back(each.name);
     }
@@ -26,7 +26,7 @@ struct cluster_view {
 
   member_list list;           ///< All that the table says.
   incarnation_id self;        ///< The node's own.
-  std::vector<member> alive;  ///< By name.
+  std::vector<member> alive;  ///< By name; without those that have neither a session nor a heartbeat that moves.
   placement owners;           ///< Over `alive`.
 };
 

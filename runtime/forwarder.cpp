@@ -67,6 +67,7 @@ void forwarder::pass_on(const member& owner, taken_request<query_request> taken)
 }
 
 void forwarder::keep_only(const cluster_view& view) {
+  store_ = view.list.store;
   std::erase_if(ways_, [&](const auto& way) {
     const bool may_answer = is_alive_or_has_just_left(view, way.first);
     if (!may_answer) caf::anon_send(way.second, requester_stop{});
@@ -85,6 +86,8 @@ auto forwarder::way_to(const member& owner) -> const caf::actor& {
   settings.follow_members = false;
   settings.keep_searching = false;
   settings.make_connector = make_connector_;
+  settings.store = store_;
+  settings.incarnation = owner.incarnation;
   // An address that is none leads to nobody, as one where nobody answers.
   const auto address = node_address::parse(owner.address);
   std::vector<node_address> addresses;

@@ -56,6 +56,7 @@ class forwarder {
   caf::event_based_actor& registry_;
   const hybrid_clock& clock_;
   const connector_maker make_connector_;
+  std::string store_;  // The node's own.
   std::unordered_map<incarnation_id, caf::actor> ways_;  // A requester each.
 };
 

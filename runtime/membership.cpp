@@ -125,7 +125,22 @@ auto membership::beat() -> bool {
   return true;
 }
 
+// A row that came along with a copy of the database stays as it is: nothing is placed on its member until its heartbeat moves.
 void membership::publish(member_list list) {
+  if (!list.store.empty()) {
+    store_ = list.store;
+    unproven_.clear();
+    for (const auto& each : list.members)
+      if (each.status == member_status::alive && !each.is_connected && each.incarnation != self_.incarnation)
+        unproven_.emplace(each.incarnation, each.heartbeat);
+  }
+  list.store = store_;
+  for (auto& each : list.members) {
+    const auto unproven = unproven_.find(each.incarnation);
+    if (unproven != unproven_.end() && unproven->second != each.heartbeat) unproven_.erase(unproven);
+    else each.is_connected = unproven == unproven_.end();
+  }
+  if (hooks_.store_clock && list.milliseconds != 0) hooks_.store_clock(list.milliseconds);
   hooks_.read(std::make_shared<const cluster_view>(std::move(list), self_.incarnation));
 }
 

@@ -15,6 +15,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <unordered_map>
 
 namespace maestro {
 
@@ -29,6 +30,8 @@ class membership {
   struct hooks {
     /// After every read that succeeded, on the membership's thread and, for the first one, within `join`.
     std::function<void(cluster_view_ptr)> read;
+    /// The store's clock, in milliseconds since the Unix epoch, as it was at a read; where the store has one. May be null.
+    std::function<void(std::uint64_t)> store_clock;
     /// At most once: the table says that this member is dead. Nothing is read any more then. On the membership's thread.
     std::function<void(std::string reason)> declared_dead;
   };
@@ -61,6 +64,8 @@ class membership {
   const member self_;
   const membership_settings settings_;
   const hooks hooks_;
+  std::string store_;  // Its identity, as the last join has told it.
+  std::unordered_map<incarnation_id, std::int64_t> unproven_;  // Members without a session at our last join, and their heartbeats then.
   const std::shared_ptr<spdlog::logger> log_;
   suspicion suspicion_;
   bool store_is_away_ = false;

@@ -188,7 +188,8 @@ void node::parts::start_actors(std::vector<definition_ptr> registered) {
   rebuilds = std::make_unique<rebuild_service>(*database, types);
   gateway = caf::actor_cast<caf::actor>(system->spawn<registry>(
       &environment, types, &flight, rebuilds.get(),
-      registry_settings{settings.max_live_aggregates, settings.idle_timeout, connectors_over(network)}));
+      registry_settings{settings.max_live_aggregates, settings.idle_timeout, connectors_over(network),
+                        bounds.max_message_bytes}));
   environment.registry = gateway;
   gateway->attach_functor([this] { fail("the gateway has ended: this node can serve nobody any more"); });
 }
@@ -210,6 +211,16 @@ auto node::parts::join() -> result<void> {
   name = settings.name.empty() ? advertised : settings.name;
   membership::hooks hooks;
   hooks.read = [to = gateway](cluster_view_ptr view) { caf::anon_send(to, std::move(view)); };
+  hooks.store_clock = [this, was_behind = false](std::uint64_t milliseconds) mutable {
+    const auto behind = static_cast<std::int64_t>(milliseconds) - static_cast<std::int64_t>(clock.physical_milliseconds());
+    environment.clock_behind = behind;
+    const bool is_behind = behind > clock.max_drift().count();
+    if (is_behind && !was_behind)
+      log().error("this node's clock is {} ms behind the store's, more than clock.max-drift: it declines commands that come from the future "
+                  "by its clock, for other nodes to carry out; set the clock", behind);
+    if (!is_behind && was_behind) log().info("this node's clock is no more than clock.max-drift behind the store's again");
+    was_behind = is_behind;
+  };
   hooks.declared_dead = [this](const std::string& reason) { fail(reason); };
   auto joined = membership::join(database->open_members(), {name, clock.fresh<incarnation_id>(), advertised}, settings.membership,
                                  std::move(hooks), shared_log());

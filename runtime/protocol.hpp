@@ -17,7 +17,7 @@
 namespace maestro {
 
 /// Raised when a message changes its form or meaning. Peers of different versions refuse each other by name.
-inline constexpr std::uint16_t protocol_version = 3;
+inline constexpr std::uint16_t protocol_version = 4;
 
 /// The first message on a connection.
 struct hello {
@@ -36,6 +36,9 @@ struct hello_reply {
   std::uint16_t version = protocol_version;
   std::uint64_t milliseconds = 0;  ///< The node's `expiry_milliseconds`: lets a client say expiries in the node's time.
   std::string node;                ///< The node's name.
+  maestro::incarnation_id incarnation;  ///< Its run; the zero id until it has joined its cluster.
+  std::string store;               ///< Tells the node's store from every other one; empty where that is not known.
+  std::uint64_t max_message_bytes = 0;  ///< The longest message that it takes.
   std::vector<std::string> aggregate_types;
   std::vector<member_address> members;  ///< Those that are alive, this node among them.
 };
@@ -149,7 +152,8 @@ auto inspect(Inspector& f, member_address& x) -> typename Inspector::result_type
 
 template <class Inspector>
 auto inspect(Inspector& f, hello_reply& x) -> typename Inspector::result_type {
-  return f(caf::meta::type_name("hello_reply"), x.request, x.version, x.milliseconds, x.node, x.aggregate_types, x.members);
+  return f(caf::meta::type_name("hello_reply"), x.request, x.version, x.milliseconds, x.node, x.incarnation, x.store, x.max_message_bytes,
+           x.aggregate_types, x.members);
 }
 
 template <class Inspector>

@@ -277,8 +277,11 @@ auto registry::greeting_for(const hello& greeting) const -> hello_reply {
   hello_reply reply;
   reply.request = greeting.request;
   reply.milliseconds = environment_->clock->expiry_milliseconds();
+  reply.max_message_bytes = settings_.max_message_bytes;
   for (const auto& type : types_) reply.aggregate_types.emplace_back(type.definition->type());
   if (!view_) return reply;
+  reply.incarnation = view_->self;
+  reply.store = view_->list.store;
   for (const auto& each : view_->alive) {
     reply.members.push_back({each.name, each.address});
     if (each.incarnation == view_->self) reply.node = each.name;

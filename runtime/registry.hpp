@@ -56,6 +56,7 @@ struct registry_settings {
   std::size_t max_live_aggregates = 1'000'000;  ///< Beyond it, the least recently used idle ones are passivated.
   std::chrono::milliseconds idle_timeout{std::chrono::minutes{5}};  ///< For types that name no other.
   connector_maker make_connector{};  ///< To the other members.
+  std::size_t max_message_bytes = 0;  ///< The longest message that this node takes, for its greetings.
 };
 
 /// To the registry: take no new work. Requests are answered `shutting_down` from then on; those before it are counted.

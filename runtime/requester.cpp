@@ -55,6 +55,17 @@ auto failed(const error& failure) -> Reply {
   return reply;
 }
 
+// About how long the message will be.
+auto bytes_of(const command_request& request) -> std::size_t {
+  constexpr std::size_t all_else = 1024;  // Ids, numbers, and what CAF adds.
+  return request.aggregate_type.size() + request.command.size() + request.payload.size() + request.metadata.size() +
+         request.correlation_id.size() + request.causation_id.size() + all_else;
+}
+auto bytes_of(const query_request& request) -> std::size_t {
+  constexpr std::size_t all_else = 1024;
+  return request.aggregate_type.size() + request.name.size() + request.payload.size() + all_else;
+}
+
 // Questions about one aggregate, which its owner answers.
 auto has_owner(const query_request& request) -> bool {
   switch (static_cast<query_verb>(request.verb)) {
@@ -70,7 +81,7 @@ auto has_owner(const query_request& request) -> bool {
 
 requester::requester(caf::actor_config& config, std::vector<node_address> addresses, const std::optional<node_link>& link,
                      requester_settings settings)
-    : caf::event_based_actor(config), settings_(std::move(settings)) {
+    : caf::event_based_actor(config), settings_(std::move(settings)), store_(settings_.store) {
   for (const auto& address : addresses) add(address).given = true;
   if (!link) return;
   if (peers_.empty()) peers_.push_back(std::make_unique<peer>());
@@ -107,6 +118,10 @@ void requester::dispatch(outgoing_command_ptr command) {
     if (!can_connect() || !command->wait_for_node) return end(*command);
     return stranded_.push_back({std::move(command), nullptr});
   }
+  if (const auto bytes = bytes_of(request); to->max_message_bytes > 0 && bytes > to->max_message_bytes && !command->in_doubt)
+    return tell(command->done, failed<command_reply>({errc::malformed_payload,
+                                                      "the command is " + std::to_string(bytes) + " bytes long; the node takes messages of " +
+                                                          std::to_string(to->max_message_bytes) + " at most (node.max-message-bytes)"}));
   attempt next;
   next.to = to;
   next.sent = now;
@@ -134,6 +149,9 @@ void requester::dispatch(outgoing_query_ptr query) {
     if (!can_connect() || !query->wait_for_node) return end(*query, not_sent);
     return stranded_.push_back({nullptr, std::move(query)});
   }
+  if (const auto bytes = bytes_of(request); to->max_message_bytes > 0 && bytes > to->max_message_bytes)
+    return end(*query, {errc::malformed_payload, "the question is " + std::to_string(bytes) + " bytes long; the node takes messages of " +
+                                                     std::to_string(to->max_message_bytes) + " at most (node.max-message-bytes)"});
   request.expires_at = static_cast<std::uint64_t>(node_time(*to, query->deadline));
   request.request = ++last_request_;
   ++query->attempts;
@@ -166,7 +184,7 @@ void requester::finish(command_reply& reply) {
   outgoing_command& command = *answered.command;
   error failure{static_cast<errc>(reply.code), reply.message};
   if (failure.code == errc::shutting_down) answered.to->leaving = true;
-  if (failure.code == errc::store_unavailable) leave_alone(*answered.to);
+  if (failure.code == errc::store_unavailable || failure.code == errc::not_the_owner) leave_alone(*answered.to);
   if (!failure || !command.retry) return tell(command.done, std::move(reply));
   switch (failure.kind()) {
     case error_kind::in_doubt:
@@ -323,12 +341,20 @@ auto requester::add(const node_address& address) -> peer& {
 void requester::use(peer& at, const node_link& link) {
   at.gateway = link.gateway;
   at.name = link.greeting.node;
+  at.max_message_bytes = link.greeting.max_message_bytes;
+  if (store_.empty()) store_ = link.greeting.store;
   at.time = link.clock;
   at.leaving = false;
   at.failures = 0;
   hear(at);
   if (home_ == nullptr || !home_->gateway || home_->leaving) home_ = &at;
   learn(link.greeting);
+}
+
+// An address may be out of date, or have come along with a copy of the database, and lead to a node of another cluster.
+auto requester::is_who_it_should_be(const hello_reply& greeting) const -> bool {
+  if (settings_.incarnation && greeting.incarnation != *settings_.incarnation) return false;
+  return store_.empty() || greeting.store.empty() || greeting.store == store_;
 }
 
 void requester::hear(peer& from) {
@@ -413,7 +439,7 @@ void requester::found(const found_node_ptr& answer) {
   if (at == peers_.end()) return;
   peer& whom = **at;
   whom.searching = false;
-  if (!*answer) {
+  if (!*answer || !is_who_it_should_be((**answer).greeting)) {
     ++whom.failures;
     whom.failed = clock::now();
     if (settings_.keep_searching) return;

@@ -64,6 +64,10 @@ struct requester_settings {
   bool follow_members = true;   ///< Learn who else is in the cluster, and go straight to the owners.
   bool keep_searching = true;   ///< False: what waits for a node is answered when the first attempt to connect fails.
   connector_maker make_connector{};  ///< Null: there are no addresses to connect to.
+  /// The store that the nodes must have; empty: that of the first node which says one.
+  std::string store{};
+  /// The run that the node must be; none: any.
+  std::optional<incarnation_id> incarnation{};
 };
 
 /// To a requester: answer everybody and end.
@@ -87,6 +91,7 @@ class requester : public caf::event_based_actor, public open_to_peers {
     std::optional<node_address> address;  // None: in this process.
     bool given = false;                   // By the caller: it stays.
     std::string name;                     // Empty until it has greeted.
+    std::size_t max_message_bytes = 0;    // The longest that it takes; 0: any.
     caf::actor connector;                 // Null: not needed so far.
     caf::actor gateway;                   // Null: not connected.
     bool leaving = false;                 // It takes no new work.
@@ -139,6 +144,7 @@ class requester : public caf::event_based_actor, public open_to_peers {
   [[nodiscard]] auto sender() -> peer*;
   [[nodiscard]] auto add(const node_address& address) -> peer&;
   void use(peer& at, const node_link& link);
+  [[nodiscard]] auto is_who_it_should_be(const hello_reply& greeting) const -> bool;
   void hear(peer& from);
   void greet(peer& whom);
   [[nodiscard]] auto node_time(peer& of, clock::time_point when) -> std::int64_t;
@@ -160,6 +166,7 @@ class requester : public caf::event_based_actor, public open_to_peers {
   void one_is_down(const caf::down_msg& down);
 
   const requester_settings settings_;
+  std::string store_;  // What all nodes must have; empty: not known so far.
   std::vector<std::unique_ptr<peer>> peers_;
   peer* home_ = nullptr;  // Takes what has no owner that we could reach. Connected, or about to be replaced.
   std::vector<caf::actor> connectors_;  // All that have not ended, also of nodes that we have forgotten.

@@ -23,7 +23,7 @@ class lone_member_table final : public member_table {
   auto join(const member& self) -> result<member_list> override {
     if (auto checked = check_member(self); !checked) return checked.failure();
     if (list_.members.empty() || list_.members.front().incarnation != self.incarnation)
-      list_ = {list_.version + 1, {self}};
+      list_ = {list_.version + 1, {}, 0, {self}};
     return list_;
   }
   auto beat(const incarnation_id& self) -> result<member_list> override {

@@ -29,6 +29,9 @@ struct member {
   std::string address;                 ///< Where the others and clients reach it: HOST:PORT, at most 256 bytes.
   member_status status = member_status::alive;
   std::int64_t heartbeat = 0;          ///< Counted up by the member itself for as long as it lives.
+  /// False when no session of this run is connected to the store, as `join` finds it: the row may have come along with a copy of the
+  /// database. A heartbeat that moves tells otherwise.
+  bool is_connected = true;
 
   friend auto operator==(const member&, const member&) -> bool = default;
 };
@@ -36,6 +39,8 @@ struct member {
 /// What the table says at one moment.
 struct member_list {
   std::int64_t version = 0;     ///< Goes up with every change but heartbeats.
+  std::string store;            ///< Tells this store from every other one and from its copies; only from `join`. Empty: not known.
+  std::uint64_t milliseconds = 0;  ///< The store's clock, since the Unix epoch; 0: it has none of its own.
   std::vector<member> members;  ///< By name, then by incarnation. Those that are not alive any more stay for about a day.
 };
 

@@ -15,14 +15,15 @@ auto status_of(std::string_view text) -> member_status {
   return text == to_string(member_status::left) ? member_status::left : member_status::dead;
 }
 
-// The rows of sql::list_members and sql::beat_member.
+// The rows of sql::list_members, sql::beat_member and sql::list_at_join.
 auto list_from(const pqxx::result& rows) -> member_list {
   member_list list;
   for (const auto& row : rows) {
     list.version = row[0].as<std::int64_t>();
+    list.milliseconds = row[6].as<std::uint64_t>();
     if (row[1].is_null()) continue;
     list.members.push_back({std::string(text_of(row, 2)), id_of<incarnation_id>(row, 1), std::string(text_of(row, 3)),
-                            status_of(text_of(row, 4)), row[5].as<std::int64_t>()});
+                            status_of(text_of(row, 4)), row[5].as<std::int64_t>(), row.size() <= 7 || row[7].as<bool>()});
   }
   return list;
 }
@@ -63,9 +64,26 @@ void end_sessions(connection& with, const pqxx::result& rows) {
 
 }  // namespace
 
+namespace {
+
+auto identity(connection& with) -> std::string {
+  for (const auto* query : {sql::identify_store, sql::identify_store_in_part}) {
+    try {
+      const auto rows = with.query(query, {});
+      if (!rows.empty() && !rows.front().at(0).is_null()) return rows.front().at(0).as<std::string>();
+    } catch (const std::exception&) {
+      if (query == sql::identify_store_in_part || !with.is_usable()) throw;
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
 auto member_rows::join(const member& self) -> result<member_list> {
   if (auto checked = check_member(self); !checked) return checked.failure();
   return use([&](connection& with) {
+    const auto store = identity(with);
     pqxx::result superseded;
     member_list list;
     {
@@ -74,7 +92,8 @@ auto member_rows::join(const member& self) -> result<member_list> {
       superseded = with.run(transaction, sql::supersede_member, self.name, parameter(self.incarnation));
       transaction.exec(sql::forget_members);
       with.run(transaction, sql::add_member, parameter(self.incarnation), self.name, self.address, source_->run);
-      list = list_from(with.run(transaction, sql::list_members));
+      list = list_from(with.run(transaction, sql::list_at_join));
+      list.store = store;
       transaction.commit();
     }
     end_sessions(with, superseded);

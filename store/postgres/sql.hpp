@@ -212,17 +212,46 @@ inline constexpr named end_still_member{"maestro_end_still_member", R"(
 
 // One look at one moment. A row of nulls stands for a table without members.
 inline constexpr named list_members{"maestro_list_members", R"(
-  SELECT cluster.version, member.incarnation, member.name, member.address, member.status, member.heartbeat
+  SELECT cluster.version, member.incarnation, member.name, member.address, member.status, member.heartbeat,
+         (extract(epoch FROM clock_timestamp()) * 1000)::bigint
   FROM maestro_cluster AS cluster LEFT JOIN maestro_members AS member ON true
   ORDER BY member.name COLLATE "C", member.incarnation
 )"};
+
+// The same for a member that joins, and which of the others have a session.
+inline constexpr named list_at_join{"maestro_list_at_join", R"(
+  SELECT cluster.version, member.incarnation, member.name, member.address, member.status, member.heartbeat,
+         (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
+         member.run IN (
+           SELECT classid::bigint << 32 | objid::bigint FROM pg_locks
+           WHERE locktype = 'advisory' AND mode = 'ShareLock' AND objsubid = 1
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+  FROM maestro_cluster AS cluster LEFT JOIN maestro_members AS member ON true
+  ORDER BY member.name COLLATE "C", member.incarnation
+)"};
+
+// What tells this store from every other one: the server's installation, the database and the schema in it, and when its tables were
+// made. A copy made with pg_dump or from a template differs in one of them at least; one of the whole server's files does not.
+inline constexpr const char* identify_store = R"(
+  SELECT concat_ws('/', (SELECT system_identifier FROM pg_control_system()),
+                   (SELECT oid FROM pg_database WHERE datname = current_database()),
+                   (SELECT relnamespace FROM pg_class WHERE oid = 'maestro_cluster'::regclass),
+                   (SELECT extract(epoch FROM min(applied_at)) FROM maestro_migrations))
+)";
+// The same for a role that may not see which installation it is.
+inline constexpr const char* identify_store_in_part = R"(
+  SELECT concat_ws('/', (SELECT oid FROM pg_database WHERE datname = current_database()),
+                   (SELECT relnamespace FROM pg_class WHERE oid = 'maestro_cluster'::regclass),
+                   (SELECT extract(epoch FROM min(applied_at)) FROM maestro_migrations))
+)";
 
 // The same, and a heartbeat of one's own, which the look does not see yet.
 inline constexpr named beat_member{"maestro_beat_member", R"(
   WITH beat AS (
     UPDATE maestro_members SET heartbeat = heartbeat + 1 WHERE incarnation = $1::bytea AND status = 'alive'
     RETURNING incarnation, heartbeat)
-  SELECT cluster.version, member.incarnation, member.name, member.address, member.status, coalesce(beat.heartbeat, member.heartbeat)
+  SELECT cluster.version, member.incarnation, member.name, member.address, member.status, coalesce(beat.heartbeat, member.heartbeat),
+         (extract(epoch FROM clock_timestamp()) * 1000)::bigint
   FROM maestro_cluster AS cluster LEFT JOIN maestro_members AS member ON true LEFT JOIN beat ON beat.incarnation = member.incarnation
   ORDER BY member.name COLLATE "C", member.incarnation
 )"};

@@ -12,6 +12,7 @@
 #include <maestro/runtime/certificates.hpp>
 #include <maestro/store/store.hpp>
 
+#include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
 
@@ -234,6 +235,52 @@ BOOST_AUTO_TEST_CASE(each_aggregate_lives_on_one_node_whoever_is_asked) {
     }
   }
   BOOST_TEST(writers.size() == nodes.size());
+}
+
+// The rows of the members came along. As long as their heartbeats move in the copy, too, only their greetings tell.
+BOOST_DATA_TEST_CASE(nothing_is_handed_to_the_nodes_of_the_original_from_a_copy, boost::unit_test::data::make({false, true}), moving) {
+  own_place original;
+  own_place copy;
+  cluster nodes(original.uri(), 2);
+  BOOST_TEST(node_process(copy.uri(), {"--node.name=first"}).end() == 0);
+  auto& server = own_server::get();
+  for (const auto& row : server.run("SELECT format('(%L, %L, %L, %s, %L, %s)', incarnation, name, address, run, status, heartbeat) FROM maestro_members",
+                                    original.name()))
+    server.run("INSERT INTO maestro_members (incarnation, name, address, run, status, heartbeat) VALUES " + row.at(0).as<std::string>(), copy.name());
+  std::atomic<bool> enough{!moving};
+  std::thread heart([&] {
+    const auto table = value_of(open_database(copy.uri()))->open_writer();
+    while (!enough) value_of(table->query("UPDATE maestro_members SET heartbeat = heartbeat + 1 WHERE name LIKE 'node%'", {}));
+  });
+  {
+    node_process on_copy(copy.uri(), {"--node.name=on copy"});
+    const auto to = on_copy.connect();
+    for (int i = 0; i < 30; ++i) open(*to, account_id::named("a" + std::to_string(i)));
+    enough = true;
+    heart.join();
+    BOOST_TEST(on_copy.end() == 0);
+  }
+  const auto events_in = [&](const own_place& which) { return server.run("SELECT count(*) FROM event_log", which.name()).at(0).at(0).as<std::int64_t>(); };
+  BOOST_TEST(events_in(original) == 0);
+  BOOST_TEST(events_in(copy) == 30);
+}
+
+// It would refuse for good what its clients send, as coming from the future.
+BOOST_AUTO_TEST_CASE(a_node_whose_clock_is_far_behind_leaves_its_share_to_the_others) {
+  cluster nodes(uri(), 2);
+  node_process late(uri(), {"--node.name=node2", "--clock.offset=-10min"});
+  await("all to know each other", [&] { return nodes.names_alive(0).size() == 3; });
+  BOOST_TEST((late.child().errors().find("behind the store's") != std::string::npos), late.child().errors());
+  const auto any = connect({nodes[0].address(), late.address()});
+  const auto accounts = some_accounts(*any, 40);
+  for (const auto& id : accounts) accepted(any->send(id, bank::deposit{1}));
+  BOOST_TEST(deposits(accounts) == 40U);
+  // A client whose own clock is wrong is refused for good, as before.
+  send_options future;
+  future.command_id = command_id::make(system_milliseconds(30min), 0, 1);
+  const auto refused = any->send(accounts.front(), bank::deposit{1}, future);
+  BOOST_TEST((refused.answer.failure.code == errc::command_id_from_the_future), to_string(refused.answer.failure));
+  BOOST_TEST(late.end() == 0);
 }
 
 BOOST_AUTO_TEST_CASE(a_question_that_is_handed_on_is_answered_as_by_the_owner) {

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 using namespace maestro;
 using namespace std::chrono_literals;
@@ -53,9 +54,11 @@ class table_connection final : public member_table {
   explicit table_connection(shared_table& table) : table_(table) {}
 
   auto join(const member& self) -> result<member_list> override {
-    return with([&] {
+    auto list = with([&] {
       if (table_.find(self.incarnation) == nullptr) change([&] { table_.list.members.push_back(self); });
     });
+    if (list) list->store = "a store";
+    return list;
   }
   auto beat(const incarnation_id& self) -> result<member_list> override {
     return with([&] {
@@ -148,6 +151,38 @@ BOOST_AUTO_TEST_CASE(members_see_each_other_and_who_leaves) {
   BOOST_TEST(south->leave(30s));
   BOOST_TEST(wait_for(1));
   BOOST_TEST((table.status_of("south") == member_status::left));
+}
+
+// Its row may have come along with a copy of the database, while it lives with the original.
+BOOST_AUTO_TEST_CASE(nothing_is_placed_on_a_member_without_a_session_until_its_heartbeat_moves) {
+  const auto south = clock.fresh<incarnation_id>();
+  table.list.members.push_back({"south", south, "somewhere:2", member_status::alive, 7, false});
+  std::mutex mutex;
+  std::vector<std::size_t> alive;
+  std::string store;
+  membership::hooks hooks;
+  hooks.read = [&](const cluster_view_ptr& view) {
+    const std::lock_guard lock(mutex);
+    alive.push_back(view->alive.size());
+    store = view->list.store;
+  };
+  const auto north = join("north", std::move(hooks));
+  const auto until = std::chrono::steady_clock::now() + 30s;
+  const auto newest = [&] {
+    const std::lock_guard lock(mutex);
+    return alive.back();
+  };
+  {
+    const std::lock_guard lock(mutex);
+    BOOST_TEST(alive.front() == 1U);
+  }
+  while (newest() != 2 && std::chrono::steady_clock::now() < until) {
+    const std::lock_guard lock(table.mutex);
+    ++table.find(south)->heartbeat;
+  }
+  BOOST_TEST(newest() == 2U);
+  const std::lock_guard lock(mutex);
+  BOOST_TEST(store == "a store");
 }
 
 BOOST_AUTO_TEST_CASE(who_gives_no_sign_of_life_is_declared_dead_and_who_does_is_not) {

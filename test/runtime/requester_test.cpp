@@ -243,6 +243,8 @@ struct fake_node {
   static auto greeting(const std::string& name, const std::vector<member_address>& members) -> hello_reply {
     hello_reply reply;
     reply.node = name;
+    reply.store = "here";
+    reply.max_message_bytes = 100'000;
     reply.members = members;
     return reply;
   }
@@ -359,6 +361,59 @@ BOOST_FIXTURE_TEST_CASE(what_a_member_without_its_store_cannot_do_goes_to_anothe
   south.refusing = errc::none;
   north.refusing = errc::store_unavailable;
   for (int i = 0; i < 20; ++i) BOOST_TEST((send_to(owned_by(0)) == errc::none));
+}
+
+BOOST_FIXTURE_TEST_CASE(what_a_member_declines_goes_to_another, two_members) {
+  while (south.commands == 0) BOOST_TEST((send_to(owned_by(1)) == errc::none));
+  south.refusing = errc::not_the_owner;
+  const int before = south.commands;
+  for (int i = 0; i < 20; ++i) BOOST_TEST((send_to(owned_by(1)) == errc::none));
+  BOOST_TEST(south.commands == before + 1);
+}
+
+// An address may be out of date, or have come along with a copy of a database.
+BOOST_FIXTURE_TEST_CASE(nothing_goes_to_a_node_with_another_store, two_members) {
+  south.link.greeting.store = "elsewhere";
+  for (int i = 0; i < 50; ++i) BOOST_TEST((send_to(owned_by(1)) == errc::none));
+  BOOST_TEST(south.commands == 0);
+}
+
+BOOST_FIXTURE_TEST_CASE(nothing_goes_to_another_run_than_the_one_that_is_meant, bench) {
+  fake_node node(system, "north", {});
+  for (const bool is_meant : {false, true}) {
+    requester_settings settings;
+    settings.follow_members = settings.keep_searching = false;
+    settings.incarnation = clock.fresh<incarnation_id>();
+    if (is_meant) node.link.greeting.incarnation = *settings.incarnation;
+    settings.make_connector = [&](caf::actor_system& in, const node_address&) { return in.spawn(finding, node.link); };
+    const auto asking = caf::actor_cast<caf::actor>(system.spawn<requester>(std::vector<node_address>{{}}, std::nullopt, settings));
+    std::promise<errc> answered;
+    auto command = std::make_shared<outgoing_command>();
+    command->deadline = std::chrono::steady_clock::now() + 30s;
+    command->retry = false;
+    command->done = [&](const command_reply& reply) { answered.set_value(static_cast<errc>(reply.code)); };
+    caf::anon_send(asking, std::move(command));
+    BOOST_TEST((answered.get_future().get() == (is_meant ? errc::none : errc::node_unavailable)));
+    caf::anon_send(asking, requester_stop{});
+    caf::scoped_actor(system)->wait_for(asking);
+  }
+  BOOST_TEST(node.commands == 1);
+}
+
+// It would end the connection, each time it is sent.
+BOOST_FIXTURE_TEST_CASE(what_is_longer_than_a_node_takes_is_not_sent, two_members) {
+  auto command = std::make_shared<outgoing_command>();
+  command->request.aggregate_type = "thing";
+  command->request.aggregate_id = owned_by(0);
+  command->request.payload = std::string(100'001, ' ');
+  command->deadline = std::chrono::steady_clock::now() + 30s;
+  std::promise<command_reply> answered;
+  command->done = [&](command_reply reply) { answered.set_value(std::move(reply)); };
+  caf::anon_send(asking, std::move(command));
+  const auto reply = answered.get_future().get();
+  BOOST_TEST((static_cast<errc>(reply.code) == errc::malformed_payload));
+  BOOST_TEST((reply.message.find("node.max-message-bytes") != std::string::npos), reply.message);
+  BOOST_TEST(north.commands == 0);
 }
 
 BOOST_FIXTURE_TEST_CASE(what_a_lost_member_owned_goes_to_another, two_members) {

@@ -17,7 +17,7 @@ struct observer {
   void read(std::chrono::milliseconds pause, std::int64_t heartbeat) {
     now += pause;
     other.heartbeat = heartbeat;
-    watch.read({1, {self, other}}, self.incarnation, now);
+    watch.read({1, {}, 0, {self, other}}, self.incarnation, now);
   }
   [[nodiscard]] auto suspects() const -> std::vector<std::string> {
     std::vector<std::string> names;

@@ -1,6 +1,8 @@
 // The table of a cluster's members: what every store promises of it, and what only one that nodes can share has to.
 #include "conformance.hpp"
 
+#include <algorithm>
+#include <chrono>
 #include <future>
 #include <set>
 #include <vector>
@@ -16,6 +18,12 @@ struct members_bench : workbench {
   explicit members_bench(const store_under_test& store) : workbench(store), table(opened->open_members()) {}
 
   auto fresh(const std::string& name) -> member { return {name, clock.fresh<incarnation_id>(), name + ".example:4242"}; }
+  /// Whether another one that joins is told that this one has a session.
+  auto is_connected(const member& wanted) -> bool {
+    const auto list = value_of(table->join(fresh("observer")));
+    return std::any_of(list.members.begin(), list.members.end(),
+                       [&](const member& each) { return each.incarnation == wanted.incarnation && each.is_connected; });
+  }
 
   hybrid_clock clock;
   std::unique_ptr<member_table> table;
@@ -53,6 +61,42 @@ BOOST_DATA_TEST_CASE(who_joins_is_in_the_table_and_counts_its_heartbeats, data::
     BOOST_TEST(find(list, self).heartbeat == beats);
     BOOST_TEST(list.version == again.version);
   }
+}
+
+// What a node needs to tell its own store from a copy, and its own clock from a wrong one.
+BOOST_DATA_TEST_CASE(a_store_that_nodes_can_share_says_which_it_is_and_what_time_it_is, data::make(stores_under_test()), store) {
+  members_bench bench(store);
+  const auto joined = value_of(bench.table->join(bench.fresh("north")));
+  if (bench.opened->single_owner()) {
+    BOOST_TEST(joined.store == "");
+    BOOST_TEST(joined.milliseconds == 0U);
+    return;
+  }
+  BOOST_TEST(joined.store != "");
+  const auto now = system_milliseconds(std::chrono::milliseconds(0));
+  BOOST_TEST(joined.milliseconds <= now + 60'000);
+  BOOST_TEST(joined.milliseconds + 60'000 >= now);
+  const auto other = members_bench(store);
+  BOOST_TEST(value_of(other.table->join(bench.fresh("north"))).store != joined.store);
+  BOOST_TEST(value_of(bench.opened->open_members()->join(bench.fresh("south"))).store == joined.store);
+}
+
+BOOST_DATA_TEST_CASE(a_member_without_a_session_is_told_to_those_that_join, data::make(stores_under_test()), store) {
+  members_bench bench(store);
+  if (bench.opened->single_owner()) return;
+  const auto north = bench.fresh("north");
+  {
+    const auto another_run = bench.where->open({});
+    BOOST_TEST(!value_of(another_run->open_members()->join(north)).members.empty());
+    const auto session = another_run->open_reader();
+    BOOST_TEST((value_of(session->newest_timestamp()) == timestamp{}));
+    BOOST_TEST(bench.is_connected(north));
+  }
+  // The server takes a moment to see that it has gone.
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (bench.is_connected(north) && std::chrono::steady_clock::now() < until) {
+  }
+  BOOST_TEST(!bench.is_connected(north));
 }
 
 BOOST_DATA_TEST_CASE(who_leaves_stays_in_the_table_as_one_that_has_left, data::make(stores_under_test()), store) {
