@@ -2,6 +2,7 @@
 
 #include <maestro/store/id.hpp>
 #include <maestro/store/json.hpp>
+#include <maestro/store/utf8.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -22,16 +23,22 @@ auto check_metadata(std::string_view metadata) -> result<std::string> {
   return compact;
 }
 
-auto metadata_with_ids(std::string_view callers, std::string_view correlation_id, std::string_view causation_id)
-    -> result<std::string> {
-  std::string members;
+auto check_ids(std::string_view correlation_id, std::string_view causation_id) -> result<void> {
   for (const auto& [name, id] : {std::pair{"correlation", correlation_id}, std::pair{"causation", causation_id}}) {
-    if (id.empty()) continue;
     if (id.size() > max_id_bytes)
       return error{errc::malformed_payload, "the " + std::string(name) + " id has " + std::to_string(id.size()) +
                                                 " bytes, at most " + std::to_string(max_id_bytes) + " are kept"};
-    members += std::string(members.empty() ? "" : ",") + "\"$" + name + "_id\":" + json_quote(id);
+    if (!is_utf8(id)) return error{errc::malformed_payload, "the " + std::string(name) + " id is no UTF-8, and could not be kept as it is"};
   }
+  return {};
+}
+
+auto metadata_with_ids(std::string_view callers, std::string_view correlation_id, std::string_view causation_id)
+    -> result<std::string> {
+  if (auto checked = check_ids(correlation_id, causation_id); !checked) return checked.failure();
+  std::string members;
+  for (const auto& [name, id] : {std::pair{"correlation", correlation_id}, std::pair{"causation", causation_id}})
+    if (!id.empty()) members += std::string(members.empty() ? "" : ",") + "\"$" + name + "_id\":" + json_quote(id);
   if (members.empty()) return std::string(callers);
   auto whole = json_compact("{" + members + (callers.empty() ? "}" : "," + std::string(callers.substr(1))));
   if (!whole) return error{errc::malformed_payload, "the correlation or causation id: " + whole.failure().message};

@@ -21,8 +21,12 @@ using fingerprint = std::array<std::uint8_t, 16>;
 
 inline constexpr std::size_t max_id_bytes = 256;
 
+/// Checks the ids that a caller gives; empty is none. Errors: `malformed_payload`, for an id that is longer than `max_id_bytes`, or
+/// no UTF-8.
+[[nodiscard]] auto check_ids(std::string_view correlation_id, std::string_view causation_id) -> result<void>;
+
 /// `callers` (compact, or empty) with `$correlation_id` and `$causation_id`, where they are given: what every event of a command
-/// keeps. Errors: `malformed_payload`, for an id that is longer than `max_id_bytes`, or no text.
+/// keeps. Errors: as `check_ids`; `malformed_payload` for an id with a NUL character.
 [[nodiscard]] auto metadata_with_ids(std::string_view callers, std::string_view correlation_id, std::string_view causation_id)
     -> result<std::string>;
 

@@ -1,5 +1,6 @@
 #include <maestro/runtime/client.hpp>
 
+#include <maestro/aggregates/metadata.hpp>
 #include <maestro/runtime/network_end.hpp>
 #include <maestro/runtime/requester.hpp>
 #include <maestro/runtime/settings.hpp>
@@ -120,6 +121,8 @@ auto client::new_command_id() -> command_id { return clock_.fresh<command_id>();
 
 void client::send_async(std::string_view aggregate_type, const aggregate_id& id, std::string_view command,
                         std::string payload, send_options options, std::function<void(receipt)> done) {
+  if (auto checked = check_ids(options.correlation_id, options.causation_id); !checked)
+    return done({options.command_id.value_or(maestro::command_id{}), {checked.failure(), 0, 0, false, {}, {}}});
   auto sending = std::make_shared<outgoing_command>();
   auto& request = sending->request;
   request.aggregate_type = aggregate_type;

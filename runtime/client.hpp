@@ -39,7 +39,7 @@ struct send_options {
   std::optional<sequence_number> expect_sequence;  ///< Refuse (`wrong_sequence`) unless the aggregate is there.
   return_mode returns = return_mode::sequences;
   std::string metadata;                            ///< One JSON object to keep with the events, or empty.
-  std::string correlation_id;  ///< Of the conversation that the command belongs to, kept with the events; at most 256 bytes.
+  std::string correlation_id;  ///< Of the conversation that the command belongs to, kept with the events; UTF-8, at most 256 bytes.
   std::string causation_id;    ///< Of what made you send it; the same.
   std::chrono::milliseconds timeout{0};            ///< 0: the client's own.
   /// Makes further attempts, under the same command id, after answers that are retryable or in doubt and after lost connections,
@@ -105,7 +105,8 @@ class client {
   auto send_json(std::string_view aggregate_type, const aggregate_id& id, std::string_view command, std::string payload,
                  send_options options = {}) -> receipt;
 
-  /// Sends without waiting; `done` is called once, on a thread of the actor system, and must not block. What it throws is lost.
+  /// Sends without waiting; `done` is called once, on a thread of the actor system, or on the caller's before this returns where
+  /// nothing could be sent (`malformed_payload`), and must not block. What it throws is lost.
   void send_async(std::string_view aggregate_type, const aggregate_id& id, std::string_view command, std::string payload,
                   send_options options, std::function<void(receipt)> done);
   template <class Aggregate, class Command>

@@ -5,6 +5,7 @@
 #include <maestro/runtime/network_end.hpp>
 #include <maestro/runtime/rebuild_service.hpp>
 #include <maestro/runtime/registry.hpp>
+#include <maestro/runtime/setting_table.hpp>
 #include <maestro/store/json.hpp>
 #include <maestro/store/store_actor.hpp>
 #include <maestro/store/store_log.hpp>
@@ -136,6 +137,8 @@ auto node::parts::load_certificates() -> result<void> {
   auto loaded = tls_context::load(settings.tls, tls_end::server);
   if (!loaded) return loaded.failure();
   tls = std::move(*loaded);
+  if (readable_for_everyone(settings.tls.key_file))
+    log().warn("the TLS key {} can be read or written by every user of this machine: take that away (chmod 600)", settings.tls.key_file);
   if (tls->days_left() < warn_days)
     log().warn("the TLS certificate {} expires in {} days; a node reads a new one when it is started anew", settings.tls.certificate_file,
                tls->days_left());
@@ -199,6 +202,7 @@ void node::parts::fail(const std::string& reason) {
 }
 
 auto node::parts::listen() -> result<void> {
+  settings.host = without_brackets(settings.host);
   auto port = network->publish(gateway, settings.host, settings.port);
   if (!port)
     return error{port.failure().code, "cannot listen on " + node_address{settings.host, settings.port}.text() + ": " + port.failure().message};

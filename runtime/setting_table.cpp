@@ -1,6 +1,7 @@
 // The rows, and what can be done with one: read a value into it, write it out, find the one that was meant.
 #include <maestro/runtime/setting_table.hpp>
 #include <maestro/store/redaction.hpp>
+#include <maestro/store/utf8.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -239,11 +240,11 @@ auto out_of_range(const std::string& minimum, const std::string& maximum, const 
 
 auto assign_text(const setting& row, std::string& target, std::string_view text) -> std::optional<std::string> {
   if (text.empty() && row.minimum > 0) return "must not be empty";
-  if (text.find('\0') != std::string_view::npos) return "must not hold a NUL character";
+  if (auto wrong = wrong_text(row, text)) return wrong;
   if (!row.choices.empty() && !is_choice(row.choices, text)) {
     return "must be " + expected_type(row) + ", not " + quote(redacted(text));
   }
-  target = text;
+  target = row.key == "maestro.node.host" ? without_brackets(text) : text;
   return std::nullopt;
 }
 
@@ -304,6 +305,17 @@ auto nearest_key(std::string_view key) -> std::optional<std::string_view> {
     }
   }
   return nearest;
+}
+
+auto wrong_text(const setting& row, std::string_view text) -> std::optional<std::string> {
+  if (has_control_character(text)) return "must not hold control characters, such as line breaks";
+  // A file may have any name.
+  if (row.value_name != "FILE" && row.value_name != "URI" && !is_utf8(text)) return "must be UTF-8";
+  return std::nullopt;
+}
+
+auto without_brackets(std::string_view host) -> std::string_view {
+  return host.starts_with('[') && host.ends_with(']') ? host.substr(1, host.size() - 2) : host;
 }
 
 auto describe_word(std::string_view given) -> std::string {

@@ -49,6 +49,13 @@ struct setting {
 [[nodiscard]] auto assign(const setting& row, node_settings& settings, std::string_view text, bool quoted)
     -> std::optional<std::string>;
 
+/// What is wrong with the characters of `text` as the setting's value, to be put after the key, or nothing. Settings are printed, in
+/// lines that programs read.
+[[nodiscard]] auto wrong_text(const setting& row, std::string_view text) -> std::optional<std::string>;
+
+/// `[::1]` is `::1`: the brackets keep an IPv6 address and a port apart, where both stand together.
+[[nodiscard]] auto without_brackets(std::string_view host) -> std::string_view;
+
 /// `text` for the end of a sentence about a value of the wrong type: "the integer 5".
 [[nodiscard]] auto describe_word(std::string_view text) -> std::string;
 

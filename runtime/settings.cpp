@@ -10,7 +10,10 @@
 #include <caf/config.hpp>
 #include <caf/timespan.hpp>
 
+#include <arpa/inet.h>
+
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -59,7 +62,20 @@ auto apply_entry(node_settings& settings, const config_entry& entry) -> std::opt
   return std::nullopt;
 }
 
-auto is_any_address(std::string_view host) -> bool { return host == "0.0.0.0" || host == "::"; }
+// The four bytes of an IPv4 address, also of one that stands in an IPv6 address, and the sixteen of an IPv6 address.
+auto bytes_of(std::string_view host) -> std::string {
+  const std::string text(without_brackets(host));
+  std::array<char, 16> bytes{};
+  if (::inet_pton(AF_INET, text.c_str(), bytes.data()) == 1) return {bytes.data(), 4};
+  if (::inet_pton(AF_INET6, text.c_str(), bytes.data()) != 1) return {};
+  const std::string all(bytes.data(), bytes.size());
+  return all.starts_with(std::string(10, '\0') + "\xff\xff") ? all.substr(12) : all;
+}
+
+auto is_any_address(std::string_view host) -> bool {
+  const auto bytes = bytes_of(host);
+  return !bytes.empty() && bytes.find_first_not_of('\0') == bytes.npos;
+}
 
 constexpr std::string_view our_prefix = "maestro.";
 
@@ -82,10 +98,10 @@ auto render_group(std::string_view group, std::string_view name, const std::stri
 }  // namespace
 
 auto is_loopback(std::string_view host) -> bool {
-  if (host == "localhost" || host == "::1") return true;
-  // Only the plain form: a name such as 127.example.org is not loopback.
-  return host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos &&
-         std::ranges::count(host, '.') == 3;
+  if (host == "localhost") return true;
+  // Numbers only: a name such as 127.example.org is not loopback.
+  const auto bytes = bytes_of(host);
+  return bytes.size() == 4 ? bytes.front() == 127 : bytes == std::string(15, '\0') + '\1';
 }
 
 auto set_setting(node_settings& settings, std::string_view key, std::string_view value) -> result<void> {
@@ -114,6 +130,10 @@ auto load_config_file(node_settings& settings, const std::string& path) -> resul
 }
 
 auto check_settings(const node_settings& settings) -> result<void> {
+  auto copy = settings;
+  for (const auto& row : setting_table())
+    if (const auto target = row.target(copy); const auto* text = std::get_if<std::string*>(&target))
+      if (const auto problem = wrong_text(row, **text)) return error{errc::invalid_setting, std::string(row.key) + ' ' + *problem};
   const auto& membership = settings.membership;
   if (membership.suspicion_time < 4 * membership.heartbeat_interval)
     return error{errc::invalid_setting, "maestro.cluster.suspicion-time is " + render_duration(membership.suspicion_time) +

@@ -6,6 +6,7 @@
 #include <openssl/x509v3.h>
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <cstdint>
@@ -85,6 +86,20 @@ auto check_readable(const std::string& path, const char* what) -> result<void> {
 
 auto wrong_use(X509* certificate, int purpose) -> bool { return X509_check_purpose(certificate, purpose, 0) != 1; }
 
+// OpenSSL lets a certificate without any extended key usage stand for everything.
+auto names_server(X509* certificate) -> bool {
+  return (X509_get_extension_flags(certificate) & EXFLAG_XKUSAGE) != 0 && (X509_get_extended_key_usage(certificate) & XKU_SSL_SERVER) != 0;
+}
+
+// Called for each certificate of the other end, after OpenSSL's own judgement of it.
+auto judge_other_end(int good, X509_STORE_CTX* verification) -> int {
+  if (good != 1 || X509_STORE_CTX_get_error_depth(verification) != 0) return good;
+  const auto* ssl = static_cast<SSL*>(X509_STORE_CTX_get_ex_data(verification, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  if (ssl == nullptr || SSL_is_server(ssl) != 0 || names_server(X509_STORE_CTX_get_current_cert(verification))) return good;
+  X509_STORE_CTX_set_error(verification, X509_V_ERR_INVALID_PURPOSE);
+  return 0;
+}
+
 auto check_certificate(SSL_CTX* context, const tls_settings& settings, tls_end end) -> result<void> {
   X509* certificate = SSL_CTX_get0_certificate(context);
   STACK_OF(X509)* between = nullptr;
@@ -99,7 +114,9 @@ auto check_certificate(SSL_CTX* context, const tls_settings& settings, tls_end e
   }
   if (wrong_use(certificate, X509_PURPOSE_SSL_CLIENT))
     return wrong("the certificate " + settings.certificate_file + " is not for clients; its extended key usage has to name clientAuth");
-  if (end == tls_end::server && wrong_use(certificate, X509_PURPOSE_SSL_SERVER))
+  if (end == tls_end::server && (X509_get_extension_flags(certificate) & EXFLAG_XKUSAGE) == 0)
+    return wrong("the certificate " + settings.certificate_file + " names no extended key usage; a node's has to name serverAuth and clientAuth");
+  if (end == tls_end::server && (wrong_use(certificate, X509_PURPOSE_SSL_SERVER) || !names_server(certificate)))
     return wrong("the certificate " + settings.certificate_file + " is for clients only; a node's extended key usage has to name serverAuth, too");
   return {};
 }
@@ -116,6 +133,11 @@ auto new_context() -> owned<SSL_CTX> {
 }
 
 }  // namespace
+
+auto readable_for_everyone(const std::string& path) -> bool {
+  struct stat found {};
+  return ::stat(path.c_str(), &found) == 0 && (found.st_mode & (S_IROTH | S_IWOTH)) != 0;
+}
 
 // --- the context -------------------------------------------------------------------------------------------------------
 
@@ -156,7 +178,7 @@ auto tls_context::load(const tls_settings& settings, tls_end end) -> result<tls_
   SSL_CTX_set_default_passwd_cb_userdata(context, nullptr);
   if (SSL_CTX_load_verify_file(context, settings.ca_file.c_str()) != 1)
     return wrong(settings.ca_file + " holds no certificate in PEM format: " + last_reason());
-  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, judge_other_end);
   auto checked = check_certificate(context, settings, end);
   ERR_clear_error();
   if (!checked) return checked.failure();

@@ -22,6 +22,9 @@ struct tls_settings {
   friend auto operator==(const tls_settings&, const tls_settings&) -> bool = default;
 };
 
+/// Whether users other than a file's owner and group may read or write it; false where that cannot be found out. For a key.
+[[nodiscard]] auto readable_for_everyone(const std::string& path) -> bool;
+
 enum class tls_end { client, server };
 
 class tls_session;
@@ -31,7 +34,9 @@ class tls_context {
  public:
   /// For one that only connects (`client`), or that others connect to, too (`server`). Errors: `invalid_setting`, naming the file, and
   /// what is wrong with it: one that is missing, cannot be read or holds no certificate or key, a key that belongs to another certificate
-  /// or is encrypted, a certificate that has expired, is for another use, or that no authority of `ca_file` has signed.
+  /// or is encrypted, a certificate that has expired, is for another use, or that no authority of `ca_file` has signed. A node's
+  /// certificate has to say that it is one, by the extended key usage serverAuth; one that says nothing is refused, here and by those
+  /// that connect to it.
   [[nodiscard]] static auto load(const tls_settings& settings, tls_end end) -> result<std::shared_ptr<const tls_context>>;
   /// One that shows no certificate and takes any: to find out whether somebody speaks TLS at all.
   [[nodiscard]] static auto anonymous() -> std::shared_ptr<const tls_context>;

@@ -169,6 +169,35 @@ BOOST_AUTO_TEST_CASE(a_payload_of_two_megabytes_is_rejected) {
   BOOST_TEST((again.answer.failure.code == errc::malformed_payload), to_string(again.answer.failure));
 }
 
+BOOST_AUTO_TEST_CASE(an_id_that_is_no_text_is_rejected_and_not_changed) {
+  for (const std::string bad : {"\xff", "order-\xc3", "\xed\xa0\x80", "\xc0\xaf", "\xf4\x90\x80\x80"}) {
+    for (const auto* option : {"--correlation-id", "--causation-id"})
+      refuses(rejected, "is no UTF-8", "send", {"account", "name:alice", option, bad, "deposit", R"({"cents":1})"});
+    // So it is by the node, which does not rely on clients.
+    for (const bool correlation : {true, false}) {
+      peer stranger(node.address());
+      caf::scoped_actor self(stranger.system());
+      command_request request;
+      request.aggregate_type = "account";
+      request.aggregate_id = derive_aggregate_id("account", "alice");
+      request.command_id = hybrid_clock().fresh<command_id>();
+      request.command = "deposit";
+      request.payload = R"({"cents":1})";
+      (correlation ? request.correlation_id : request.causation_id) = bad;
+      self->send(stranger.gateway(), request);
+      self->receive(
+          [](const command_reply& reply) {
+            BOOST_TEST((static_cast<errc>(reply.code) == errc::malformed_payload), reply.message);
+            BOOST_TEST((reply.message.find("is no UTF-8") != std::string::npos), reply.message);
+          },
+          caf::after(patience) >> [] { BOOST_ERROR("the gateway does not answer"); });
+    }
+  }
+  must("send", {"account", "name:alice", "--correlation-id", "Bestellung M\xc3\xbcller", "deposit", R"({"cents":1})"});
+  BOOST_TEST((must("events", {"account", "name:alice"}).find("Bestellung M\xc3\xbcller") != std::string::npos));
+  must("send", {"account", "name:alice", "withdraw", R"({"cents":1})"});
+}
+
 BOOST_AUTO_TEST_CASE(what_the_domain_refuses_is_rejected_with_its_reason) {
   refuses(rejected, "insufficient funds", "send", {"account", "name:alice", "withdraw", R"({"cents":1})"});
   refuses(rejected, "handles", "send", {"account", "name:bob", "open", R"({"owner":"Bob","handle":"@alice"})"});

@@ -12,6 +12,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 
 #include <sys/stat.h>
 
@@ -96,6 +97,43 @@ struct node_over_tls {
   node_process node{"sqlite::memory:", ours.arguments()};
   std::unique_ptr<client> bystander = must_connect();
 };
+
+// A certificate of `ours` whose extended key usage is as `usage` says, in OpenSSL's notation; empty: it has none. Its key is node.key.
+auto reissued(const authority& ours, const std::string& path, const std::string& usage) -> tls_settings {
+  const auto read = [](const std::string& file, auto* how) {
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> from(std::fopen(file.c_str(), "r"), std::fclose);
+    return how(from.get(), nullptr, nullptr, nullptr);
+  };
+  const std::unique_ptr<X509, void (*)(X509*)> old(read(ours.file("node.crt"), PEM_read_X509), X509_free);
+  const std::unique_ptr<X509, void (*)(X509*)> made(X509_dup(old.get()), X509_free);
+  const std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY*)> signer(read(ours.file("ca.key"), PEM_read_PrivateKey), EVP_PKEY_free);
+  const std::unique_ptr<X509_EXTENSION, void (*)(X509_EXTENSION*)> gone(
+      X509_delete_ext(made.get(), X509_get_ext_by_NID(made.get(), NID_ext_key_usage, -1)), X509_EXTENSION_free);
+  if (!usage.empty()) {
+    const std::unique_ptr<X509_EXTENSION, void (*)(X509_EXTENSION*)> added(X509V3_EXT_conf_nid(nullptr, nullptr, NID_ext_key_usage, usage.c_str()),
+                                                                           X509_EXTENSION_free);
+    BOOST_TEST_REQUIRE(X509_add_ext(made.get(), added.get(), -1) == 1);
+  }
+  BOOST_TEST_REQUIRE(X509_sign(made.get(), signer.get(), EVP_sha256()) > 0);
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> to(std::fopen(path.c_str(), "w"), std::fclose);
+  BOOST_TEST_REQUIRE(PEM_write_X509(to.get(), made.get()) == 1);
+  return {path, ours.file("node.key"), ours.file("ca.crt")};
+}
+
+// What a client with its own certificate says of one that shows `theirs` and waits for it as a node does.
+auto connecting_to_one_with(const authority& ours, const tls_context_ptr& theirs) -> error {
+  const listening_port pretends([&](const tcp_socket& taken) {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+    tls_session session(theirs, taken.descriptor(), tls_end::server);
+    auto progress = tls_progress::wants_read;
+    while (progress != tls_progress::done && progress != tls_progress::failed && taken.wait(true, until)) progress = session.shake_hands();
+  });
+  client_settings settings;
+  settings.timeout = patience;
+  settings.tls = ours.of("client");
+  const auto connected = client::connect(pretends.address(), settings);
+  return connected ? error{} : connected.failure();
+}
 
 // The processor time that a process has used, in clock ticks.
 auto ticks_used(const std::string& pid) -> long {
@@ -200,18 +238,46 @@ BOOST_AUTO_TEST_CASE(a_client_does_not_take_another_client_for_a_node) {
   const authority ours;
   const auto as_client = tls_context::load(ours.of("client"), tls_end::client);
   BOOST_TEST_REQUIRE(as_client.has_value());
-  const listening_port pretends([&](const tcp_socket& taken) {
-    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(5);
-    tls_session session(*as_client, taken.descriptor(), tls_end::server);
-    auto progress = tls_progress::wants_read;
-    while (progress != tls_progress::done && progress != tls_progress::failed && taken.wait(true, until)) progress = session.shake_hands();
-  });
+  const auto failure = connecting_to_one_with(ours, *as_client);
+  BOOST_TEST((failure.message.find("its certificate is not one that we accept") != std::string::npos), failure.message);
+}
+
+BOOST_AUTO_TEST_CASE(a_certificate_that_does_not_say_so_stands_for_no_node) {
+  const authority ours;
+  const temporary_folder folder;
+  for (const std::string usage : {"", "anyExtendedKeyUsage,clientAuth", "codeSigning,clientAuth"}) {
+    const auto files = reissued(ours, folder.path("other.crt"), usage);
+    // At its own start ...
+    const auto ended = run(node_process::command("sqlite::memory:", {"--tls.certificate-file=" + files.certificate_file, "--tls.key-file=" + files.key_file,
+                                                                     "--tls.ca-file=" + files.ca_file}));
+    BOOST_TEST(ended.status == 2, ended.errors);
+    BOOST_TEST((ended.errors.find("has to name serverAuth") != std::string::npos), ended.errors);
+    // ... and by those that connect to it, should it be a program of another make.
+    const auto theirs = tls_context::load(files, tls_end::client);
+    BOOST_TEST_REQUIRE(theirs.has_value(), (theirs ? "" : to_string(theirs.failure())));
+    const auto failure = connecting_to_one_with(ours, *theirs);
+    BOOST_TEST((failure.message.find("its certificate is not one that we accept") != std::string::npos), usage << ": " << failure.message);
+  }
+  // The others still do.
+  const auto files = reissued(ours, folder.path("other.crt"), "serverAuth,clientAuth");
+  node_process node("sqlite::memory:", {"--tls.certificate-file=" + files.certificate_file, "--tls.key-file=" + files.key_file, "--tls.ca-file=" + files.ca_file});
   client_settings settings;
   settings.timeout = patience;
   settings.tls = ours.of("client");
-  const auto connected = client::connect(pretends.address(), settings);
-  BOOST_TEST_REQUIRE(!connected.has_value());
-  BOOST_TEST((connected.failure().message.find("its certificate is not one that we accept") != std::string::npos), connected.failure().message);
+  BOOST_TEST(client::connect(node.address(), settings).has_value());
+  BOOST_TEST(node.end() == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_key_that_everyone_can_read_is_a_warning) {
+  const authority ours;
+  for (const auto& [mode, warned] : {std::pair<mode_t, bool>{0600, false}, {0640, false}, {0644, true}, {0602, true}}) {
+    BOOST_TEST_REQUIRE(::chmod(ours.file("node.key").c_str(), mode) == 0);
+    auto more = ours.arguments();
+    more.push_back("--log.level=warn");
+    node_process node("sqlite::memory:", more);
+    BOOST_TEST(node.end() == 0);
+    BOOST_TEST((node.child().errors().find("chmod 600") != std::string::npos) == warned, mode << ": " << node.child().errors());
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_client_with_a_certificate_is_told_that_the_node_speaks_plain_tcp) {
