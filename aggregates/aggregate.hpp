@@ -238,7 +238,7 @@ class aggregate {
   using former_events = maestro::former_events<>;
   static constexpr lifecycle_policy lifecycle{};
 
-  /// The state of an aggregate that has no events.
+  /// The state of an aggregate that has no events. `State` needs a default constructor all the same: stored states are read into one.
   [[nodiscard]] static auto initial_state() -> State { return State{}; }
   /// What a snapshot stores: any serializable type. Default: the state itself.
   [[nodiscard]] static auto prepare_snapshot(const State& state) -> State { return state; }

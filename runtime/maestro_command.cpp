@@ -5,26 +5,33 @@
 #include <maestro/runtime/client.hpp>
 #include <maestro/runtime/moment_text.hpp>
 #include <maestro/runtime/node.hpp>
+#include <maestro/runtime/program.hpp>
+#include <maestro/runtime/setting_table.hpp>
 #include <maestro/store/json.hpp>
 #include <maestro/store/redaction.hpp>
 
 #include <CLI/CLI.hpp>
 
+#include <cerrno>
 #include <chrono>
+#include <cstdio>
+#include <cstdlib>
 #include <iostream>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
+#include <vector>
 
 namespace {
 
 using namespace maestro;
 
 struct arguments {
-  std::string node = "127.0.0.1:4242";
+  std::vector<std::string> nodes;
   std::int64_t timeout_milliseconds = 10'000;
   tls_settings tls;
   std::string type;
@@ -45,6 +52,7 @@ struct arguments {
   std::string after_id;
   std::optional<std::size_t> limit;
   std::string store;
+  int partitions = 0;
   std::string projection;
   bool restart = false;
   bool abandon = false;
@@ -58,6 +66,13 @@ auto report(const error& failure) -> int {
   std::cerr << "maestro: " << (failure.kind() == error_kind::usage ? redacted(text) : text) << std::endl;
   if (failure.code == errc::store_in_use) return 4;
   return exit_status(failure);
+}
+
+// What is printed goes on to stdout here. The exit status of a verb that has printed all it had to say: 1 where that could not be
+// written, with `done`, what was done all the same, before the reason.
+auto end_of_output(const std::string& done = {}) -> int {
+  const auto flushed = flush_output();
+  return flushed ? 0 : report({flushed.failure().code, done + flushed.failure().message});
 }
 
 auto member(std::string_view name, const std::string& value) -> std::string {
@@ -78,6 +93,27 @@ auto event_line(const event& row) -> std::string {
   return line + "}";
 }
 
+// A JSON argument: the text itself, `-` for what stdin holds, or `@FILE` for what the file holds. No JSON object begins like that.
+auto read_json(const std::string& argument) -> result<std::string> {
+  // Twice what a node takes: it is the node that says what is wrong with a document, and where.
+  constexpr std::size_t most_bytes = 2 * json_limits{}.bytes;
+  if (argument != "-" && !argument.starts_with('@')) return argument;
+  const auto path = argument.substr(1);
+  const auto name = argument == "-" ? "stdin" : path;
+  const auto wrong = [&](const std::string& what) { return error{errc::invalid_argument, name + ' ' + what}; };
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> opened(argument == "-" ? nullptr : std::fopen(path.c_str(), "re"), [](std::FILE* file) {
+    return file != nullptr ? std::fclose(file) : 0;
+  });
+  std::FILE* from = argument == "-" ? stdin : opened.get();
+  if (from == nullptr) return wrong("cannot be read: " + std::system_category().message(errno));
+  std::string text(most_bytes + 1, '\0');
+  errno = 0;
+  text.resize(std::fread(text.data(), 1, text.size(), from));
+  if (std::ferror(from) != 0) return wrong("cannot be read: " + std::system_category().message(errno));
+  if (text.size() > most_bytes) return wrong("holds more than " + std::to_string(most_bytes) + " bytes, and a node takes " + std::to_string(json_limits{}.bytes));
+  return text;
+}
+
 auto id_of(const arguments& given) -> result<aggregate_id> {
   auto id = parse_aggregate_id(given.type, given.id);
   if (!id)
@@ -85,13 +121,34 @@ auto id_of(const arguments& given) -> result<aggregate_id> {
   return *id;
 }
 
+// What the command line says, or else the environment. With CLI11's own means the environment would beat the command line.
+auto or_variable(const std::string& given, const char* variable) -> std::string {
+  const char* said = given.empty() ? std::getenv(variable) : nullptr;
+  return said != nullptr ? said : given;
+}
+
+auto nodes_of(const arguments& given) -> std::vector<std::string> {
+  if (!given.nodes.empty()) return given.nodes;
+  const auto said = or_variable("", "MAESTRO_NODE");
+  return said.empty() ? std::vector<std::string>{"127.0.0.1:4242"} : CLI::detail::split(said, ',');
+}
+
+auto tls_of(const arguments& given) -> tls_settings {
+  return {or_variable(given.tls.certificate_file, "MAESTRO_TLS_CERTIFICATE"), or_variable(given.tls.key_file, "MAESTRO_TLS_KEY"),
+          or_variable(given.tls.ca_file, "MAESTRO_TLS_CA")};
+}
+
 auto connect(const arguments& given) -> result<std::unique_ptr<client>> {
-  auto address = node_address::parse(given.node);
-  if (!address) return address.failure();
+  std::vector<node_address> addresses;
+  for (const auto& text : nodes_of(given)) {
+    auto address = node_address::parse(text);
+    if (!address) return address.failure();
+    addresses.push_back(std::move(*address));
+  }
   client_settings settings;
   settings.timeout = std::chrono::milliseconds(given.timeout_milliseconds);
-  settings.tls = given.tls;
-  return client::connect(*address, settings);
+  settings.tls = tls_of(given);
+  return client::connect(std::move(addresses), settings);
 }
 
 auto send(const arguments& given) -> int {
@@ -100,7 +157,12 @@ auto send(const arguments& given) -> int {
   send_options options;
   options.expect_sequence = given.expect_sequence;
   options.returns = given.returns;
-  options.metadata = given.metadata;
+  if (given.payload == "-" && given.metadata == "-") return report({errc::invalid_argument, "only one of JSON and --metadata can be on stdin"});
+  auto payload = read_json(given.payload);
+  if (!payload) return report(payload.failure());
+  auto metadata = read_json(given.metadata);
+  if (!metadata) return report(metadata.failure());
+  options.metadata = std::move(*metadata);
   options.correlation_id = given.correlation_id;
   options.causation_id = given.causation_id;
   if (!given.command_id.empty()) {
@@ -110,7 +172,7 @@ auto send(const arguments& given) -> int {
   }
   auto to = connect(given);
   if (!to) return report(to.failure());
-  const auto got = (*to)->send_json(given.type, *id, given.command, given.payload, options);
+  const auto got = (*to)->send_json(given.type, *id, given.command, std::move(*payload), options);
   if (got.answer.failure.kind() == error_kind::in_doubt && got.answer.failure)
     return report({got.answer.failure.code, got.answer.failure.message + " (--command-id " + got.command_id.text() + ")"});
   if (got.answer.failure) return report(got.answer.failure);
@@ -124,8 +186,9 @@ auto send(const arguments& given) -> int {
     for (std::size_t i = 0; i < got.answer.events.size(); ++i) line += (i > 0 ? "," : "") + event_line(got.answer.events[i]);
     line += "]";
   }
-  std::cout << line << "}" << std::endl;
-  return 0;
+  std::cout << line << "}\n";
+  return end_of_output("the command was carried out (--command-id " + got.command_id.text() + ", sequences " + std::to_string(got.answer.first) +
+                       " to " + std::to_string(got.answer.last) + "), but ");
 }
 
 // A question about one aggregate, and how to print the reply.
@@ -138,12 +201,12 @@ auto ask(const arguments& given, query_verb verb, Fill&& fill, Print&& print) ->
   const auto reply = (*to)->ask(verb, given.type, *id, fill);
   if (reply.code != 0) return report(client::failure_of(reply));
   print(*id, reply);
-  return 0;
+  return end_of_output(verb == query_verb::snapshot ? "the snapshot was stored, but " : "");
 }
 
 void print_state(const aggregate_id& id, const query_reply& reply) {
   std::cout << "{" << quoted("aggregate_id", id.text()) << "," << member("sequence", std::to_string(reply.sequence)) << ","
-            << member("state", reply.state) << "}" << std::endl;
+            << member("state", reply.state) << "}\n";
 }
 
 void set_up_to(query_request& request, const moment& up_to) {
@@ -173,14 +236,14 @@ auto diff(const arguments& given) -> int {
     request.from_time = from->time.value_or(query_request::any_time);
   };
   return ask(given, query_verb::diff, fill, [](const aggregate_id& id, const query_reply& reply) {
-    std::cout << "{" << quoted("aggregate_id", id.text()) << "," << reply.state.substr(1) << std::endl;
+    std::cout << "{" << quoted("aggregate_id", id.text()) << "," << reply.state.substr(1) << '\n';
   });
 }
 
 auto take_snapshot(const arguments& given) -> int {
   return ask(given, query_verb::snapshot, [](query_request&) {}, [](const aggregate_id& id, const query_reply& reply) {
     std::cout << "{" << quoted("aggregate_id", id.text()) << "," << member("sequence", std::to_string(reply.sequence))
-              << "}" << std::endl;
+              << "}\n";
   });
 }
 
@@ -198,9 +261,8 @@ auto page_through(const arguments& given, query_verb verb, aggregate_id id, Next
     });
     if (reply.code != 0) return report(client::failure_of(reply));
     left -= std::min(left, next(reply, id, after));
-    if (!reply.more) break;
+    if (const int status = end_of_output(); status != 0 || !reply.more) return status;
   }
-  std::cout << std::flush;
   return 0;
 }
 
@@ -260,10 +322,11 @@ auto rebuild(const arguments& given) -> int {
     if (failure) return report(failure);
     const auto now = std::chrono::steady_clock::now();
     if (!reply.more || now - said >= interval) {
-      std::cout << reply.state << std::endl;
+      std::cout << reply.state << '\n';
       said = now;
     }
-    if (!reply.more) return 0;
+    if (const int status = end_of_output(reply.more ? "the rebuild goes on, but " : "the rebuild is done, but "); status != 0 || !reply.more)
+      return status;
     std::this_thread::sleep_for(pause);
   }
 }
@@ -278,32 +341,36 @@ auto members(const arguments& given) -> int {
     const auto reply = (*to)->ask(query_verb::members, {}, {});
     if (reply.code != 0) return report(client::failure_of(reply));
     if (auto now = without_heartbeats(reply.state); now != said) {
-      std::cout << reply.state << (given.watch ? "\n" : "") << std::flush;
+      std::cout << reply.state << (given.watch ? "\n" : "");
       said = std::move(now);
     }
-    if (given.watch) std::this_thread::sleep_for(pause);
-  } while (given.watch && std::cout);
-  return 0;
+    if (const int status = end_of_output(); status != 0 || !given.watch) return status;
+    std::this_thread::sleep_for(pause);
+  } while (true);
 }
 
 auto migrate(const arguments& given) -> int {
-  auto applied = migrate_store(given.store, {});
+  store_settings settings;
+  settings.partitions = given.partitions;
+  auto applied = migrate_store(given.store, {}, settings);
   if (!applied) return report(applied.failure());
-  std::cout << *applied << std::flush;
-  return 0;
+  std::cout << *applied;
+  return end_of_output("the tables are as they should be, but ");
 }
 
 auto certificates(const arguments& given) -> int {
   const auto made = make_certificates(given.certificates);
   if (!made) return report(made.failure());
   for (const auto& file : *made) std::cout << "{" << quoted("made", file.path) << "," << quoted("for", file.purpose) << "}\n";
-  std::cout << std::flush;
-  return 0;
+  return end_of_output("the certificates were made, but ");
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  constexpr std::size_t fewest_descriptors = 32;
+  prepare_program(argc, argv);
+  if (auto enough = use_all_descriptors(fewest_descriptors); !enough) return report(enough.failure());
   CLI::App app{"Talks to a maestro node: one JSON document per line on stdout, errors as one line on stderr.\n"
                "An ID is 32 hex digits, or name:NAME for the aggregate of that type known by NAME.\n"
                "Exit status: 0 done, 1 broken, 2 wrong usage, 3 rejected, 4 retryable, 5 in doubt.",
@@ -319,15 +386,15 @@ int main(int argc, char** argv) {
     return sub;
   };
   const auto at_node = [&](CLI::App* sub) {
-    sub->add_option("--node", given.node, "The node's address")->type_name("HOST:PORT")->capture_default_str();
+    sub->add_option("--node", given.nodes, "The node's address; several of one cluster, with commas or --node again: the first that answers; "
+                                           "without: MAESTRO_NODE, or 127.0.0.1:4242")
+        ->type_name("HOST:PORT")->delimiter(',')->allow_extra_args(false);
     sub->add_option("--timeout", given.timeout_milliseconds, "How long to wait, in milliseconds")
         ->check(CLI::Range(1, 3'600'000))->capture_default_str();
-    const auto file = [sub](const char* name, std::string& path, const char* variable, const char* text) {
-      sub->add_option(name, path, text)->type_name("FILE")->envname(variable);
-    };
-    file("--tls-certificate", given.tls.certificate_file, "MAESTRO_TLS_CERTIFICATE", "For a node that speaks TLS: your certificate");
-    file("--tls-key", given.tls.key_file, "MAESTRO_TLS_KEY", "its private key");
-    file("--tls-ca", given.tls.ca_file, "MAESTRO_TLS_CA", "and the authority that signed the node's certificate");
+    const auto file = [sub](const char* name, std::string& path, const char* text) { sub->add_option(name, path, text)->type_name("FILE"); };
+    file("--tls-certificate", given.tls.certificate_file, "For a node that speaks TLS: your certificate; without: MAESTRO_TLS_CERTIFICATE");
+    file("--tls-key", given.tls.key_file, "its private key; without: MAESTRO_TLS_KEY");
+    file("--tls-ca", given.tls.ca_file, "and the authority that signed the node's certificate; without: MAESTRO_TLS_CA");
     return sub;
   };
   const auto of_node = [&](CLI::App* sub) {
@@ -342,16 +409,16 @@ int main(int argc, char** argv) {
 
   verb("new", "Print a fresh id", [](const arguments&) {
     hybrid_clock clock;
-    std::cout << clock.fresh<aggregate_id>().text() << std::endl;
-    return 0;
+    std::cout << clock.fresh<aggregate_id>().text() << '\n';
+    return end_of_output();
   });
 
   auto* sending = of_aggregate(verb("send", "Send a command", send));
   sending->add_option("COMMAND", given.command, "The command's registered name")->required();
-  sending->add_option("JSON", given.payload, "The command as a JSON object")->required();
+  sending->add_option("JSON", given.payload, "The command as a JSON object; -: on stdin, @FILE: in that file, where neither `ps` nor a limit of the shell gets at it")->required();
   sending->add_option("--command-id", given.command_id, "Name the command; repeating it has no second effect")->type_name("HEX");
   sending->add_option("--expect-sequence", given.expect_sequence, "Refuse unless the aggregate is there")->check(sequences);
-  sending->add_option("--metadata", given.metadata, "A JSON object to keep with the events")->type_name("JSON");
+  sending->add_option("--metadata", given.metadata, "A JSON object to keep with the events; - and @FILE as for the command")->type_name("JSON");
   sending->add_option("--correlation-id", given.correlation_id, "The conversation that the command belongs to, kept with the events");
   sending->add_option("--causation-id", given.causation_id, "What made you send it, kept with the events");
   sending->add_option("--return", given.returns, "Show more of what happened: events or state")
@@ -391,8 +458,11 @@ int main(int argc, char** argv) {
   at_node(verb("members", "List the nodes of the cluster", members))
       ->add_flag("--watch", given.watch, "Go on, and list them again, after an empty line, whenever something has changed");
 
-  verb("migrate", "Create or upgrade the store's tables", migrate)
-      ->add_option("--store", given.store, "sqlite:FILE or postgresql://...")->type_name("URI")->required();
+  auto* migrating = verb("migrate", "Create or upgrade the store's own tables; those of projections are known to the node program alone: run it with --migrate, "
+                         "which does both", migrate);
+  migrating->add_option("--store", given.store, "sqlite:FILE or postgresql://...")->type_name("URI")->required();
+  migrating->add_option("--partitions", given.partitions, "PostgreSQL: make the log in so many hash partitions, as store.partitions says; 0: one table")
+      ->check(CLI::Range(0, static_cast<int>(find_setting("maestro.store.partitions")->maximum)))->capture_default_str();
 
   auto& wanted = given.certificates;
   auto* issuing = verb("certificates", "Make a certificate authority, and certificates for nodes and clients, without asking any node", certificates);
@@ -422,7 +492,11 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& problem) {
-    if (problem.get_exit_code() == 0) return app.exit(problem);
+    if (problem.get_exit_code() == 0) {
+      const int asked_for_help = app.exit(problem);
+      const int printed = end_of_output();
+      return printed != 0 ? printed : asked_for_help;
+    }
     const auto verbs = app.get_subcommands();
     const std::string where = verbs.empty() ? "maestro --help" : "maestro " + verbs.front()->get_name() + " --help";
     std::string what = problem.what();

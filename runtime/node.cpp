@@ -3,6 +3,7 @@
 #include <maestro/runtime/logging.hpp>
 #include <maestro/runtime/membership.hpp>
 #include <maestro/runtime/network_end.hpp>
+#include <maestro/runtime/program.hpp>
 #include <maestro/runtime/rebuild_service.hpp>
 #include <maestro/runtime/registry.hpp>
 #include <maestro/runtime/setting_table.hpp>
@@ -58,14 +59,6 @@ auto connections_for_descriptors(std::size_t wanted) -> std::size_t {
   log().info("node.max-connections is {}, and the system allows this process {} open files: it takes {} connections at most", wanted,
              descriptors.rlim_cur, most);
   return most;
-}
-
-// As many as the system lets us have without being asked.
-void use_all_descriptors() {
-  rlimit descriptors{};
-  if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return;
-  descriptors.rlim_cur = descriptors.rlim_max;
-  (void)::setrlimit(RLIMIT_NOFILE, &descriptors);
 }
 
 }  // namespace
@@ -328,11 +321,17 @@ auto report(std::string_view program, const error& failure) -> int {
   return node_exit_status(failure);
 }
 
+// The exit status of a program that has printed all it had to say.
+auto end_of_output(std::string_view program, const std::string& before = {}) -> int {
+  const auto flushed = flush_output();
+  return flushed ? 0 : report(program, {flushed.failure().code, before + flushed.failure().message});
+}
+
 }  // namespace
 
 auto run_node(int argc, char** argv, std::vector<definition_ptr> types, const node_companion& companion) -> int {
-  std::string_view program = argc > 0 ? argv[0] : "node";
-  program = program.substr(program.rfind('/') + 1);
+  constexpr std::size_t fewest_descriptors = 64;
+  const auto program = prepare_program(argc, argv);
 
   // Blocked before any thread starts, so that all of them leave these signals to us.
   sigset_t signals;
@@ -344,8 +343,8 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types, const no
   auto arguments = load_settings(argc, argv, program);
   if (!arguments) return report(program, arguments.failure());
   if (!arguments->text.empty()) {
-    std::cout << arguments->text << std::flush;
-    return 0;
+    std::cout << arguments->text;
+    return end_of_output(program);
   }
   if (auto ready = set_up_logging(arguments->settings.log_level, arguments->settings.log_file); !ready)
     return report(program, ready.failure());
@@ -353,10 +352,10 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types, const no
   if (arguments->migrate) {
     auto applied = migrate_store(arguments->settings.store_uri, types, arguments->settings.store);
     if (!applied) return report(program, applied.failure());
-    std::cout << *applied << std::flush;
-    return 0;
+    std::cout << *applied;
+    return end_of_output(program, "the tables are as they should be, but ");
   }
-  use_all_descriptors();
+  if (auto enough = use_all_descriptors(fewest_descriptors); !enough) return report(program, enough.failure());
   // A reader of our output that goes away is no reason to end.
   (void)::signal(SIGPIPE, SIG_IGN);
   std::atomic<bool> failed{false};

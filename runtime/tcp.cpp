@@ -81,6 +81,34 @@ auto connect_tcp(const std::string& host, std::uint16_t port, steady_clock::time
   return error{errc::node_unavailable, std::system_category().message(reason)};
 }
 
+auto why_not_listening(const std::string& host, std::uint16_t port) -> error {
+  address_list candidates(nullptr, ::freeaddrinfo);
+  if (const int failed = resolve(host, port, AI_PASSIVE, candidates); failed != 0) {
+    const int reason = errno;
+    if (failed == EAI_SYSTEM) return {errc::internal_error, std::system_category().message(reason)};
+    return {errc::invalid_setting, std::string("the address is none of this machine: ") + ::gai_strerror(failed)};
+  }
+  int reason = 0;
+  for (const auto* each = candidates.get(); each != nullptr; each = each->ai_next) {
+    const tcp_socket socket = socket_for(*each);
+    const int yes = 1;
+    if (socket.descriptor() >= 0 && ::setsockopt(socket.descriptor(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 &&
+        ::bind(socket.descriptor(), each->ai_addr, each->ai_addrlen) == 0 && ::listen(socket.descriptor(), 1) == 0)
+      continue;
+    // A host's name may stand for an address that this machine lacks, such as ::1: that is not what matters of several.
+    if (reason == 0 || reason == EADDRNOTAVAIL || reason == EAFNOSUPPORT) reason = errno;
+  }
+  const auto said = std::system_category().message(reason);
+  switch (reason) {
+    case 0: return {errc::address_in_use, "the port was taken a moment ago; try again"};
+    case EADDRINUSE: return {errc::address_in_use, "the port is taken"};
+    case EADDRNOTAVAIL: return {errc::invalid_setting, "the address is not this machine's"};
+    case EACCES: return {errc::invalid_setting, "this user may not listen on that port: " + said};
+    case EMFILE: return {errc::invalid_setting, "this process may open no more files: raise the limit (ulimit -n, LimitNOFILE)"};
+    default: return {errc::internal_error, said};
+  }
+}
+
 auto refuses_tcp(const std::string& host, std::uint16_t port, std::chrono::milliseconds timeout) -> bool {
   address_list candidates(nullptr, ::freeaddrinfo);
   if (resolve(host, port, AI_NUMERICHOST, candidates) != 0) return false;

@@ -38,6 +38,11 @@ class tcp_socket {
 [[nodiscard]] auto connect_tcp(const std::string& host, std::uint16_t port, std::chrono::steady_clock::time_point deadline)
     -> result<tcp_socket>;
 
+/// Why nobody can listen at `host` and `port`, found out by an attempt. For one that has just failed: CAF keeps the reason to
+/// itself. Returns `address_in_use` where the port is taken, `invalid_setting` where the address is not this machine's, the port
+/// is not for this user, or the process has no descriptor left, and `internal_error` with the system's reason for all else.
+[[nodiscard]] auto why_not_listening(const std::string& host, std::uint16_t port) -> error;
+
 /// Whether the machine at `host` says within `timeout` that nobody listens at `port`. False for a host that is named, not numbered: no
 /// resolver is asked.
 [[nodiscard]] auto refuses_tcp(const std::string& host, std::uint16_t port, std::chrono::milliseconds timeout) -> bool;

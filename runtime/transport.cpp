@@ -80,7 +80,7 @@ transport::transport(caf::actor_system& system, const transport_settings& settin
 
 auto transport::publish(const caf::actor& actor, const std::string& host, std::uint16_t port) -> result<std::uint16_t> {
   const auto socket = net::new_tcp_acceptor_impl(port, host.c_str(), true);
-  if (!socket) return error{errc::address_in_use, "the port is taken or the address is not this machine's"};
+  if (!socket) return why_not_listening(host, port);
   caf::io::doorman_ptr opened = caf::make_counted<door>(multiplexer_of(system_), *socket, shared_);
   const auto real_port = opened->port();
   caf::anon_send(broker(), caf::publish_atom::value, std::move(opened), real_port, caf::actor_cast<caf::strong_actor_ptr>(actor),

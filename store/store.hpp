@@ -102,7 +102,7 @@ class store {
   /// Success does not tell which happened.
   [[nodiscard]] virtual auto commit_snapshot(const snapshot& snapshot) -> result<void> = 0;
 
-  /// The events of `id` in `range`, in sequence order.
+  /// The first `range.limit` events of `id` in `range`, in sequence order: 1,000 unless `range` says another limit. All: `scan_events`.
   [[nodiscard]] virtual auto get_events(const aggregate_id& id, event_range range = {})
       -> result<std::vector<event>> = 0;
 
@@ -163,7 +163,7 @@ class database {
 
   /// A connection for commits.
   [[nodiscard]] virtual auto open_writer() -> std::unique_ptr<store> = 0;
-  /// A connection for reads; does not wait behind a writer.
+  /// A connection for reads; does not wait behind a writer. Nothing keeps its `query` or `commit_all` from writing.
   [[nodiscard]] virtual auto open_reader() -> std::unique_ptr<store> = 0;
 
   /// A connection to the table of the nodes that share this store.

@@ -8,6 +8,7 @@
 
 #include <maestro/runtime/logging.hpp>
 #include <maestro/runtime/node.hpp>
+#include <maestro/runtime/program.hpp>
 
 #include <CLI/CLI.hpp>
 
@@ -160,6 +161,7 @@ auto run(const std::string& uri, const std::vector<std::string>& files) -> int {
 }  // namespace
 
 int main(int argc, char** argv) {
+  maestro::prepare_program(argc, argv);
   CLI::App app{"Sends what dpkg's log tells to a node, a command for each installation, upgrade, removal and purge, and holds\n"
                "what the store then has against dpkg-query.",
                "packages"};

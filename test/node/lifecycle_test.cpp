@@ -537,4 +537,20 @@ BOOST_AUTO_TEST_CASE(migrate_can_be_run_twice) {
   BOOST_TEST(second.errors == "");
 }
 
+BOOST_AUTO_TEST_CASE(migrate_makes_the_log_in_partitions_and_says_who_makes_the_rest) {
+  const test_store fresh;
+  const auto help = run({MAESTRO_COMMAND, "migrate", "--help"});
+  BOOST_TEST((help.out.find("--migrate") != std::string::npos), help.out);
+  if (!fresh.uri().starts_with("postgresql:")) return;
+  const auto migrate = [&](const char* partitions) { return run({MAESTRO_COMMAND, "migrate", "--store", fresh.uri(), "--partitions", partitions}); };
+  BOOST_TEST(migrate("4").status == 0);
+  BOOST_TEST(migrate("4").status == 0);
+  const auto other = migrate("8");
+  BOOST_TEST(other.status == 2);
+  BOOST_TEST((other.errors.find("store.partitions is 8, but event_log") != std::string::npos), other.errors);
+  BOOST_TEST(migrate("1025").status == 2);
+  node_process serving(fresh.uri(), {"--store.partitions=4"});
+  BOOST_TEST(serving.end() == 0);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
