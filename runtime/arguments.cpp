@@ -48,6 +48,8 @@ auto help_text(std::string_view program) -> std::string {
               "  --migrate\n      Create or upgrade the store's tables, those of the projections too, and end.\n" +
               "  --dump-config\n      Print all settings as they would be used, as a configuration file, and end.\n" +
               "  --help\n      Print this text and end.\n  --version\n      Print the version and end.\n\n" +
+              "SIGTERM and SIGINT end the node: it leaves its cluster and finishes what is under way first. SIGHUP\n"
+              "opens the log file anew, for logrotate. SIGUSR1 and SIGUSR2 are ignored.\n\n"
               "Settings; in a configuration file they stand in the group maestro, CAF's own (scheduler, middleman,\n" +
               "logger) in groups of their own.\n\n";
   for (const auto& row : setting_table()) {

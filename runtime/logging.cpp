@@ -2,11 +2,13 @@
 // them are escaped, so that nobody can forge a line.
 #include <maestro/runtime/logging.hpp>
 
+#include <spdlog/details/file_helper.h>
 #include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/basic_file_sink.h>
-#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/sinks/base_sink.h>
 
 #include <array>
+#include <cstdio>
+#include <mutex>
 #include <utility>
 
 namespace maestro {
@@ -34,49 +36,113 @@ class one_line_message : public spdlog::custom_flag_formatter {
   }
 };
 
-auto make_logger(spdlog::sink_ptr sink, spdlog::level::level_enum level) -> std::shared_ptr<spdlog::logger> {
+using log_file = std::unique_ptr<spdlog::details::file_helper>;
+
+// Appended to; made with its folders where it is not there. Throws `spdlog_ex`.
+auto open_file(const std::string& path) -> log_file {
+  auto file = std::make_unique<spdlog::details::file_helper>();
+  file->open(path);
+  return file;
+}
+
+// Where a log goes: to a file, or to stderr. It can be sent elsewhere while threads log.
+class log_target final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  /// Null: to stderr.
+  void send_to(log_file file) {
+    const std::lock_guard lock(mutex_);
+    std::swap(file_, file);
+  }
+  /// Opens the file of the same name anew, if it goes to a file. Throws `spdlog_ex`, and then goes on with the one it has.
+  void reopen() {
+    const std::lock_guard lock(mutex_);
+    if (file_) file_ = open_file(file_->filename());
+  }
+
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    if (file_) file_->write(line);
+    else std::fwrite(line.data(), 1, line.size(), stderr);
+  }
+  void flush_() override {
+    if (file_) file_->flush();
+    else std::fflush(stderr);
+  }
+
+ private:
+  log_file file_;
+};
+
+struct log_and_target {
+  std::shared_ptr<log_target> target;
+  std::shared_ptr<spdlog::logger> logger;
+};
+
+void set_level(spdlog::logger& logger, spdlog::level::level_enum level) {
+  logger.set_level(level);
+  logger.flush_on(level);  // what was logged before a crash is what one wants to read
+}
+
+auto new_log(spdlog::level::level_enum level) -> log_and_target {
   auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
   formatter->add_flag<one_line_message>('*').set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %*");
-  auto logger = std::make_shared<spdlog::logger>("maestro", std::move(sink));
+  auto target = std::make_shared<log_target>();
+  auto logger = std::make_shared<spdlog::logger>("maestro", target);
   logger->set_formatter(std::move(formatter));
-  logger->set_level(level);
-  logger->flush_on(level);  // what was logged before a crash is what one wants to read
-  return logger;
+  set_level(*logger, level);
+  return {std::move(target), std::move(logger)};
 }
 
-auto current() -> std::shared_ptr<spdlog::logger>& {
-  static auto logger = make_logger(std::make_shared<spdlog::sinks::stderr_sink_mt>(), spdlog::level::info);
-  return logger;
+// The program's.
+auto current() -> log_and_target& {
+  static auto log = new_log(spdlog::level::info);
+  return log;
 }
 
-}  // namespace
-
-auto make_log(std::string_view level, const std::string& file) -> result<std::shared_ptr<spdlog::logger>> {
+// Gives `log` this level and file.
+auto set_up(const log_and_target& log, std::string_view level, const std::string& file) -> result<void> {
   const auto parsed = spdlog::level::from_str(std::string(level));
   if (parsed == spdlog::level::off && level != "off") {
     return error{errc::invalid_setting, "there is no log level " + std::string(level)};
   }
   try {
-    if (file.empty()) return make_logger(std::make_shared<spdlog::sinks::stderr_sink_mt>(), parsed);
-    return make_logger(std::make_shared<spdlog::sinks::basic_file_sink_mt>(file), parsed);
+    log.target->send_to(file.empty() ? nullptr : open_file(file));
   } catch (const spdlog::spdlog_ex& problem) {
     return error{errc::invalid_setting, "the log file cannot be written: " + std::string(problem.what())};
   }
-}
-
-auto set_up_logging(std::string_view level, const std::string& file) -> result<void> {
-  auto made = make_log(level, file);
-  if (!made) return std::move(made).failure();
-  current() = std::move(made).value();
+  set_level(*log.logger, parsed);
   return {};
 }
 
+}  // namespace
+
+auto make_log(std::string_view level, const std::string& file) -> result<std::shared_ptr<spdlog::logger>> {
+  auto made = new_log(spdlog::level::info);
+  if (auto ready = set_up(made, level, file); !ready) return std::move(ready).failure();
+  return std::move(made.logger);
+}
+
+auto set_up_logging(std::string_view level, const std::string& file) -> result<void> {
+  return set_up(current(), level, file);
+}
+
+auto reopen_log() -> result<void> {
+  try {
+    current().target->reopen();
+    return {};
+  } catch (const spdlog::spdlog_ex& problem) {
+    return error{errc::invalid_setting, "the log file cannot be opened anew: " + std::string(problem.what())};
+  }
+}
+
 auto log() -> spdlog::logger& {
-  return *current();
+  return *current().logger;
 }
 
 auto shared_log() -> std::shared_ptr<spdlog::logger> {
-  return current();
+  return current().logger;
 }
 
 }  // namespace maestro

@@ -7,6 +7,7 @@
 #include <maestro/runtime/rebuild_service.hpp>
 #include <maestro/runtime/registry.hpp>
 #include <maestro/runtime/setting_table.hpp>
+#include <maestro/runtime/supervisor.hpp>
 #include <maestro/store/json.hpp>
 #include <maestro/store/store_actor.hpp>
 #include <maestro/store/store_log.hpp>
@@ -245,6 +246,9 @@ void node::parts::end_actors(std::chrono::steady_clock::time_point deadline) {
 auto node::start(const node_settings& settings, std::vector<definition_ptr> types, failure_handler on_failure)
     -> result<std::unique_ptr<node>> {
   if (auto checked = check_settings(settings); !checked) return checked.failure();
+  // The defaults leave the program's log as the program has set it up.
+  if (const node_settings defaults; settings.log_level != defaults.log_level || settings.log_file != defaults.log_file)
+    if (auto ready = set_up_logging(settings.log_level, settings.log_file); !ready) return ready.failure();
   auto made = std::make_unique<parts>(settings);
   made->on_failure = std::move(on_failure);
   if (auto loaded = made->load_certificates(); !loaded) return loaded.failure();
@@ -321,6 +325,15 @@ auto report(std::string_view program, const error& failure) -> int {
   return node_exit_status(failure);
 }
 
+void tell(const std::string& state) {
+  if (auto told = tell_supervisor(state); !told) log().warn("{}", told.failure().message);
+}
+
+void open_log_anew() {
+  if (auto opened = reopen_log(); !opened) log().error("on SIGHUP: {}", opened.failure().message);
+  else log().info("on SIGHUP: the log file was opened anew");
+}
+
 // The exit status of a program that has printed all it had to say.
 auto end_of_output(std::string_view program, const std::string& before = {}) -> int {
   const auto flushed = flush_output();
@@ -338,7 +351,9 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types, const no
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  for (const int unused : {SIGUSR1, SIGUSR2}) (void)::signal(unused, SIG_IGN);
 
   auto arguments = load_settings(argc, argv, program);
   if (!arguments) return report(program, arguments.failure());
@@ -374,9 +389,12 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types, const no
   }
   std::cout << "ready " << running->address().text() << " store " << running->store_name() << " members "
             << running->name() << std::endl;
+  tell("READY=1\nSTATUS=serves at " + running->address().text());
 
   int signal = 0;
-  sigwait(&signals, &signal);
+  while (sigwait(&signals, &signal) != 0 || signal == SIGHUP)
+    if (signal == SIGHUP) open_log_anew();
+  tell("STOPPING=1");
   log().info("node {}: stopping on {}", running->name(), signal == SIGTERM ? "SIGTERM" : "SIGINT");
   beside.reset();
   running->stop();

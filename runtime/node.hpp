@@ -23,7 +23,9 @@ using failure_handler = std::function<void(const std::string& reason)>;
 class node {
  public:
   /// Opens the store, migrates it unless switched off, and serves `types` on the settings' host and port. Returns when clients
-  /// can connect, and it has joined the cluster of those that share the store. Errors: as `check_settings`, `open_database`, `database::check` and `member_table::join`, and
+  /// can connect, and it has joined the cluster of those that share the store. A program has one log for all its nodes:
+  /// `log_level` and `log_file` set it up for the whole of it (`set_up_logging`), unless both are as by default, which leaves it as
+  /// it is. Errors: as `check_settings`, `set_up_logging`, `open_database`, `database::check` and `member_table::join`, and
   /// `address_in_use`; `invalid_setting` or `internal_error` where it cannot listen for another reason.
   [[nodiscard]] static auto start(const node_settings& settings, std::vector<definition_ptr> types,
                                   failure_handler on_failure = {}) -> result<std::unique_ptr<node>>;
@@ -61,7 +63,8 @@ using node_companion = std::function<std::shared_ptr<void>(node&)>;
 /// The whole of a node program: reads the arguments and the file they name, serves until SIGTERM or SIGINT, drains, and
 /// returns the process's exit status: 0 done, 1 a fault of our own, or output that cannot be written, 2 wrong arguments, file or
 /// limit of the system, 4 a store that cannot be reached or a port that is taken. Prints one line `ready ...` on stdout once it
-/// serves, errors as one line on stderr. Call it from `main`, with nothing before it (`prepare_program`).
+/// serves, errors as one line on stderr. SIGHUP opens the log file anew; SIGUSR1 and SIGUSR2 are ignored. Tells systemd when it
+/// serves and when it stops, where NOTIFY_SOCKET says so. Call it from `main`, with nothing before it (`prepare_program`).
 [[nodiscard]] auto run_node(int argc, char** argv, std::vector<definition_ptr> types,
                             const node_companion& companion = {}) -> int;
 

@@ -67,8 +67,8 @@ struct node_settings {
 
   std::chrono::milliseconds client_timeout{10'000};
 
-  std::string log_level = "info";
-  std::string log_file;
+  std::string log_level = "info";  ///< Of the whole program; see `node::start`.
+  std::string log_file;            ///< The same.
 
   caf_settings caf;
 };

@@ -9,7 +9,13 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -287,6 +293,57 @@ BOOST_AUTO_TEST_CASE(a_loopback_address_may_stand_in_brackets) {
   BOOST_TEST(node.address().host == "::1");
   BOOST_TEST(node.maestro("get", {"account", "name:alice"}).status == 0);
   BOOST_TEST(node.end() == 0);
+}
+
+BOOST_AUTO_TEST_CASE(hup_opens_the_log_file_anew_and_usr_is_ignored) {
+  const temporary_folder folder;
+  const auto log = folder.path("node.log");
+  node_process node("sqlite:" + folder.path("bank.db"), {"--log.level=info", "--log.file=" + log});
+  for (const int ignored : {SIGUSR1, SIGUSR2}) node.child().send_signal(ignored);
+  BOOST_TEST_REQUIRE(::rename(log.c_str(), (log + ".1").c_str()) == 0);
+  node.child().send_signal(SIGHUP);
+  BOOST_TEST(within_patience([&] { return content(log).find("opened anew") != std::string::npos; }));
+  BOOST_TEST(node.maestro("get", {"account", "name:alice"}).status == 0);
+  // Where it cannot be opened, the log goes on to the file that there is.
+  BOOST_TEST_REQUIRE(::rename(log.c_str(), (log + ".2").c_str()) == 0);
+  std::filesystem::create_directory(log);
+  node.child().send_signal(SIGHUP);
+  BOOST_TEST(within_patience([&] { return content(log + ".2").find("cannot be opened anew") != std::string::npos; }));
+  BOOST_TEST(node.end() == 0);
+  BOOST_TEST((content(log + ".2").find("stopping on SIGTERM") != std::string::npos));
+  BOOST_TEST((content(log + ".1").find("opened anew") == std::string::npos));
+}
+
+BOOST_AUTO_TEST_CASE(a_supervisor_is_told_when_a_node_serves_and_when_it_stops) {
+  const temporary_folder folder;
+  for (const auto& name : {folder.path("notify"), "@" + folder.path("notify")}) {
+    const int socket = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::copy(name.begin(), name.end(), address.sun_path);
+    if (name.front() == '@') address.sun_path[0] = '\0';
+    BOOST_TEST_REQUIRE(::bind(socket, reinterpret_cast<sockaddr*>(&address), static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size())) == 0);
+    const auto told = [&]() -> std::string {
+      pollfd waiting{socket, POLLIN, 0};
+      std::array<char, 500> text{};
+      if (::poll(&waiting, 1, static_cast<int>(std::chrono::milliseconds(patience).count())) != 1) return "nothing";
+      return {text.data(), static_cast<std::size_t>(std::max<ssize_t>(::recv(socket, text.data(), text.size(), 0), 0))};
+    };
+    process node(shell("export NOTIFY_SOCKET=" + name, node_process::command("sqlite::memory:")));
+    BOOST_TEST_REQUIRE(node.wait_for_line("ready ").has_value(), node.errors());
+    const auto ready = told();
+    BOOST_TEST(ready.starts_with("READY=1\n"), ready);
+    node.send_signal(SIGTERM);
+    BOOST_TEST(told() == "STOPPING=1");
+    BOOST_TEST(node.wait().value_or(-1) == 0);
+    ::close(socket);
+  }
+  // One that is not there is a warning, and no reason to end.
+  process node(shell("export NOTIFY_SOCKET=" + folder.path("none"), node_process::command("sqlite::memory:", {"--log.level=warn"})));
+  BOOST_TEST_REQUIRE(node.wait_for_line("ready ").has_value(), node.errors());
+  node.send_signal(SIGTERM);
+  BOOST_TEST(node.wait().value_or(-1) == 0);
+  BOOST_TEST((node.errors().find("cannot be told READY=1") != std::string::npos), node.errors());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

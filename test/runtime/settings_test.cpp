@@ -273,6 +273,11 @@ BOOST_AUTO_TEST_CASE(no_setting_can_forge_a_line_of_output) {
   BOOST_TEST((checked.failure().message.find("maestro.node.name must not hold control characters") != std::string::npos), checked.failure().message);
 }
 
+BOOST_AUTO_TEST_CASE(help_says_what_signals_do) {
+  const auto text = printed({"--help"});
+  for (const std::string signal : {"SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"}) BOOST_TEST(text.find(signal) != std::string::npos, signal);
+}
+
 BOOST_AUTO_TEST_CASE(help_names_every_setting_and_stops_there) {
   const auto text = printed({"--help", "--port=0"});
   BOOST_TEST(text.starts_with("Usage: a_node "));
