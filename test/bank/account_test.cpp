@@ -6,6 +6,10 @@
 
 #include <boost/test/unit_test.hpp>
 
+// POSIX's functions open and close, which Boost.Test brings where it is used as a header alone: the bank has commands of these names.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cstdint>
 #include <limits>
 
@@ -21,13 +25,13 @@ const opened alice{"Alice", "al"};
 BOOST_AUTO_TEST_SUITE(account_domain)
 
 BOOST_AUTO_TEST_CASE(given_nothing_when_opened_then_it_is_opened) {
-  kit::given().when(open{"Alice", "al"}).then(alice).then_state({"Alice", "al", 0, true});
-  kit::given().when(open{"", "al"}).rejected("an account needs an owner");
-  kit::given().when(open{"Alice", ""}).rejected("an account needs a handle");
+  kit::given().when(bank::open{"Alice", "al"}).then(alice).then_state({"Alice", "al", 0, true});
+  kit::given().when(bank::open{"", "al"}).rejected("an account needs an owner");
+  kit::given().when(bank::open{"Alice", ""}).rejected("an account needs a handle");
 }
 
 BOOST_AUTO_TEST_CASE(given_an_open_account_when_opened_again_then_it_is_rejected) {
-  kit::given(alice).when(open{"Bob", "bo"}).rejected("the account is already open");
+  kit::given(alice).when(bank::open{"Bob", "bo"}).rejected("the account is already open");
 }
 
 BOOST_AUTO_TEST_CASE(given_a_balance_when_more_is_withdrawn_then_it_is_rejected_with_the_balance) {
@@ -50,7 +54,7 @@ BOOST_AUTO_TEST_CASE(given_a_closed_account_when_anything_but_opening_is_asked_t
   gone.when(deposit{1}).rejected("the account is not open");
   gone.when(withdraw{1}).rejected("the account is not open");
   gone.when(bank::close{}).rejected("the account is not open");
-  gone.when(open{"Alice", "al"}).then(alice);
+  gone.when(bank::open{"Alice", "al"}).then(alice);
 }
 
 BOOST_AUTO_TEST_CASE(given_money_in_it_when_closed_then_it_is_rejected) {
@@ -98,7 +102,7 @@ BOOST_AUTO_TEST_CASE(balances_holds_what_transfers_moved_and_what_a_closed_accou
   tables.given("alice", alice, deposited{500}, paid{"t", 200}).given("bob", opened{"Bob", "bo"}, collected{"t", 200});
   tables.given("carol", opened{"Carol", "ca"}, closed{}, collected{"u", 7});
   tables.query("select owner, cents from balances order by cents").then({{"", 7}, {"Bob", 200}, {"Alice", 300}});
-  tables.when("carol", open{"Carol", "ca"}).committed();
+  tables.when("carol", bank::open{"Carol", "ca"}).committed();
   tables.query("select cents from balances where owner = 'Carol'").then({{7}});
   tables.survive_a_rebuild();
 }
@@ -106,10 +110,10 @@ BOOST_AUTO_TEST_CASE(balances_holds_what_transfers_moved_and_what_a_closed_accou
 BOOST_AUTO_TEST_CASE(a_handle_belongs_to_one_open_account) {
   maestro::test_tables<account> tables;
   tables.given("alice", alice);
-  tables.when("bob", open{"Bob", "al"}).refused_by("handles.handle");
+  tables.when("bob", bank::open{"Bob", "al"}).refused_by("handles.handle");
   tables.query("select owner from balances").then({{"Alice"}});
   tables.when("alice", bank::close{}).committed();
-  tables.when("bob", open{"Bob", "al"}).committed();
+  tables.when("bob", bank::open{"Bob", "al"}).committed();
   tables.query("select account from handles where handle = 'al'").then({{account::id::named("bob").value}});
 }
 
