@@ -1,4 +1,5 @@
-# `cmake --install`: the library, its headers under <maestro/...>, the maestro command, and a CMake package.
+# `cmake --install`: the library, its headers under <maestro/...>, the maestro command with its manual page, a CMake package, the
+# license, and what a node's own package begins with: a systemd unit and configuration files.
 
 include(CMakePackageConfigHelpers)
 
@@ -14,3 +15,6 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/maestro-config-version.c
 install(FILES "${PROJECT_BINARY_DIR}/maestro-config.cmake" "${PROJECT_BINARY_DIR}/maestro-config-version.cmake"
               config/cmake/FindCAF.cmake
         DESTINATION "${CMAKE_INSTALL_LIBDIR}/cmake/maestro")
+install(FILES config/maestro.1 DESTINATION "${CMAKE_INSTALL_MANDIR}/man1")
+install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+install(FILES config/maestro-node.service config/node.conf config/cluster.conf DESTINATION "${CMAKE_INSTALL_DATADIR}/maestro")
