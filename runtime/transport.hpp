@@ -52,7 +52,7 @@ class transport {
   transport(caf::actor_system& system, const transport_settings& settings, tls_context_ptr tls);
 
   /// Publishes `actor` at `host` and `port` (0: any that is free), and returns the port. It is taken back as CAF's own are, by
-  /// `middleman::unpublish`. Errors: `address_in_use`.
+  /// `middleman::unpublish`. Errors: as `why_not_listening` (tcp.hpp).
   [[nodiscard]] auto publish(const caf::actor& actor, const std::string& host, std::uint16_t port) -> result<std::uint16_t>;
 
   /// Connects to what is published at `host` and `port`, by `deadline`. Blocks, and so must not be called from an actor that others

@@ -155,6 +155,7 @@ auto run(const std::string& uri, const std::vector<std::string>& files) -> int {
   if (!projected) return report(projected.failure());
   const auto unexplained = compare_all(*client, *log, *database, std::move(*projected), fresh);
   if (!unexplained) return report(unexplained.failure());
+  if (auto printed = maestro::flush_output(); !printed) return report(printed.failure());
   return *unexplained == 0 && sent.refused.empty() ? 0 : 1;
 }
 
@@ -174,7 +175,11 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& problem) {
-    if (problem.get_exit_code() == 0) return app.exit(problem);
+    if (problem.get_exit_code() == 0) {
+      app.exit(problem);
+      const auto printed = maestro::flush_output();
+      return printed ? 0 : report(printed.failure());
+    }
     return report({maestro::errc::invalid_argument, std::string(problem.what()) + "; see packages --help"});
   }
 
