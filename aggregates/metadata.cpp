@@ -1,5 +1,4 @@
 #include <maestro/aggregates/metadata.hpp>
-
 #include <maestro/store/id.hpp>
 #include <maestro/store/json.hpp>
 #include <maestro/store/utf8.hpp>
@@ -28,7 +27,9 @@ auto check_ids(std::string_view correlation_id, std::string_view causation_id) -
     if (id.size() > max_id_bytes)
       return error{errc::malformed_payload, "the " + std::string(name) + " id has " + std::to_string(id.size()) +
                                                 " bytes, at most " + std::to_string(max_id_bytes) + " are kept"};
-    if (!is_utf8(id)) return error{errc::malformed_payload, "the " + std::string(name) + " id is no UTF-8, and could not be kept as it is"};
+    if (!is_utf8(id))
+      return error{errc::malformed_payload,
+                   "the " + std::string(name) + " id is no UTF-8, and could not be kept as it is"};
   }
   return {};
 }

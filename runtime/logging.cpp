@@ -53,7 +53,8 @@ class log_target final : public spdlog::sinks::base_sink<std::mutex> {
     const std::lock_guard lock(mutex_);
     std::swap(file_, file);
   }
-  /// Opens the file of the same name anew, if it goes to a file. Throws `spdlog_ex`, and then goes on with the one it has.
+  /// Opens the file of the same name anew, if it goes to a file. Throws `spdlog_ex`, and then goes on with the one it
+  /// has.
   void reopen() {
     const std::lock_guard lock(mutex_);
     if (file_) file_ = open_file(file_->filename());
@@ -63,12 +64,16 @@ class log_target final : public spdlog::sinks::base_sink<std::mutex> {
   void sink_it_(const spdlog::details::log_msg& message) override {
     spdlog::memory_buf_t line;
     formatter_->format(message, line);
-    if (file_) file_->write(line);
-    else std::fwrite(line.data(), 1, line.size(), stderr);
+    if (file_)
+      file_->write(line);
+    else
+      std::fwrite(line.data(), 1, line.size(), stderr);
   }
   void flush_() override {
-    if (file_) file_->flush();
-    else std::fflush(stderr);
+    if (file_)
+      file_->flush();
+    else
+      std::fflush(stderr);
   }
 
  private:

@@ -68,8 +68,8 @@ auto report(const error& failure) -> int {
   return exit_status(failure);
 }
 
-// What is printed goes on to stdout here. The exit status of a verb that has printed all it had to say: 1 where that could not be
-// written, with `done`, what was done all the same, before the reason.
+// What is printed goes on to stdout here. The exit status of a verb that has printed all it had to say: 1 where that
+// could not be written, with `done`, what was done all the same, before the reason.
 auto end_of_output(const std::string& done = {}) -> int {
   const auto flushed = flush_output();
   return flushed ? 0 : report({flushed.failure().code, done + flushed.failure().message});
@@ -93,7 +93,8 @@ auto event_line(const event& row) -> std::string {
   return line + "}";
 }
 
-// A JSON argument: the text itself, `-` for what stdin holds, or `@FILE` for what the file holds. No JSON object begins like that.
+// A JSON argument: the text itself, `-` for what stdin holds, or `@FILE` for what the file holds. No JSON object begins
+// like that.
 auto read_json(const std::string& argument) -> result<std::string> {
   // Twice what a node takes: it is the node that says what is wrong with a document, and where.
   constexpr std::size_t most_bytes = 2 * json_limits{}.bytes;
@@ -101,16 +102,18 @@ auto read_json(const std::string& argument) -> result<std::string> {
   const auto path = argument.substr(1);
   const auto name = argument == "-" ? "stdin" : path;
   const auto wrong = [&](const std::string& what) { return error{errc::invalid_argument, name + ' ' + what}; };
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> opened(argument == "-" ? nullptr : std::fopen(path.c_str(), "re"), [](std::FILE* file) {
-    return file != nullptr ? std::fclose(file) : 0;
-  });
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> opened(
+      argument == "-" ? nullptr : std::fopen(path.c_str(), "re"),
+      [](std::FILE* file) { return file != nullptr ? std::fclose(file) : 0; });
   std::FILE* from = argument == "-" ? stdin : opened.get();
   if (from == nullptr) return wrong("cannot be read: " + std::system_category().message(errno));
   std::string text(most_bytes + 1, '\0');
   errno = 0;
   text.resize(std::fread(text.data(), 1, text.size(), from));
   if (std::ferror(from) != 0) return wrong("cannot be read: " + std::system_category().message(errno));
-  if (text.size() > most_bytes) return wrong("holds more than " + std::to_string(most_bytes) + " bytes, and a node takes " + std::to_string(json_limits{}.bytes));
+  if (text.size() > most_bytes)
+    return wrong("holds more than " + std::to_string(most_bytes) + " bytes, and a node takes " +
+                 std::to_string(json_limits{}.bytes));
   return text;
 }
 
@@ -121,7 +124,8 @@ auto id_of(const arguments& given) -> result<aggregate_id> {
   return *id;
 }
 
-// What the command line says, or else the environment. With CLI11's own means the environment would beat the command line.
+// What the command line says, or else the environment. With CLI11's own means the environment would beat the command
+// line.
 auto or_variable(const std::string& given, const char* variable) -> std::string {
   const char* said = given.empty() ? std::getenv(variable) : nullptr;
   return said != nullptr ? said : given;
@@ -134,8 +138,8 @@ auto nodes_of(const arguments& given) -> std::vector<std::string> {
 }
 
 auto tls_of(const arguments& given) -> tls_settings {
-  return {or_variable(given.tls.certificate_file, "MAESTRO_TLS_CERTIFICATE"), or_variable(given.tls.key_file, "MAESTRO_TLS_KEY"),
-          or_variable(given.tls.ca_file, "MAESTRO_TLS_CA")};
+  return {or_variable(given.tls.certificate_file, "MAESTRO_TLS_CERTIFICATE"),
+          or_variable(given.tls.key_file, "MAESTRO_TLS_KEY"), or_variable(given.tls.ca_file, "MAESTRO_TLS_CA")};
 }
 
 auto connect(const arguments& given) -> result<std::unique_ptr<client>> {
@@ -157,7 +161,8 @@ auto send(const arguments& given) -> int {
   send_options options;
   options.expect_sequence = given.expect_sequence;
   options.returns = given.returns;
-  if (given.payload == "-" && given.metadata == "-") return report({errc::invalid_argument, "only one of JSON and --metadata can be on stdin"});
+  if (given.payload == "-" && given.metadata == "-")
+    return report({errc::invalid_argument, "only one of JSON and --metadata can be on stdin"});
   auto payload = read_json(given.payload);
   if (!payload) return report(payload.failure());
   auto metadata = read_json(given.metadata);
@@ -187,8 +192,8 @@ auto send(const arguments& given) -> int {
     line += "]";
   }
   std::cout << line << "}\n";
-  return end_of_output("the command was carried out (--command-id " + got.command_id.text() + ", sequences " + std::to_string(got.answer.first) +
-                       " to " + std::to_string(got.answer.last) + "), but ");
+  return end_of_output("the command was carried out (--command-id " + got.command_id.text() + ", sequences " +
+                       std::to_string(got.answer.first) + " to " + std::to_string(got.answer.last) + "), but ");
 }
 
 // A question about one aggregate, and how to print the reply.
@@ -205,8 +210,8 @@ auto ask(const arguments& given, query_verb verb, Fill&& fill, Print&& print) ->
 }
 
 void print_state(const aggregate_id& id, const query_reply& reply) {
-  std::cout << "{" << quoted("aggregate_id", id.text()) << "," << member("sequence", std::to_string(reply.sequence)) << ","
-            << member("state", reply.state) << "}\n";
+  std::cout << "{" << quoted("aggregate_id", id.text()) << "," << member("sequence", std::to_string(reply.sequence))
+            << "," << member("state", reply.state) << "}\n";
 }
 
 void set_up_to(query_request& request, const moment& up_to) {
@@ -241,10 +246,12 @@ auto diff(const arguments& given) -> int {
 }
 
 auto take_snapshot(const arguments& given) -> int {
-  return ask(given, query_verb::snapshot, [](query_request&) {}, [](const aggregate_id& id, const query_reply& reply) {
-    std::cout << "{" << quoted("aggregate_id", id.text()) << "," << member("sequence", std::to_string(reply.sequence))
-              << "}\n";
-  });
+  return ask(
+      given, query_verb::snapshot, [](query_request&) {},
+      [](const aggregate_id& id, const query_reply& reply) {
+        std::cout << "{" << quoted("aggregate_id", id.text()) << ","
+                  << member("sequence", std::to_string(reply.sequence)) << "}\n";
+      });
 }
 
 // `events` and `list` ask page by page until the node has no more, or the limit is reached.
@@ -325,7 +332,8 @@ auto rebuild(const arguments& given) -> int {
       std::cout << reply.state << '\n';
       said = now;
     }
-    if (const int status = end_of_output(reply.more ? "the rebuild goes on, but " : "the rebuild is done, but "); status != 0 || !reply.more)
+    if (const int status = end_of_output(reply.more ? "the rebuild goes on, but " : "the rebuild is done, but ");
+        status != 0 || !reply.more)
       return status;
     std::this_thread::sleep_for(pause);
   }
@@ -386,15 +394,22 @@ int main(int argc, char** argv) {
     return sub;
   };
   const auto at_node = [&](CLI::App* sub) {
-    sub->add_option("--node", given.nodes, "The node's address; several of one cluster, with commas or --node again: the first that answers; "
-                                           "without: MAESTRO_NODE, or 127.0.0.1:4242")
-        ->type_name("HOST:PORT")->delimiter(',')->allow_extra_args(false);
+    sub->add_option("--node", given.nodes,
+                    "The node's address; several of one cluster, with commas or --node again: the first that answers; "
+                    "without: MAESTRO_NODE, or 127.0.0.1:4242")
+        ->type_name("HOST:PORT")
+        ->delimiter(',')
+        ->allow_extra_args(false);
     sub->add_option("--timeout", given.timeout_milliseconds, "How long to wait, in milliseconds")
         ->check(CLI::Range(1, 3'600'000))->capture_default_str();
-    const auto file = [sub](const char* name, std::string& path, const char* text) { sub->add_option(name, path, text)->type_name("FILE"); };
-    file("--tls-certificate", given.tls.certificate_file, "For a node that speaks TLS: your certificate; without: MAESTRO_TLS_CERTIFICATE");
+    const auto file = [sub](const char* name, std::string& path, const char* text) {
+      sub->add_option(name, path, text)->type_name("FILE");
+    };
+    file("--tls-certificate", given.tls.certificate_file,
+         "For a node that speaks TLS: your certificate; without: MAESTRO_TLS_CERTIFICATE");
     file("--tls-key", given.tls.key_file, "its private key; without: MAESTRO_TLS_KEY");
-    file("--tls-ca", given.tls.ca_file, "and the authority that signed the node's certificate; without: MAESTRO_TLS_CA");
+    file("--tls-ca", given.tls.ca_file,
+         "and the authority that signed the node's certificate; without: MAESTRO_TLS_CA");
     return sub;
   };
   const auto of_node = [&](CLI::App* sub) {
@@ -415,10 +430,17 @@ int main(int argc, char** argv) {
 
   auto* sending = of_aggregate(verb("send", "Send a command", send));
   sending->add_option("COMMAND", given.command, "The command's registered name")->required();
-  sending->add_option("JSON", given.payload, "The command as a JSON object; -: on stdin, @FILE: in that file, where neither `ps` nor a limit of the shell gets at it")->required();
+  sending
+      ->add_option("JSON", given.payload,
+                   "The command as a JSON object; -: on stdin, @FILE: in that file, where neither `ps` nor a limit of "
+                   "the shell gets at it")
+      ->required();
   sending->add_option("--command-id", given.command_id, "Name the command; repeating it has no second effect")->type_name("HEX");
   sending->add_option("--expect-sequence", given.expect_sequence, "Refuse unless the aggregate is there")->check(sequences);
-  sending->add_option("--metadata", given.metadata, "A JSON object to keep with the events; - and @FILE as for the command")->type_name("JSON");
+  sending
+      ->add_option("--metadata", given.metadata,
+                   "A JSON object to keep with the events; - and @FILE as for the command")
+      ->type_name("JSON");
   sending->add_option("--correlation-id", given.correlation_id, "The conversation that the command belongs to, kept with the events");
   sending->add_option("--causation-id", given.causation_id, "What made you send it, kept with the events");
   sending->add_option("--return", given.returns, "Show more of what happened: events or state")
@@ -458,11 +480,17 @@ int main(int argc, char** argv) {
   at_node(verb("members", "List the nodes of the cluster", members))
       ->add_flag("--watch", given.watch, "Go on, and list them again, after an empty line, whenever something has changed");
 
-  auto* migrating = verb("migrate", "Create or upgrade the store's own tables; those of projections are known to the node program alone: run it with --migrate, "
-                         "which does both", migrate);
+  auto* migrating = verb("migrate",
+                         "Create or upgrade the store's own tables; those of projections are known to the node program "
+                         "alone: run it with --migrate, "
+                         "which does both",
+                         migrate);
   migrating->add_option("--store", given.store, "sqlite:FILE or postgresql://...")->type_name("URI")->required();
-  migrating->add_option("--partitions", given.partitions, "PostgreSQL: make the log in so many hash partitions, as store.partitions says; 0: one table")
-      ->check(CLI::Range(0, static_cast<int>(find_setting("maestro.store.partitions")->maximum)))->capture_default_str();
+  migrating
+      ->add_option("--partitions", given.partitions,
+                   "PostgreSQL: make the log in so many hash partitions, as store.partitions says; 0: one table")
+      ->check(CLI::Range(0, static_cast<int>(find_setting("maestro.store.partitions")->maximum)))
+      ->capture_default_str();
 
   auto& wanted = given.certificates;
   auto* issuing = verb("certificates", "Make a certificate authority, and certificates for nodes and clients, without asking any node", certificates);

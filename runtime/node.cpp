@@ -1,8 +1,7 @@
-#include <maestro/runtime/node.hpp>
-
 #include <maestro/runtime/logging.hpp>
 #include <maestro/runtime/membership.hpp>
 #include <maestro/runtime/network_end.hpp>
+#include <maestro/runtime/node.hpp>
 #include <maestro/runtime/program.hpp>
 #include <maestro/runtime/rebuild_service.hpp>
 #include <maestro/runtime/registry.hpp>
@@ -17,16 +16,15 @@
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 
-#include <pthread.h>
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <functional>
 #include <future>
 #include <iostream>
+#include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
 #include <utility>
 
 namespace maestro {
@@ -132,7 +130,8 @@ auto node::parts::load_certificates() -> result<void> {
   if (!loaded) return loaded.failure();
   tls = std::move(*loaded);
   if (readable_for_everyone(settings.tls.key_file))
-    log().warn("the TLS key {} can be read or written by every user of this machine: take that away (chmod 600)", settings.tls.key_file);
+    log().warn("the TLS key {} can be read or written by every user of this machine: take that away (chmod 600)",
+               settings.tls.key_file);
   if (tls->days_left() < warn_days)
     log().warn("the TLS certificate {} expires in {} days; a node reads a new one when it is started anew", settings.tls.certificate_file,
                tls->days_left());
@@ -330,8 +329,10 @@ void tell(const std::string& state) {
 }
 
 void open_log_anew() {
-  if (auto opened = reopen_log(); !opened) log().error("on SIGHUP: {}", opened.failure().message);
-  else log().info("on SIGHUP: the log file was opened anew");
+  if (auto opened = reopen_log(); !opened)
+    log().error("on SIGHUP: {}", opened.failure().message);
+  else
+    log().info("on SIGHUP: the log file was opened anew");
 }
 
 // The exit status of a program that has printed all it had to say.

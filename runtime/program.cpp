@@ -1,9 +1,5 @@
 #include <maestro/runtime/program.hpp>
 
-#include <fcntl.h>
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
@@ -11,11 +7,14 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <fcntl.h>
 #include <iostream>
 #include <mutex>
 #include <new>
 #include <string>
+#include <sys/resource.h>
 #include <system_error>
+#include <unistd.h>
 
 namespace maestro {
 
@@ -40,12 +39,17 @@ void write_last_words(const char* what, const char* detail) {
   static std::atomic_flag taken;
   if (taken.test_and_set())
     while (true) ::pause();
-  constexpr auto no_memory = "internal_error: the system gives this process no more memory (see ulimit -v and the like)";
-  constexpr auto no_thread = "internal_error: the system gives this process no more threads or memory (see ulimit -u, ulimit -v and the like): ";
+  constexpr auto no_memory =
+      "internal_error: the system gives this process no more memory (see ulimit -v and the like)";
+  constexpr auto no_thread =
+      "internal_error: the system gives this process no more threads or memory (see ulimit -u, ulimit -v and the "
+      "like): ";
   const auto current = std::current_exception();
   if (!current) {
-    // An exception was on its way through what it made fall apart: a thread that could not be made beside others that run.
-    write_last_words(std::uncaught_exceptions() > 0 ? no_thread : "internal_error: the program cannot go on", std::uncaught_exceptions() > 0 ? "it cannot start" : "");
+    // An exception was on its way through what it made fall apart: a thread that could not be made beside others that
+    // run.
+    write_last_words(std::uncaught_exceptions() > 0 ? no_thread : "internal_error: the program cannot go on",
+                     std::uncaught_exceptions() > 0 ? "it cannot start" : "");
     ::_exit(1);
   }
   try {
@@ -53,7 +57,8 @@ void write_last_words(const char* what, const char* detail) {
   } catch (const std::bad_alloc&) {
     write_last_words(no_memory, "");
   } catch (const std::system_error& problem) {
-    const bool limit = problem.code() == std::errc::resource_unavailable_try_again || problem.code() == std::errc::not_enough_memory;
+    const bool limit =
+        problem.code() == std::errc::resource_unavailable_try_again || problem.code() == std::errc::not_enough_memory;
     write_last_words(limit ? no_thread : "internal_error: ", problem.what());
   } catch (const std::exception& problem) {
     write_last_words("internal_error: ", problem.what());
@@ -102,7 +107,8 @@ auto use_all_descriptors(std::size_t needed) -> result<void> {
   (void)::setrlimit(RLIMIT_NOFILE, &descriptors);
   if (descriptors.rlim_max >= needed) return {};
   return error{errc::invalid_setting, "the system allows this process " + std::to_string(descriptors.rlim_max) +
-                                          " open files, it needs at least " + std::to_string(needed) + ": raise the limit (ulimit -n, LimitNOFILE)"};
+                                          " open files, it needs at least " + std::to_string(needed) +
+                                          ": raise the limit (ulimit -n, LimitNOFILE)"};
 }
 
 }  // namespace maestro

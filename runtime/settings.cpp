@@ -10,9 +10,8 @@
 #include <caf/config.hpp>
 #include <caf/timespan.hpp>
 
-#include <arpa/inet.h>
-
 #include <algorithm>
+#include <arpa/inet.h>
 #include <array>
 #include <optional>
 #include <thread>
@@ -133,7 +132,8 @@ auto check_settings(const node_settings& settings) -> result<void> {
   auto copy = settings;
   for (const auto& row : setting_table())
     if (const auto target = row.target(copy); const auto* text = std::get_if<std::string*>(&target))
-      if (const auto problem = wrong_text(row, **text)) return error{errc::invalid_setting, std::string(row.key) + ' ' + *problem};
+      if (const auto problem = wrong_text(row, **text))
+        return error{errc::invalid_setting, std::string(row.key) + ' ' + *problem};
   const auto& membership = settings.membership;
   if (membership.suspicion_time < 4 * membership.heartbeat_interval)
     return error{errc::invalid_setting, "maestro.cluster.suspicion-time is " + render_duration(membership.suspicion_time) +

@@ -1,15 +1,14 @@
 #include <maestro/runtime/supervisor.hpp>
 
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <system_error>
+#include <unistd.h>
 
 namespace maestro {
 
@@ -18,8 +17,9 @@ auto tell_supervisor(std::string_view state) -> result<void> {
   if (name == nullptr || *name == '\0') return {};
   const std::string path = name;
   const auto failed = [&](int reason) {
-    return error{errc::internal_error, "the socket " + path + " of NOTIFY_SOCKET cannot be told " + std::string(state.substr(0, state.find('\n'))) +
-                                           ": " + std::system_category().message(reason)};
+    return error{errc::internal_error, "the socket " + path + " of NOTIFY_SOCKET cannot be told " +
+                                           std::string(state.substr(0, state.find('\n'))) + ": " +
+                                           std::system_category().message(reason)};
   };
   sockaddr_un to{};
   to.sun_family = AF_UNIX;
@@ -31,7 +31,8 @@ auto tell_supervisor(std::string_view state) -> result<void> {
 
   const int socket = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (socket < 0) return failed(errno);
-  const auto sent = ::sendto(socket, state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&to), size);
+  const auto sent =
+      ::sendto(socket, state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&to), size);
   const int reason = errno;
   ::close(socket);
   if (sent < 0) return failed(reason);

@@ -92,7 +92,8 @@ auto why_not_listening(const std::string& host, std::uint16_t port) -> error {
   for (const auto* each = candidates.get(); each != nullptr; each = each->ai_next) {
     const tcp_socket socket = socket_for(*each);
     const int yes = 1;
-    if (socket.descriptor() >= 0 && ::setsockopt(socket.descriptor(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 &&
+    if (socket.descriptor() >= 0 &&
+        ::setsockopt(socket.descriptor(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 &&
         ::bind(socket.descriptor(), each->ai_addr, each->ai_addrlen) == 0 && ::listen(socket.descriptor(), 1) == 0)
       continue;
     // A host's name may stand for an address that this machine lacks, such as ::1: that is not what matters of several.
@@ -100,12 +101,18 @@ auto why_not_listening(const std::string& host, std::uint16_t port) -> error {
   }
   const auto said = std::system_category().message(reason);
   switch (reason) {
-    case 0: return {errc::address_in_use, "the port was taken a moment ago; try again"};
-    case EADDRINUSE: return {errc::address_in_use, "the port is taken"};
-    case EADDRNOTAVAIL: return {errc::invalid_setting, "the address is not this machine's"};
-    case EACCES: return {errc::invalid_setting, "this user may not listen on that port: " + said};
-    case EMFILE: return {errc::invalid_setting, "this process may open no more files: raise the limit (ulimit -n, LimitNOFILE)"};
-    default: return {errc::internal_error, said};
+    case 0:
+      return {errc::address_in_use, "the port was taken a moment ago; try again"};
+    case EADDRINUSE:
+      return {errc::address_in_use, "the port is taken"};
+    case EADDRNOTAVAIL:
+      return {errc::invalid_setting, "the address is not this machine's"};
+    case EACCES:
+      return {errc::invalid_setting, "this user may not listen on that port: " + said};
+    case EMFILE:
+      return {errc::invalid_setting, "this process may open no more files: raise the limit (ulimit -n, LimitNOFILE)"};
+    default:
+      return {errc::internal_error, said};
   }
 }
 

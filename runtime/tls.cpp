@@ -5,13 +5,12 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#include <sys/socket.h>
-#include <sys/stat.h>
-
 #include <cerrno>
 #include <cstdint>
 #include <fstream>
 #include <new>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <system_error>
 #include <utility>
 
@@ -88,14 +87,16 @@ auto wrong_use(X509* certificate, int purpose) -> bool { return X509_check_purpo
 
 // OpenSSL lets a certificate without any extended key usage stand for everything.
 auto names_server(X509* certificate) -> bool {
-  return (X509_get_extension_flags(certificate) & EXFLAG_XKUSAGE) != 0 && (X509_get_extended_key_usage(certificate) & XKU_SSL_SERVER) != 0;
+  return (X509_get_extension_flags(certificate) & EXFLAG_XKUSAGE) != 0 &&
+         (X509_get_extended_key_usage(certificate) & XKU_SSL_SERVER) != 0;
 }
 
 // Called for each certificate of the other end, after OpenSSL's own judgement of it.
 auto judge_other_end(int good, X509_STORE_CTX* verification) -> int {
   if (good != 1 || X509_STORE_CTX_get_error_depth(verification) != 0) return good;
   const auto* ssl = static_cast<SSL*>(X509_STORE_CTX_get_ex_data(verification, SSL_get_ex_data_X509_STORE_CTX_idx()));
-  if (ssl == nullptr || SSL_is_server(ssl) != 0 || names_server(X509_STORE_CTX_get_current_cert(verification))) return good;
+  if (ssl == nullptr || SSL_is_server(ssl) != 0 || names_server(X509_STORE_CTX_get_current_cert(verification)))
+    return good;
   X509_STORE_CTX_set_error(verification, X509_V_ERR_INVALID_PURPOSE);
   return 0;
 }
@@ -115,7 +116,8 @@ auto check_certificate(SSL_CTX* context, const tls_settings& settings, tls_end e
   if (wrong_use(certificate, X509_PURPOSE_SSL_CLIENT))
     return wrong("the certificate " + settings.certificate_file + " is not for clients; its extended key usage has to name clientAuth");
   if (end == tls_end::server && (X509_get_extension_flags(certificate) & EXFLAG_XKUSAGE) == 0)
-    return wrong("the certificate " + settings.certificate_file + " names no extended key usage; a node's has to name serverAuth and clientAuth");
+    return wrong("the certificate " + settings.certificate_file +
+                 " names no extended key usage; a node's has to name serverAuth and clientAuth");
   if (end == tls_end::server && (wrong_use(certificate, X509_PURPOSE_SSL_SERVER) || !names_server(certificate)))
     return wrong("the certificate " + settings.certificate_file + " is for clients only; a node's extended key usage has to name serverAuth, too");
   return {};

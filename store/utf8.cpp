@@ -12,7 +12,10 @@ auto is_utf8(std::string_view text) noexcept -> bool {
       ++i;
       continue;
     }
-    const std::size_t more = first >= 0xc2 && first <= 0xdf ? 1 : first >= 0xe0 && first <= 0xef ? 2 : first >= 0xf0 && first <= 0xf4 ? 3 : 0;
+    const std::size_t more = first >= 0xc2 && first <= 0xdf   ? 1
+                             : first >= 0xe0 && first <= 0xef ? 2
+                             : first >= 0xf0 && first <= 0xf4 ? 3
+                                                              : 0;
     if (more == 0 || text.size() - i <= more) return false;
     for (std::size_t at = 1; at <= more; ++at) {
       const auto next = static_cast<std::uint8_t>(text[i + at]);
@@ -30,7 +33,8 @@ auto has_control_character(std::string_view text) noexcept -> bool {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const auto byte = static_cast<std::uint8_t>(text[i]);
     if (byte < 0x20 || byte == 0x7f) return true;
-    if (byte == 0xc2 && i + 1 < text.size() && static_cast<std::uint8_t>(text[i + 1]) < 0xa0 && static_cast<std::uint8_t>(text[i + 1]) >= 0x80)
+    if (byte == 0xc2 && i + 1 < text.size() && static_cast<std::uint8_t>(text[i + 1]) < 0xa0 &&
+        static_cast<std::uint8_t>(text[i + 1]) >= 0x80)
       return true;
   }
   return false;

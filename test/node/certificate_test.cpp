@@ -1,20 +1,16 @@
 // Nodes and clients over mutual TLS: who has a certificate is served, and nobody else gets as far as CAF.
+#include "../store/temporary_folder.hpp"
 #include "node_process.hpp"
 #include "raw_connection.hpp"
 #include "relay.hpp"
-
-#include "../store/temporary_folder.hpp"
 
 #include <maestro/runtime/certificates.hpp>
 #include <maestro/runtime/tls.hpp>
 
 #include <boost/test/unit_test.hpp>
-
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
-
-#include <sys/stat.h>
 
 #include <cstdio>
 #include <deque>
@@ -22,6 +18,7 @@
 #include <iterator>
 #include <memory>
 #include <string>
+#include <sys/stat.h>
 #include <thread>
 #include <vector>
 
@@ -98,7 +95,8 @@ struct node_over_tls {
   std::unique_ptr<client> bystander = must_connect();
 };
 
-// A certificate of `ours` whose extended key usage is as `usage` says, in OpenSSL's notation; empty: it has none. Its key is node.key.
+// A certificate of `ours` whose extended key usage is as `usage` says, in OpenSSL's notation; empty: it has none. Its
+// key is node.key.
 auto reissued(const authority& ours, const std::string& path, const std::string& usage) -> tls_settings {
   const auto read = [](const std::string& file, auto* how) {
     const std::unique_ptr<std::FILE, int (*)(std::FILE*)> from(std::fopen(file.c_str(), "r"), std::fclose);
@@ -106,12 +104,13 @@ auto reissued(const authority& ours, const std::string& path, const std::string&
   };
   const std::unique_ptr<X509, void (*)(X509*)> old(read(ours.file("node.crt"), PEM_read_X509), X509_free);
   const std::unique_ptr<X509, void (*)(X509*)> made(X509_dup(old.get()), X509_free);
-  const std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY*)> signer(read(ours.file("ca.key"), PEM_read_PrivateKey), EVP_PKEY_free);
+  const std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY*)> signer(read(ours.file("ca.key"), PEM_read_PrivateKey),
+                                                              EVP_PKEY_free);
   const std::unique_ptr<X509_EXTENSION, void (*)(X509_EXTENSION*)> gone(
       X509_delete_ext(made.get(), X509_get_ext_by_NID(made.get(), NID_ext_key_usage, -1)), X509_EXTENSION_free);
   if (!usage.empty()) {
-    const std::unique_ptr<X509_EXTENSION, void (*)(X509_EXTENSION*)> added(X509V3_EXT_conf_nid(nullptr, nullptr, NID_ext_key_usage, usage.c_str()),
-                                                                           X509_EXTENSION_free);
+    const std::unique_ptr<X509_EXTENSION, void (*)(X509_EXTENSION*)> added(
+        X509V3_EXT_conf_nid(nullptr, nullptr, NID_ext_key_usage, usage.c_str()), X509_EXTENSION_free);
     BOOST_TEST_REQUIRE(X509_add_ext(made.get(), added.get(), -1) == 1);
   }
   BOOST_TEST_REQUIRE(X509_sign(made.get(), signer.get(), EVP_sha256()) > 0);
@@ -126,7 +125,8 @@ auto connecting_to_one_with(const authority& ours, const tls_context_ptr& theirs
     const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(5);
     tls_session session(theirs, taken.descriptor(), tls_end::server);
     auto progress = tls_progress::wants_read;
-    while (progress != tls_progress::done && progress != tls_progress::failed && taken.wait(true, until)) progress = session.shake_hands();
+    while (progress != tls_progress::done && progress != tls_progress::failed && taken.wait(true, until))
+      progress = session.shake_hands();
   });
   client_settings settings;
   settings.timeout = patience;
@@ -248,19 +248,22 @@ BOOST_AUTO_TEST_CASE(a_certificate_that_does_not_say_so_stands_for_no_node) {
   for (const std::string usage : {"", "anyExtendedKeyUsage,clientAuth", "codeSigning,clientAuth"}) {
     const auto files = reissued(ours, folder.path("other.crt"), usage);
     // At its own start ...
-    const auto ended = run(node_process::command("sqlite::memory:", {"--tls.certificate-file=" + files.certificate_file, "--tls.key-file=" + files.key_file,
-                                                                     "--tls.ca-file=" + files.ca_file}));
+    const auto ended = run(node_process::command(
+        "sqlite::memory:", {"--tls.certificate-file=" + files.certificate_file, "--tls.key-file=" + files.key_file,
+                            "--tls.ca-file=" + files.ca_file}));
     BOOST_TEST(ended.status == 2, ended.errors);
     BOOST_TEST((ended.errors.find("has to name serverAuth") != std::string::npos), ended.errors);
     // ... and by those that connect to it, should it be a program of another make.
     const auto theirs = tls_context::load(files, tls_end::client);
     BOOST_TEST_REQUIRE(theirs.has_value(), (theirs ? "" : to_string(theirs.failure())));
     const auto failure = connecting_to_one_with(ours, *theirs);
-    BOOST_TEST((failure.message.find("its certificate is not one that we accept") != std::string::npos), usage << ": " << failure.message);
+    BOOST_TEST((failure.message.find("its certificate is not one that we accept") != std::string::npos),
+               usage << ": " << failure.message);
   }
   // The others still do.
   const auto files = reissued(ours, folder.path("other.crt"), "serverAuth,clientAuth");
-  node_process node("sqlite::memory:", {"--tls.certificate-file=" + files.certificate_file, "--tls.key-file=" + files.key_file, "--tls.ca-file=" + files.ca_file});
+  node_process node("sqlite::memory:", {"--tls.certificate-file=" + files.certificate_file,
+                                        "--tls.key-file=" + files.key_file, "--tls.ca-file=" + files.ca_file});
   client_settings settings;
   settings.timeout = patience;
   settings.tls = ours.of("client");
@@ -276,7 +279,8 @@ BOOST_AUTO_TEST_CASE(a_key_that_everyone_can_read_is_a_warning) {
     more.push_back("--log.level=warn");
     node_process node("sqlite::memory:", more);
     BOOST_TEST(node.end() == 0);
-    BOOST_TEST((node.child().errors().find("chmod 600") != std::string::npos) == warned, mode << ": " << node.child().errors());
+    BOOST_TEST((node.child().errors().find("chmod 600") != std::string::npos) == warned,
+               mode << ": " << node.child().errors());
   }
 }
 

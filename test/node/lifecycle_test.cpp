@@ -542,7 +542,9 @@ BOOST_AUTO_TEST_CASE(migrate_makes_the_log_in_partitions_and_says_who_makes_the_
   const auto help = run({MAESTRO_COMMAND, "migrate", "--help"});
   BOOST_TEST((help.out.find("--migrate") != std::string::npos), help.out);
   if (!fresh.uri().starts_with("postgresql:")) return;
-  const auto migrate = [&](const char* partitions) { return run({MAESTRO_COMMAND, "migrate", "--store", fresh.uri(), "--partitions", partitions}); };
+  const auto migrate = [&](const char* partitions) {
+    return run({MAESTRO_COMMAND, "migrate", "--store", fresh.uri(), "--partitions", partitions});
+  };
   BOOST_TEST(migrate("4").status == 0);
   BOOST_TEST(migrate("4").status == 0);
   const auto other = migrate("8");

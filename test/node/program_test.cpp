@@ -1,18 +1,12 @@
-// Programs of ours in the circumstances that a shell, a supervisor or the system gives them: descriptors that are closed, limits
-// that are low, output that cannot be written, signals.
-#include "node_process.hpp"
-
+// Programs of ours in the circumstances that a shell, a supervisor or the system gives them: descriptors that are
+// closed, limits that are low, output that cannot be written, signals.
 #include "../store/free_port.hpp"
 #include "../store/temporary_folder.hpp"
+#include "node_process.hpp"
 
 #include <maestro/store/clock.hpp>
 
 #include <boost/test/unit_test.hpp>
-
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -20,8 +14,12 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <poll.h>
 #include <string>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 using namespace maestro;
@@ -40,13 +38,17 @@ constexpr bool sanitized = false;
 #endif
 
 // `command` as a shell starts it behind `before`, a limit, and with `redirections`.
-auto shell(const std::string& before, const std::vector<std::string>& command, const std::string& redirections = {}) -> std::vector<std::string> {
-  std::vector<std::string> all{"/bin/sh", "-c", before + (before.empty() ? "" : " && ") + "exec \"$0\" \"$@\" " + redirections};
+auto shell(const std::string& before, const std::vector<std::string>& command, const std::string& redirections = {})
+    -> std::vector<std::string> {
+  std::vector<std::string> all{"/bin/sh", "-c",
+                               before + (before.empty() ? "" : " && ") + "exec \"$0\" \"$@\" " + redirections};
   all.insert(all.end(), command.begin(), command.end());
   return all;
 }
 
-auto lines(const std::string& text) -> std::ptrdiff_t { return std::count(text.begin(), text.end(), '\n'); }
+auto lines(const std::string& text) -> std::ptrdiff_t {
+  return std::count(text.begin(), text.end(), '\n');
+}
 
 auto content(const std::string& path) -> std::string {
   std::ifstream file(path, std::ios::binary);
@@ -71,18 +73,21 @@ void check_one_line(const finished_process& ended, int status, std::string_view 
 
 // Ends as a program of ours may end, whatever the system refuses it.
 void check_ended_well(int status, const std::string& errors) {
-  BOOST_TEST((status == 0 || status == broken || status == usage || status == retryable), "status " << status << ": " << errors);
+  BOOST_TEST((status == 0 || status == broken || status == usage || status == retryable),
+             "status " << status << ": " << errors);
   BOOST_TEST((errors.find("terminate called") == std::string::npos), errors);
   BOOST_TEST((status == 0 || lines(errors) > 0), "not a word about status " << status);
 }
 
 struct serving {
-  auto send(const std::string& to, const std::string& payload, const std::vector<std::string>& more = {}) const -> finished_process {
+  auto send(const std::string& to, const std::string& payload, const std::vector<std::string>& more = {}) const
+      -> finished_process {
     std::vector<std::string> all{"account", "name:" + to, "deposit", payload};
     all.insert(all.end(), more.begin(), more.end());
     return node.maestro("send", all);
   }
-  [[nodiscard]] auto maestro(const std::string& verb, const std::vector<std::string>& arguments) const -> std::vector<std::string> {
+  [[nodiscard]] auto maestro(const std::string& verb, const std::vector<std::string>& arguments) const
+      -> std::vector<std::string> {
     std::vector<std::string> all{MAESTRO_COMMAND, verb, "--node", node.address().text()};
     all.insert(all.end(), arguments.begin(), arguments.end());
     return all;
@@ -93,7 +98,10 @@ struct serving {
     return at == std::string::npos ? got.errors : got.out.substr(at + 10, got.out.find_first_of(",}", at) - at - 10);
   }
 
-  serving() { BOOST_TEST_REQUIRE(node.maestro("send", {"account", "name:alice", "open", R"({"owner":"Alice","handle":"@alice"})"}).status == 0); }
+  serving() {
+    BOOST_TEST_REQUIRE(
+        node.maestro("send", {"account", "name:alice", "open", R"({"owner":"Alice","handle":"@alice"})"}).status == 0);
+  }
   ~serving() { BOOST_TEST(node.end() == 0); }
 
   temporary_folder folder;
@@ -108,7 +116,8 @@ BOOST_AUTO_TEST_CASE(a_closed_descriptor_becomes_no_file_of_the_node) {
   const temporary_folder folder;
   const auto path = folder.path("bank.db");
   const node_address address{"127.0.0.1", free_port()};
-  auto command = node_process::command("sqlite:" + path, {"--port=" + std::to_string(address.port), "--log.level=trace"});
+  auto command =
+      node_process::command("sqlite:" + path, {"--port=" + std::to_string(address.port), "--log.level=trace"});
   process node(shell("", command, "0<&- 1>&- 2>&-"));
   client_settings settings;
   settings.timeout = std::chrono::seconds(1);
@@ -120,9 +129,11 @@ BOOST_AUTO_TEST_CASE(a_closed_descriptor_becomes_no_file_of_the_node) {
   }));
   for (int descriptor = 0; descriptor <= 2; ++descriptor) {
     const auto link = "/proc/" + std::to_string(node.pid()) + "/fd/" + std::to_string(descriptor);
-    BOOST_TEST(std::filesystem::read_symlink(link).string() == "/dev/null", link << " is " << std::filesystem::read_symlink(link));
+    BOOST_TEST(std::filesystem::read_symlink(link).string() == "/dev/null",
+               link << " is " << std::filesystem::read_symlink(link));
   }
-  const auto got = client->send_json("account", derive_aggregate_id("account", "alice"), "open", R"({"owner":"A","handle":"a"})");
+  const auto got =
+      client->send_json("account", derive_aggregate_id("account", "alice"), "open", R"({"owner":"A","handle":"a"})");
   BOOST_TEST(!got.answer.failure, to_string(got.answer.failure));
   client.reset();
   node.send_signal(SIGTERM);
@@ -130,24 +141,41 @@ BOOST_AUTO_TEST_CASE(a_closed_descriptor_becomes_no_file_of_the_node) {
   BOOST_TEST(node.wait().value_or(-1) == 0);
   for (const auto* file : {"bank.db", "bank.db.lock"}) {
     const auto held = content(folder.path(file));
-    BOOST_TEST((held.find("ready") == std::string::npos && held.find("stopping") == std::string::npos), file << " holds the log");
+    BOOST_TEST((held.find("ready") == std::string::npos && held.find("stopping") == std::string::npos),
+               file << " holds the log");
   }
 }
 
 BOOST_FIXTURE_TEST_CASE(output_that_cannot_be_written_is_a_failure, serving) {
   for (int i = 0; i < 3; ++i) BOOST_TEST(send("alice", R"({"cents":1})").status == 0);
   for (const std::string to : {"> /dev/full", ">&-"}) {
-    for (const auto& command : std::vector<std::vector<std::string>>{
-             maestro("get", {"account", "name:alice"}), maestro("events", {"account", "name:alice"}), maestro("list", {"account"}),
-             maestro("replay", {"account", "name:alice", "1"}), maestro("diff", {"account", "name:alice", "1", "2"}), maestro("members", {}),
-             maestro("members", {"--watch"}), {MAESTRO_COMMAND, "new"}, {MAESTRO_COMMAND, "--help"}, {MAESTRO_COMMAND, "send", "--help"},
-             {MAESTRO_COMMAND, "--version"}, {MAESTRO_TEST_NODE, "--help"}, {MAESTRO_TEST_NODE, "--version"}, {MAESTRO_TEST_NODE, "--dump-config"}})
-      BOOST_TEST_CONTEXT(command[1] << " " << to) { check_one_line(run(shell("", command, to)), broken, "could not be written"); }
-    check_one_line(run(shell("", {MAESTRO_TEST_NODE, "--migrate", "--store=sqlite:" + folder.path("other" + std::to_string(to.size()))}, to)), broken,
-                   "the tables are as they should be, but the output could not be written");
+    for (const auto& command :
+         std::vector<std::vector<std::string>>{maestro("get", {"account", "name:alice"}),
+                                               maestro("events", {"account", "name:alice"}),
+                                               maestro("list", {"account"}),
+                                               maestro("replay", {"account", "name:alice", "1"}),
+                                               maestro("diff", {"account", "name:alice", "1", "2"}),
+                                               maestro("members", {}),
+                                               maestro("members", {"--watch"}),
+                                               {MAESTRO_COMMAND, "new"},
+                                               {MAESTRO_COMMAND, "--help"},
+                                               {MAESTRO_COMMAND, "send", "--help"},
+                                               {MAESTRO_COMMAND, "--version"},
+                                               {MAESTRO_TEST_NODE, "--help"},
+                                               {MAESTRO_TEST_NODE, "--version"},
+                                               {MAESTRO_TEST_NODE, "--dump-config"}})
+      BOOST_TEST_CONTEXT(command[1] << " " << to) {
+        check_one_line(run(shell("", command, to)), broken, "could not be written");
+      }
+    check_one_line(
+        run(shell(
+            "", {MAESTRO_TEST_NODE, "--migrate", "--store=sqlite:" + folder.path("other" + std::to_string(to.size()))},
+            to)),
+        broken, "the tables are as they should be, but the output could not be written");
   }
   BOOST_TEST(balance() == "3");
-  const auto sent = run(shell("", maestro("send", {"account", "name:alice", "deposit", R"({"cents":1})"}), "> /dev/full"));
+  const auto sent =
+      run(shell("", maestro("send", {"account", "name:alice", "deposit", R"({"cents":1})"}), "> /dev/full"));
   check_one_line(sent, broken, "No space left on device");
   BOOST_TEST((sent.errors.find("the command was carried out (--command-id ") != std::string::npos), sent.errors);
   BOOST_TEST((sent.errors.find("sequences 5 to 5") != std::string::npos), sent.errors);
@@ -155,10 +183,13 @@ BOOST_FIXTURE_TEST_CASE(output_that_cannot_be_written_is_a_failure, serving) {
 }
 
 BOOST_FIXTURE_TEST_CASE(an_export_that_is_cut_is_a_failure, serving) {
-  for (int i = 0; i < 2; ++i) BOOST_TEST(send("alice", R"({"cents":1})", {"--metadata", "{\"note\":\"" + std::string(20'000, 'x') + "\"}"}).status == 0);
+  for (int i = 0; i < 2; ++i)
+    BOOST_TEST(
+        send("alice", R"({"cents":1})", {"--metadata", "{\"note\":\"" + std::string(20'000, 'x') + "\"}"}).status == 0);
   // The file may have 20 blocks of 512 bytes: what is printed first is there.
   const auto path = folder.path("export");
-  check_one_line(run(shell("ulimit -f 20", maestro("events", {"account", "name:alice"}), "> " + path)), broken, "could not be written");
+  check_one_line(run(shell("ulimit -f 20", maestro("events", {"account", "name:alice"}), "> " + path)), broken,
+                 "could not be written");
   BOOST_TEST(content(path).size() > 0U);
 }
 
@@ -170,7 +201,8 @@ BOOST_FIXTURE_TEST_CASE(json_is_read_from_stdin_and_from_files, serving) {
   BOOST_TEST(send("alice", "{\"cents\":1}", {"--metadata", "@" + file}).status == 0);
   BOOST_TEST(balance() == "15");
   // Longer than an argument may be.
-  std::ofstream(file) << "{\"cents\":1," << std::string(300'000, ' ') << "\"note\":\"" << std::string(300'000, 'x') << "\"}";
+  std::ofstream(file) << "{\"cents\":1," << std::string(300'000, ' ') << "\"note\":\"" << std::string(300'000, 'x')
+                      << "\"}";
   BOOST_TEST(send("alice", "@" + file).status == 0);
   BOOST_TEST(balance() == "16");
 
@@ -178,10 +210,13 @@ BOOST_FIXTURE_TEST_CASE(json_is_read_from_stdin_and_from_files, serving) {
   check_one_line(send("alice", "@" + folder.path("")), usage, "cannot be read: Is a directory");
   check_one_line(send("alice", "@"), usage, "cannot be read");
   check_one_line(send("alice", "@/dev/zero"), usage, "/dev/zero holds more than");
-  check_one_line(run(shell("", maestro("send", {"account", "name:alice", "deposit", "-"}), "< /dev/zero")), usage, "stdin holds more than");
-  check_one_line(run(shell("", maestro("send", {"account", "name:alice", "deposit", "-"}), "<&-")), usage, "stdin cannot be read");
+  check_one_line(run(shell("", maestro("send", {"account", "name:alice", "deposit", "-"}), "< /dev/zero")), usage,
+                 "stdin holds more than");
+  check_one_line(run(shell("", maestro("send", {"account", "name:alice", "deposit", "-"}), "<&-")), usage,
+                 "stdin cannot be read");
   check_one_line(send("alice", "-", {"--metadata", "-"}), usage, "only one of JSON and --metadata");
-  check_one_line(run(shell("", maestro("send", {"account", "name:alice", "deposit", "-"}), "< /dev/null")), 3, "malformed_payload");
+  check_one_line(run(shell("", maestro("send", {"account", "name:alice", "deposit", "-"}), "< /dev/null")), 3,
+                 "malformed_payload");
   BOOST_TEST(balance() == "16");
 }
 
@@ -201,7 +236,8 @@ BOOST_FIXTURE_TEST_CASE(one_of_several_nodes_answers, serving) {
   BOOST_TEST(run(shell("export MAESTRO_NODE=" + gone + "," + here, with({}))).status == 0);
   // The command line beats the environment.
   check_one_line(run(shell("export MAESTRO_NODE=" + here, with({"--node", gone}))), retryable, "node_unavailable");
-  check_one_line(run(shell("export MAESTRO_TLS_CERTIFICATE=/said/there", with({"--node", here, "--tls-certificate=/said/here", "--tls-key=x", "--tls-ca=x"}))),
+  check_one_line(run(shell("export MAESTRO_TLS_CERTIFICATE=/said/there",
+                           with({"--node", here, "--tls-certificate=/said/here", "--tls-key=x", "--tls-ca=x"}))),
                  usage, "/said/here");
   check_one_line(run(with({"--node", here + ",nowhere"})), usage, "\"nowhere\" is no node address");
   check_one_line(run(shell("export MAESTRO_NODE=nowhere", with({}))), usage, "\"nowhere\" is no node address");
@@ -210,8 +246,9 @@ BOOST_FIXTURE_TEST_CASE(one_of_several_nodes_answers, serving) {
 BOOST_AUTO_TEST_CASE(too_few_descriptors_are_said) {
   const temporary_folder folder;
   for (const int most : {10, 12, 16, 32, 63})
-    check_one_line(run(shell("ulimit -n " + std::to_string(most), node_process::command("sqlite:" + folder.path("bank.db")))), usage,
-                   "the system allows this process " + std::to_string(most) + " open files");
+    check_one_line(
+        run(shell("ulimit -n " + std::to_string(most), node_process::command("sqlite:" + folder.path("bank.db")))),
+        usage, "the system allows this process " + std::to_string(most) + " open files");
   check_one_line(run(shell("ulimit -n 10", {MAESTRO_COMMAND, "get", "account", "name:alice"})), usage, "open files");
   process enough(shell("ulimit -n 64", node_process::command("sqlite:" + folder.path("bank.db"))));
   BOOST_TEST_REQUIRE(enough.wait_for_line("ready ").has_value(), enough.errors());
@@ -231,8 +268,10 @@ BOOST_AUTO_TEST_CASE(a_lack_of_memory_or_threads_is_one_line_and_a_status) {
     command.front() = MAESTRO_BANK_NODE;
     process node(shell(limit, command));
     BOOST_TEST_CONTEXT(limit) {
-      if (node.wait_for_line("ready ")) node.send_signal(SIGTERM);
-      else ++refused;
+      if (node.wait_for_line("ready "))
+        node.send_signal(SIGTERM);
+      else
+        ++refused;
       const auto status = node.wait();
       BOOST_TEST_REQUIRE(status.has_value());
       check_ended_well(*status, node.errors());
@@ -275,7 +314,8 @@ BOOST_AUTO_TEST_CASE(a_node_whose_files_may_not_grow_refuses_and_lives) {
 
 BOOST_AUTO_TEST_CASE(a_node_that_cannot_listen_says_why) {
   node_process first("sqlite::memory:");
-  check_one_line(run(node_process::command("sqlite::memory:", {"--port=" + std::to_string(first.address().port)})), retryable, "the port is taken");
+  check_one_line(run(node_process::command("sqlite::memory:", {"--port=" + std::to_string(first.address().port)})),
+                 retryable, "the port is taken");
   BOOST_TEST(first.end() == 0);
   // Beyond loopback the log has a line of its own.
   const auto refused = [](const std::string& host, std::string_view word) {
@@ -322,7 +362,8 @@ BOOST_AUTO_TEST_CASE(a_supervisor_is_told_when_a_node_serves_and_when_it_stops) 
     address.sun_family = AF_UNIX;
     std::copy(name.begin(), name.end(), address.sun_path);
     if (name.front() == '@') address.sun_path[0] = '\0';
-    BOOST_TEST_REQUIRE(::bind(socket, reinterpret_cast<sockaddr*>(&address), static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size())) == 0);
+    BOOST_TEST_REQUIRE(::bind(socket, reinterpret_cast<sockaddr*>(&address),
+                              static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size())) == 0);
     const auto told = [&]() -> std::string {
       pollfd waiting{socket, POLLIN, 0};
       std::array<char, 500> text{};
@@ -339,7 +380,8 @@ BOOST_AUTO_TEST_CASE(a_supervisor_is_told_when_a_node_serves_and_when_it_stops) 
     ::close(socket);
   }
   // One that is not there is a warning, and no reason to end.
-  process node(shell("export NOTIFY_SOCKET=" + folder.path("none"), node_process::command("sqlite::memory:", {"--log.level=warn"})));
+  process node(shell("export NOTIFY_SOCKET=" + folder.path("none"),
+                     node_process::command("sqlite::memory:", {"--log.level=warn"})));
   BOOST_TEST_REQUIRE(node.wait_for_line("ready ").has_value(), node.errors());
   node.send_signal(SIGTERM);
   BOOST_TEST(node.wait().value_or(-1) == 0);

@@ -242,24 +242,31 @@ BOOST_AUTO_TEST_CASE(a_node_listens_beyond_loopback_with_tls_or_when_told_so_twi
 }
 
 BOOST_AUTO_TEST_CASE(a_loopback_address_is_one_however_it_is_written) {
-  for (const std::string host : {"127.0.0.1", "127.255.0.9", "localhost", "::1", "[::1]", "0:0:0:0:0:0:0:1", "[0:0:0:0:0:0:0:1]", "::ffff:127.0.0.1"}) {
+  for (const std::string host : {"127.0.0.1", "127.255.0.9", "localhost", "::1", "[::1]", "0:0:0:0:0:0:0:1",
+                                 "[0:0:0:0:0:0:0:1]", "::ffff:127.0.0.1"}) {
     BOOST_TEST(is_loopback(host), host);
     BOOST_TEST(loaded({"--host=" + host}).host.find('[') == std::string::npos);
   }
-  for (const std::string host : {"0.0.0.0", "::", "[::]", "::2", "127.0.0.1.example.org", "127.example.org", "127.0.0", "128.0.0.1", "::ffff:10.0.0.1", "[::1", "localhost.example.org"})
+  for (const std::string host : {"0.0.0.0", "::", "[::]", "::2", "127.0.0.1.example.org", "127.example.org", "127.0.0",
+                                 "128.0.0.1", "::ffff:10.0.0.1", "[::1", "localhost.example.org"})
     BOOST_TEST(!is_loopback(host), host);
   const scratch_file file("maestro.node.host = \"[::1]\"\n");
   BOOST_TEST(loaded({"--config-file=" + file.path()}).host == "::1");
   for (const std::string any : {"0.0.0.0", "::", "[::]", "0:0:0:0:0:0:0:0", "::ffff:0.0.0.0"})
-    BOOST_TEST((refused({"--host=" + any, "--node.insecure-listen=true", "--store=postgresql:///x"}).find("cluster.advertise") != std::string::npos), any);
+    BOOST_TEST((refused({"--host=" + any, "--node.insecure-listen=true", "--store=postgresql:///x"})
+                    .find("cluster.advertise") != std::string::npos),
+               any);
 }
 
 BOOST_AUTO_TEST_CASE(no_setting_can_forge_a_line_of_output) {
-  for (const std::string option : {"--node.name", "--store.uri", "--node.host", "--log.file", "--cluster.advertise", "--tls.key-file", "--log.level", "--scheduler.policy"})
+  for (const std::string option : {"--node.name", "--store.uri", "--node.host", "--log.file", "--cluster.advertise",
+                                   "--tls.key-file", "--log.level", "--scheduler.policy"})
     for (const std::string bad : {"\n", "\r", "\t", "\x1b[2J", "\x7f", "\xc2\x9b", "\xc2\x85"})
-      BOOST_TEST(refused({option + "=a" + bad + "ready b"}) == option + " must not hold control characters, such as line breaks");
+      BOOST_TEST(refused({option + "=a" + bad + "ready b"}) ==
+                 option + " must not hold control characters, such as line breaks");
   const scratch_file file("maestro.node.name = \"a\\nready b\"\n");
-  BOOST_TEST((refused({"--config-file=" + file.path()}).find("maestro.node.name must not hold control characters") != std::string::npos));
+  BOOST_TEST((refused({"--config-file=" + file.path()}).find("maestro.node.name must not hold control characters") !=
+              std::string::npos));
   BOOST_TEST(refused({"--node.name=\xff"}) == "--node.name must be UTF-8");
   BOOST_TEST(refused({"--node.name=\xc3"}) == "--node.name must be UTF-8");
   BOOST_TEST(refused({"--node.name=\xed\xa0\x80"}) == "--node.name must be UTF-8");
@@ -270,12 +277,15 @@ BOOST_AUTO_TEST_CASE(no_setting_can_forge_a_line_of_output) {
   settings.name = "a\nready b";
   const auto checked = check_settings(settings);
   BOOST_TEST_REQUIRE(!checked.has_value());
-  BOOST_TEST((checked.failure().message.find("maestro.node.name must not hold control characters") != std::string::npos), checked.failure().message);
+  BOOST_TEST(
+      (checked.failure().message.find("maestro.node.name must not hold control characters") != std::string::npos),
+      checked.failure().message);
 }
 
 BOOST_AUTO_TEST_CASE(help_says_what_signals_do) {
   const auto text = printed({"--help"});
-  for (const std::string signal : {"SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"}) BOOST_TEST(text.find(signal) != std::string::npos, signal);
+  for (const std::string signal : {"SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"})
+    BOOST_TEST(text.find(signal) != std::string::npos, signal);
 }
 
 BOOST_AUTO_TEST_CASE(help_names_every_setting_and_stops_there) {
