@@ -1,3 +1,4 @@
+#include <maestro/runtime/end_watch.hpp>
 #include <maestro/runtime/logging.hpp>
 #include <maestro/runtime/membership.hpp>
 #include <maestro/runtime/network_end.hpp>
@@ -18,12 +19,15 @@
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <csignal>
 #include <functional>
 #include <future>
 #include <iostream>
-#include <pthread.h>
+#include <mutex>
+#include <optional>
 #include <sys/resource.h>
+#include <thread>
 #include <unistd.h>
 #include <utility>
 
@@ -60,22 +64,51 @@ auto connections_for_descriptors(std::size_t wanted) -> std::size_t {
   return most;
 }
 
+// Cuts the store off at a time, unless it is gone by then.
+class store_deadline {
+ public:
+  store_deadline(std::shared_ptr<node_control> control, std::chrono::steady_clock::time_point at)
+      : thread_([this, control = std::move(control), at] {
+          std::unique_lock lock(mutex_);
+          if (!changed_.wait_until(lock, at, [this] { return over_; })) control->cut_off_store();
+        }) {}
+  store_deadline(const store_deadline&) = delete;
+  auto operator=(const store_deadline&) -> store_deadline& = delete;
+  ~store_deadline() {
+    {
+      const std::lock_guard lock(mutex_);
+      over_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool over_ = false;
+  std::thread thread_;
+};
+
 }  // namespace
 
 struct node::parts {
-  explicit parts(const node_settings& with)
-      : settings(with),
+  parts(const node_settings& with, std::shared_ptr<node_control> by)
+      : control(std::move(by)),
+        settings(with),
         clock(with.max_clock_drift, with.clock_offset),
         flight(with.max_commands_in_flight, with.max_commands_per_client),
         configuration(with) {}
   ~parts() {
     if (!system) return;
+    control->enter("waits for the aggregates to end");
     // Aggregates read the environment until they end. A detached actor's thread ends when the last handle to it goes, and the
     // system's end waits for the threads.
     system->await_all_actors_done();
     environment.registry = nullptr;
     environment.writers.clear();
     environment.readers.clear();
+    control->enter("closes the network");
     settle_network(*system);
     const farewell ending(*network, std::chrono::seconds(1));
     system.reset();
@@ -97,6 +130,8 @@ struct node::parts {
   }
   void end_actors(std::chrono::steady_clock::time_point deadline);
 
+  std::shared_ptr<node_control> control;
+  std::optional<store_deadline> deadline_of_store;  // Until all that may wait for the store is gone.
   node_settings settings;
   std::string name;
   hybrid_clock clock;
@@ -113,6 +148,7 @@ struct node::parts {
   caf::actor gateway;
   node_address address;
   std::unique_ptr<membership> cluster;
+  std::shared_ptr<void> beside;
   failure_handler on_failure;
   std::atomic<bool> stopping{false};
   std::atomic<bool> failed{false};
@@ -145,8 +181,11 @@ auto node::parts::open_store(const std::vector<definition_ptr>& registered) -> r
   auto opened = open_database(settings.store_uri, settings.store);
   if (!opened) return opened.failure();
   database = std::move(*opened);
+  control->use(database);
+  control->enter("looks at the store's tables");
   const auto steps = schemas(registered);
   if (settings.migrate) {
+    control->enter("migrates the store");
     auto applied = database->migrate(steps);
     if (!applied) return applied.failure();
     for (const auto& step : *applied) log().info("store {}: applied migration {}", database->display_name(), step);
@@ -154,6 +193,7 @@ auto node::parts::open_store(const std::vector<definition_ptr>& registered) -> r
     return checked.failure();
   }
 
+  control->enter("reads the newest event");
   first_reader = database->open_reader();
   auto newest = first_reader->newest_timestamp();
   if (!newest) return newest.failure();
@@ -229,38 +269,60 @@ auto node::parts::join() -> result<void> {
 void node::parts::end_actors(std::chrono::steady_clock::time_point deadline) {
   if (!system) return;
   environment.stopping = true;
-  rebuilds->stop();
+  rebuilds->refuse_more();
   // The store's actors finish what they hold. The gateway goes last: until then it tells callers that the node is stopping.
   caf::scoped_actor self(*system);
-  for (auto* list : {&environment.writers, &environment.readers})
-    for (auto& actor : *list) {
-      caf::anon_send(actor, store_stop{deadline});
-      self->wait_for(actor);
-    }
+  const auto end_all = [&](const std::vector<caf::actor>& actors) {
+    for (const auto& actor : actors) caf::anon_send(actor, store_stop{deadline});
+    for (const auto& actor : actors) self->wait_for(actor);
+  };
+  control->enter("waits for commits to end");
+  end_all(environment.writers);
+  control->enter("waits for reads to end");
+  end_all(environment.readers);
+  control->enter("waits for a rebuild to end");
+  rebuilds->stop();
+  control->enter("ends the gateway");
   (void)system->middleman().unpublish(gateway, address.port);
   caf::anon_send(gateway, stop_registry{});
   self->wait_for(std::exchange(gateway, nullptr));
 }
 
-auto node::start(const node_settings& settings, std::vector<definition_ptr> types, failure_handler on_failure)
-    -> result<std::unique_ptr<node>> {
+auto node::start(const node_settings& settings, std::vector<definition_ptr> types, failure_handler on_failure,
+                 std::shared_ptr<node_control> control) -> result<std::unique_ptr<node>> {
+  constexpr std::chrono::seconds longest_end{1};  // Of a start that failed: nothing was asked of it yet.
+  if (!control) control = std::make_shared<node_control>();
   if (auto checked = check_settings(settings); !checked) return checked.failure();
   // The defaults leave the program's log as the program has set it up.
   if (const node_settings defaults; settings.log_level != defaults.log_level || settings.log_file != defaults.log_file)
     if (auto ready = set_up_logging(settings.log_level, settings.log_file); !ready) return ready.failure();
-  auto made = std::make_unique<parts>(settings);
+  auto made = std::make_unique<parts>(settings, control);
   made->on_failure = std::move(on_failure);
-  if (auto loaded = made->load_certificates(); !loaded) return loaded.failure();
-  if (auto opened = made->open_store(types); !opened) return opened.failure();
+  // What comes next, unless the start was cancelled.
+  const auto next = [&](const char* step) -> result<void> {
+    if (control->is_cancelled()) return error{errc::shutting_down, "the node's start was cancelled"};
+    control->enter(step);
+    return {};
+  };
+  auto going = next("loads its certificates");
+  if (going) going = made->load_certificates();
+  if (going) going = next("opens the store");
+  if (going) going = made->open_store(types);
+  if (going) going = next("starts its actors");
+  if (!going) return going.failure();
   made->start_actors(std::move(types));
-  auto serving = made->listen();
-  if (serving) serving = made->join();
-  if (!serving) {
-    made->stopping = true;
-    made->end_actors(std::chrono::steady_clock::now());
-    return serving.failure();
-  }
-  return std::unique_ptr<node>(new node(std::move(made)));
+  going = made->listen();
+  if (going) going = next("joins the cluster");
+  if (going) going = made->join();
+  std::unique_ptr<node> started(new node(std::move(made)));
+  if (going) going = next("serves");
+  if (going) return started;
+  auto& p = *started->parts_;
+  p.deadline_of_store.emplace(control, std::chrono::steady_clock::now() + longest_end);
+  p.stopping = true;
+  if (p.cluster) (void)p.cluster->leave(longest_end);
+  p.end_actors(std::chrono::steady_clock::now());
+  return going.failure();
 }
 
 node::node(std::unique_ptr<parts> made) : parts_(std::move(made)) {}
@@ -271,24 +333,35 @@ auto node::stop() -> std::size_t {
   auto& p = *parts_;
   if (p.stopping.exchange(true)) return 0;
   const auto deadline = std::chrono::steady_clock::now() + p.settings.drain_timeout;
+  p.deadline_of_store.emplace(p.control, deadline);
+  p.rebuilds->refuse_more();
   const auto time_left = [&] {
     return std::max(std::chrono::milliseconds(0), std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()));
   };
-  // First of all the others place nothing here any more.
-  if (!p.cluster->leave(time_left()))
+  // First of all the others place nothing here any more. A store that does not answer leaves time for the rest.
+  p.control->enter("leaves the cluster");
+  if (!p.cluster->leave(time_left() / 2))
     log().warn("node {}: the cluster could not be told in time that it leaves; the others will find that it has stopped", p.name);
   // From the gateway's answer on, what came before is counted, and nothing comes after. One that was ended breaks the promise.
+  p.control->enter("waits for the requests in flight");
   (void)p.order<start_draining>().wait_for(time_left());
   (void)p.flight.wait_until_none(time_left());
   const std::size_t unanswered = p.flight.count();
+  p.control->leave_unanswered(unanswered);
   if (unanswered > 0)
     log().warn("node {}: {} requests were still in flight after node.drain-timeout; their callers are told they are in doubt",
                p.name, unanswered);
+  p.control->enter("waits for what runs beside the aggregates");
+  p.beside.reset();
+  p.control->enter("waits for snapshots");
   (void)p.order<retire_with_snapshots>().wait_for(time_left());
   p.end_actors(deadline);
+  p.control->enter("waits for the last heartbeat");
   p.cluster.reset();
   return unanswered;
 }
+
+void node::accompany(std::shared_ptr<void> beside) { parts_->beside = std::move(beside); }
 
 auto node::address() const -> const node_address& { return parts_->address; }
 auto node::store_name() const -> std::string { return parts_->database->display_name(); }
@@ -319,6 +392,11 @@ auto node_exit_status(const error& failure) -> int {
   return exit_status(failure);
 }
 
+constexpr std::chrono::milliseconds longest_start_end{2'000};
+constexpr std::chrono::milliseconds grace_after_drain{2'000};
+
+auto name_of(int signal) -> const char* { return signal == SIGTERM ? "SIGTERM" : "SIGINT"; }
+
 auto report(std::string_view program, const error& failure) -> int {
   std::cerr << program << ": " << to_string(failure) << std::endl;
   return node_exit_status(failure);
@@ -347,14 +425,17 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types, const no
   constexpr std::size_t fewest_descriptors = 64;
   const auto program = prepare_program(argc, argv);
 
-  // Blocked before any thread starts, so that all of them leave these signals to us.
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGHUP);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   for (const int unused : {SIGUSR1, SIGUSR2}) (void)::signal(unused, SIG_IGN);
+  // A start has nothing to drain: it ends as soon as it can.
+  const auto control = std::make_shared<node_control>();
+  end_watch watch({[control] { control->cancel_start(); },
+                   longest_start_end / 2,
+                   [control] { control->cut_off_store(); },
+                   longest_start_end,
+                   0,
+                   [control] { return std::string("a start; it ") + control->step(); }},
+                  open_log_anew);
+  control->enter("reads its settings");
 
   auto arguments = load_settings(argc, argv, program);
   if (!arguments) return report(program, arguments.failure());
@@ -366,6 +447,7 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types, const no
     return report(program, ready.failure());
 
   if (arguments->migrate) {
+    watch.change({{}, {}, {}, longest_start_end, 4, [] { return std::string("the migration of the store, which can be run again"); }});
     auto applied = migrate_store(arguments->settings.store_uri, types, arguments->settings.store);
     if (!applied) return report(program, applied.failure());
     std::cout << *applied;
@@ -379,12 +461,19 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types, const no
     log().critical("{}", reason);
     failed = true;
     ::kill(::getpid(), SIGTERM);
-  });
+  }, control);
+  if (!started && watch.signal() != 0) {
+    log().info("stopped by {} before it served", name_of(watch.signal()));
+    return 0;
+  }
   if (!started) return report(program, started.failure());
   const auto& running = *started;
-  std::shared_ptr<void> beside;
+  watch.change({{}, {}, {}, arguments->settings.drain_timeout + grace_after_drain, 1, [control] {
+                  return std::string("the node ") + control->step() + "; " + std::to_string(control->unanswered()) +
+                         " requests had no answer when node.drain-timeout was over";
+                }});
   try {
-    if (companion) beside = companion(*running);
+    if (companion) running->accompany(companion(*running));
   } catch (const std::exception& problem) {
     return report(program, {errc::internal_error, std::string("what runs beside the aggregates did not start: ") + problem.what()});
   }
@@ -392,12 +481,9 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types, const no
             << running->name() << std::endl;
   tell("READY=1\nSTATUS=serves at " + running->address().text());
 
-  int signal = 0;
-  while (sigwait(&signals, &signal) != 0 || signal == SIGHUP)
-    if (signal == SIGHUP) open_log_anew();
+  const int signal = watch.wait();
   tell("STOPPING=1");
-  log().info("node {}: stopping on {}", running->name(), signal == SIGTERM ? "SIGTERM" : "SIGINT");
-  beside.reset();
+  log().info("node {}: stopping on {}", running->name(), name_of(signal));
   running->stop();
   return failed ? 1 : 0;
 }

@@ -4,6 +4,7 @@
 
 #include <maestro/aggregates/bind.hpp>
 #include <maestro/runtime/client.hpp>
+#include <maestro/runtime/node_control.hpp>
 #include <maestro/runtime/settings.hpp>
 
 #include <cstdint>
@@ -26,19 +27,26 @@ class node {
   /// can connect, and it has joined the cluster of those that share the store. A program has one log for all its nodes:
   /// `log_level` and `log_file` set it up for the whole of it (`set_up_logging`), unless both are as by default, which leaves it as
   /// it is. Errors: as `check_settings`, `set_up_logging`, `open_database`, `database::check` and `member_table::join`, and
-  /// `address_in_use`; `invalid_setting` or `internal_error` where it cannot listen for another reason.
+  /// `address_in_use`; `invalid_setting` or `internal_error` where it cannot listen for another reason;
+  /// `shutting_down` when `control`, which may be null, cancels it.
   [[nodiscard]] static auto start(const node_settings& settings, std::vector<definition_ptr> types,
-                                  failure_handler on_failure = {}) -> result<std::unique_ptr<node>>;
+                                  failure_handler on_failure = {}, std::shared_ptr<node_control> control = {})
+      -> result<std::unique_ptr<node>>;
 
   /// Stops, if `stop` was not called.
   ~node();
   node(const node&) = delete;
   auto operator=(const node&) -> node& = delete;
 
-  /// Leaves the cluster, takes no new requests, answers those in flight, has the aggregates store the snapshots that they store when they
-  /// leave memory, all within the drain timeout, and ends everything. Returns how many requests were still unanswered then; their
-  /// callers are told that they are in doubt. Later calls do nothing.
+  /// Leaves the cluster, takes no new requests, answers those in flight, lets go of what accompanies the node, has the aggregates store
+  /// the snapshots that they store when they leave memory, all within the drain timeout, and ends everything. When that time is over, what
+  /// still waits for the store's server is given up. Returns how many requests were still unanswered then; their callers are told that
+  /// they are in doubt. What has no end of its own, such as an `eval` that never returns, is waited for. Later calls do nothing.
   auto stop() -> std::size_t;
+
+  /// Keeps `beside` for as long as the node takes requests: `stop` lets go of it after the last answer. For what lives from the node,
+  /// and uses a `local_client`. For the owner.
+  void accompany(std::shared_ptr<void> beside);
 
   /// The address that clients connect to; the port is the real one where 0 was asked for.
   [[nodiscard]] auto address() const -> const node_address&;
@@ -56,8 +64,8 @@ class node {
   std::unique_ptr<parts> parts_;
 };
 
-/// What runs beside the aggregates of a node, in its process: called once the node serves; the object that it returns is gone
-/// before the node takes no more requests. An exception ends the node.
+/// What runs beside the aggregates of a node, in its process: called once the node serves. The object that it returns is let go when the
+/// node takes no more requests and has answered the last one, before its store is closed. An exception ends the node.
 using node_companion = std::function<std::shared_ptr<void>(node&)>;
 
 /// The whole of a node program: reads the arguments and the file they name, serves until SIGTERM or SIGINT, drains, and
@@ -65,6 +73,9 @@ using node_companion = std::function<std::shared_ptr<void>(node&)>;
 /// limit of the system, 4 a store that cannot be reached or a port that is taken. Prints one line `ready ...` on stdout once it
 /// serves, errors as one line on stderr. SIGHUP opens the log file anew; SIGUSR1 and SIGUSR2 are ignored. Tells systemd when it
 /// serves and when it stops, where NOTIFY_SOCKET says so. Call it from `main`, with nothing before it (`prepare_program`).
+/// SIGTERM and SIGINT end it whatever it waits for: 2 s after the signal while it starts (status 0; 4 with `--migrate`), and 2 s after
+/// node.drain-timeout once it serves. What has not ended by itself then is ended with the process, status 1, and named in
+/// the log's last line.
 [[nodiscard]] auto run_node(int argc, char** argv, std::vector<definition_ptr> types,
                             const node_companion& companion = {}) -> int;
 

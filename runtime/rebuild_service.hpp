@@ -46,7 +46,9 @@ class rebuild_service {
   [[nodiscard]] auto start(const std::string& projection, rebuild_mode mode) -> result<void>;
   /// The newest rebuild of `projection` in this process. Errors: `invalid_argument` when there was none.
   [[nodiscard]] auto report(const std::string& projection) const -> result<rebuild_report>;
-  /// Stops what runs, and takes nothing more. Waits for the end of a transaction.
+  /// Takes nothing more, and what runs ends after its transaction, or when the store is cut off. Waits for nothing.
+  void refuse_more() noexcept { stopping_ = true; }
+  /// The same, and waits until it has ended.
   void stop();
 
  private:

@@ -262,6 +262,10 @@ auto registry::make_behavior() -> caf::behavior {
         order.done->set_value();
       },
       [this](retire_with_snapshots& order) { retire_all_with_snapshots(std::move(order.done)); },
+      [this](retire_again) {
+        will_retire_again_ = false;
+        if (all_retired_) retire_those_with_snapshots();
+      },
       [this](stop_registry) { quit(); },
   };
 }
@@ -454,7 +458,7 @@ void registry::retired(const aggregate_retired& notice) {
     } else {
       at->second.retiring = false;
       at->second.last_used = now();
-      if (all_retired_) ask_to_retire(at->second);  // What it does is not asked for by anybody, and ends soon.
+      if (all_retired_) retire_again_soon();  // What it does is not asked for by anybody, and ends soon.
     }
     note_that_one_has_retired();
     auto held = type.held.extract(notice.id);
@@ -506,10 +510,20 @@ void registry::retire_what_moved() {
 
 void registry::retire_all_with_snapshots(std::shared_ptr<std::promise<void>> waiting) {
   all_retired_ = std::move(waiting);
+  retire_those_with_snapshots();
+  note_that_one_has_retired();
+}
+
+void registry::retire_those_with_snapshots() {
   for (auto& type : types_)
     if (type.definition->lifecycle().snapshot_on_passivation)
       for (auto& [id, entry] : type.live) ask_to_retire(entry);
-  note_that_one_has_retired();
+}
+
+// One that has work is not asked again before it can have changed anything.
+void registry::retire_again_soon() {
+  constexpr std::chrono::milliseconds pause{20};
+  if (!std::exchange(will_retire_again_, true)) delayed_send(this, pause, retire_again{});
 }
 
 void registry::note_that_one_has_retired() {

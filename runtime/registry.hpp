@@ -71,6 +71,8 @@ struct retire_with_snapshots {
 struct stop_registry {};
 /// The registry's note to itself: look for idle aggregates.
 struct sweep_idle {};
+/// The registry's note to itself, at the node's end: ask those again that had work.
+struct retire_again {};
 
 class registry : public caf::event_based_actor, public open_to_peers {
  public:
@@ -114,6 +116,8 @@ class registry : public caf::event_based_actor, public open_to_peers {
   [[nodiscard]] auto owner_elsewhere(const registered_type& type, const aggregate_id& id) const -> const member*;
   void retire_what_moved();
   void retire_all_with_snapshots(std::shared_ptr<std::promise<void>> waiting);
+  void retire_those_with_snapshots();
+  void retire_again_soon();
   void note_that_one_has_retired();
   [[nodiscard]] auto find_type(const std::string& name) -> registered_type*;
   [[nodiscard]] auto unknown_type(const std::string& name) const -> error;
@@ -142,6 +146,7 @@ class registry : public caf::event_based_actor, public open_to_peers {
   std::size_t live_count_ = 0;
   bool draining_ = false;
   std::shared_ptr<std::promise<void>> all_retired_;  ///< Somebody waits for those that store snapshots.
+  bool will_retire_again_ = false;
 };
 
 }  // namespace maestro
@@ -150,3 +155,4 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::start_draining)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::retire_with_snapshots)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::stop_registry)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::sweep_idle)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::retire_again)

@@ -29,7 +29,7 @@ const setting rows[] = {
     {"maestro.node.name", "NAME", [](settings_ref s) -> setting_target { return &s.name; },
      "The node's name in logs and in its cluster, where no two may have the same; empty: the address that it advertises."},
     {"maestro.node.drain-timeout", "TIME", [](settings_ref s) -> setting_target { return &s.drain_timeout; },
-     "After SIGTERM: how long commands that are under way may take to end.", 0, day},
+     "After SIGTERM: how long commands that are under way may take to end. 2 s later the process ends, whatever it waits for.", 0, day},
     {"maestro.node.max-commands-in-flight", "N",
      [](settings_ref s) -> setting_target { return &s.max_commands_in_flight; },
      "Commands at work in the whole node; more are refused as overloaded.", 1, 100'000'000},

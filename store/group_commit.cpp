@@ -35,6 +35,7 @@ struct progress {
   std::size_t doubtful = 0;  // Units before this one may have been written by an attempt whose outcome is not known.
   std::size_t parked = SIZE_MAX;  // Units from this one on are left aside, behind a lock, until the others are through.
   error failure;             // Of the unit at `end`, when that is not the number of units.
+  error trouble;             // What kept the store from writing the unit that comes next.
 
   // The transaction that was in doubt is over, and what is still open was not in it.
   void settled() { doubtful = 0; }
@@ -197,6 +198,7 @@ class committer {
                                                    outcome.failure.message};
           lost_since_.reset();
           // Locks on single rows leave something to commit in between; a lock on everything does not.
+          for (const auto& unit : units) unit.of->trouble = trouble_;
           if (++stalled_ > max_stalled_) {
             given_up_ = true;
             break;
@@ -238,11 +240,17 @@ class committer {
     for (const auto& unit : units) {
       const std::uint64_t expires_at = unit.get().expires_at;
       // What may have been written already is no longer ours to drop.
-      if (expires_at != 0 && now > expires_at && unit.index >= unit.of->doubtful && unit.wanted())
-        unit.of->cut(unit.index, {errc::timed_out, "the command expired before it was sent to the store"});
+      if (expires_at != 0 && now > expires_at && unit.index >= unit.of->doubtful && unit.wanted()) expire(unit);
     }
     std::erase_if(units, [](const auto& unit) { return !unit.wanted(); });
     return !units.empty();
+  }
+
+  void expire(const pending_unit& unit) const {
+    error why{errc::timed_out, "the command expired before it was sent to the store"};
+    if (in_trouble_) unit.of->trouble = trouble_;
+    if (unit.of->trouble) why.message = "the command expired before it could be written: " + unit.of->trouble.message;
+    unit.of->cut(unit.index, std::move(why));
   }
 
   // Whether a unit's time is over that may have been written already: then the log decides, and nothing is sent.
@@ -316,6 +324,7 @@ class committer {
 
   // The store answered: whatever was lost is back, and something moves.
   void answered() {
+    in_trouble_ = false;
     lost_since_.reset();
     losses_ = 0;
     stalled_ = 0;
@@ -323,9 +332,10 @@ class committer {
 
   void wait_for_store(error why) {
     trouble_ = why ? std::move(why) : error{errc::store_unavailable, "the store cannot be reached"};
+    in_trouble_ = true;
     const auto now = steady_clock::now();
     if (!lost_since_) lost_since_ = now;
-    if (now - *lost_since_ >= settings_.reconnect_limit) given_up_ = true;
+    if (now - *lost_since_ >= settings_.reconnect_limit || writer_.is_cut_off()) given_up_ = true;
     else pause(losses_++);
   }
 
@@ -341,10 +351,10 @@ class committer {
     std::vector<commit_outcome> outcomes;
     outcomes.reserve(requests_.size());
     for (const auto& request : requests_) {
-      if (!request.open()) outcomes.push_back({request.committed, request.failure});
+      if (!request.open()) outcomes.push_back({request.committed, request.failure, request.trouble});
       else if (request.committed < request.doubtful)
-        outcomes.push_back({request.committed, {errc::in_doubt, "the connection was lost while committing: " + trouble_.message}});
-      else outcomes.push_back({request.committed, trouble_});
+        outcomes.push_back({request.committed, {errc::in_doubt, "the connection was lost while committing: " + trouble_.message}, trouble_});
+      else outcomes.push_back({request.committed, trouble_, trouble_});
     }
     return outcomes;
   }
@@ -362,6 +372,7 @@ class committer {
   int losses_ = 0;
   bool given_up_ = false;
   error trouble_;  // Why what is still open could not be written.
+  bool in_trouble_ = false;  // The store has not answered since.
 };
 
 }  // namespace

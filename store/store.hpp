@@ -48,6 +48,7 @@ struct commit_request {
 struct commit_outcome {
   std::size_t committed = 0;
   error failure;  ///< Empty when all units were committed.
+  error trouble = {};  ///< What kept the store from writing, if anything did; `failure` may say something else, as that time ran out.
 };
 
 /// The newest event of an aggregate.
@@ -198,6 +199,11 @@ class database {
   /// `projection_failed` (naming aggregate, sequence and event, or the constraint), `shutting_down` (`watch` said stop),
   /// `store_unavailable`, `internal_error`.
   [[nodiscard]] virtual auto rebuild(const rebuild_plan& plan, const rebuild_watch& watch) -> result<rebuild_progress> = 0;
+
+  /// Ends, at once, whatever waits for the server on a connection of this database, and connects no more: it fails as if the connection
+  /// had been lost. A connection that is just being made is waited for as long as its timeout says. For the end of a
+  /// process. An embedded store waits for no server, and does nothing.
+  virtual void cut_off() {}
 
   /// True when no other process can write to this store, so that what this process knows is what there is.
   [[nodiscard]] virtual auto single_owner() const noexcept -> bool = 0;

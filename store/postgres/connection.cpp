@@ -93,7 +93,8 @@ auto connection::check_uri(const std::string& uri) -> result<void> {
                "special characters in it as %XX"};
 }
 
-connection::connection(const std::string& uri, const store_settings& settings, std::int64_t run) {
+connection::connection(const std::string& uri, const store_settings& settings, line_cutter& lines, std::int64_t run) {
+  if (lines.is_cut()) throw failure("", "", "this program ends, and connects no more", true);
   const auto seconds = std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(settings.connect_timeout).count());
   parameters parameters(uri);
   parameters.set("client_encoding", "UTF8");
@@ -114,6 +115,7 @@ connection::connection(const std::string& uri, const store_settings& settings, s
   }
   raw_ = raw;
   pqxx_ = adopt(raw);
+  line_ = line_cutter::line(lines, PQsocket(raw_));
   PQsetNoticeReceiver(raw_, ignore_notice, nullptr);  // "relation exists, skipping" and its like
 
   const std::string lock = std::to_string(settings.lock_timeout.count());

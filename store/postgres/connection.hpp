@@ -4,6 +4,7 @@
 
 #include <maestro/store/postgres/compat.hpp>
 #include <maestro/store/postgres/failure.hpp>
+#include <maestro/store/postgres/line_cutter.hpp>
 #include <maestro/store/postgres/sql.hpp>
 #include <maestro/store/store.hpp>
 
@@ -28,8 +29,8 @@ class connection {
   [[nodiscard]] static auto check_uri(const std::string& uri) -> result<void>;
 
   /// Connects. `run`, unless 0, marks the connection as one of that run of a node's, so that whoever takes the run for dead can find
-  /// and end it (sql::end_sessions). Throws `failure`.
-  connection(const std::string& uri, const store_settings& settings, std::int64_t run = 0);
+  /// and end it (sql::end_sessions). `lines`, which must outlive it, can cut it off. Throws `failure`, also where the lines are cut.
+  connection(const std::string& uri, const store_settings& settings, line_cutter& lines, std::int64_t run = 0);
 
   [[nodiscard]] auto raw() const noexcept -> PGconn* { return raw_; }
   [[nodiscard]] auto is_usable() const noexcept -> bool { return !spoiled_ && PQstatus(raw_) == CONNECTION_OK; }
@@ -68,6 +69,7 @@ class connection {
  private:
   PGconn* raw_ = nullptr;
   std::unique_ptr<pqxx_connection> pqxx_;  // Owns raw_.
+  line_cutter::line line_;
   std::set<const char*> prepared_;  // By libpqxx.
   std::set<const char*> prepared_raw_;
   std::unordered_map<std::string, std::string> projections_;

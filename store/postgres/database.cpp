@@ -113,6 +113,8 @@ class postgres_database final : public database {
     return {};
   }
 
+  void cut_off() override { source_->lines->cut(); }
+
   auto rebuild(const rebuild_plan& plan, const rebuild_watch& watch) -> result<rebuild_progress> override {
     if (auto checked = check_plan(plan, dialect::postgres); !checked) return checked.failure();
     return postgres::rebuild(source_, plan, watch);
@@ -189,7 +191,7 @@ auto open(const std::string& uri, const store_settings& settings) -> result<std:
   if (auto checked = connection::check_uri(uri); !checked) return checked.failure();
   std::random_device random;
   const auto run = (static_cast<std::uint64_t>(random()) << 32 | random()) >> 1;
-  auto from = std::make_shared<source>(source{uri, redact_uri(uri), settings, static_cast<std::int64_t>(run | 1)});
+  auto from = std::make_shared<source>(source{uri, redact_uri(uri), settings, static_cast<std::int64_t>(run | 1), std::make_unique<line_cutter>()});
   return std::shared_ptr<database>(std::make_shared<postgres_database>(std::move(from)));
 }
 

@@ -147,7 +147,7 @@ auto member_rows::use(Work work) -> result<std::invoke_result_t<Work, connection
   try {
     if (!connection_ || !connection_->is_usable()) {
       connection_.reset();
-      connection_ = std::make_unique<connection>(source_->uri, source_->settings);
+      connection_ = std::make_unique<connection>(source_->uri, source_->settings, *source_->lines);
     }
     return work(*connection_);
   } catch (...) {

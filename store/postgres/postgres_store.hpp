@@ -18,9 +18,10 @@ struct source {
   std::string display_name;
   store_settings settings;
   std::int64_t run = 0;  ///< Marks the connections; drawn anew for each process that opens the store. Not 0.
+  std::unique_ptr<line_cutter> lines = std::make_unique<line_cutter>();
 
   /// Throws `failure`.
-  [[nodiscard]] auto connect() const -> std::unique_ptr<connection> { return std::make_unique<connection>(uri, settings, run); }
+  [[nodiscard]] auto connect() const -> std::unique_ptr<connection> { return std::make_unique<connection>(uri, settings, *lines, run); }
 };
 
 class postgres_store final : public store, private batch_writer {
@@ -48,6 +49,7 @@ class postgres_store final : public store, private batch_writer {
  private:
   auto write(std::span<const write_unit> units, std::chrono::milliseconds lock_wait) -> write_outcome override;
   auto inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> override;
+  [[nodiscard]] auto is_cut_off() const noexcept -> bool override { return source_->lines->is_cut(); }
 
   auto insert_alone(std::span<const write_unit> units) -> write_outcome;
   // The connection, made if there is none that can be used. Throws `failure`.

@@ -65,7 +65,7 @@ auto event_of(const sql_row& row) -> event {
 class rebuilder {
  public:
   rebuilder(const std::shared_ptr<const source>& from, const rebuild_plan& plan, const rebuild_watch& watch)
-      : plan_(plan), watch_(watch), connection_(from->uri, from->settings), reader_(from) {
+      : plan_(plan), watch_(watch), connection_(from->uri, from->settings, *from->lines), reader_(from) {
     for (const auto& each : plan.sources) {
       projectors_.emplace(each.aggregate_type, each.projector);
       types_ += (types_.empty() ? "ARRAY[" : ",") + quoted_text(each.aggregate_type);

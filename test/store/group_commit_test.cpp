@@ -346,6 +346,23 @@ BOOST_AUTO_TEST_CASE(expiry_is_checked_before_every_attempt_but_not_while_in_dou
   BOOST_TEST(stored(doubtful) == 1U);
 }
 
+BOOST_AUTO_TEST_CASE(what_expires_while_nothing_can_be_written_is_told_why) {
+  auto request = make.request();
+  request.units[0].expires_at = now + 10;
+  log.always = fault::unavailable;
+  const commit_request* const only = &request;
+  const auto outcome = group_commit(log, {&only, 1}, settings, [this] { return now += 4; }).front();
+  BOOST_TEST(log.attempts.size() > 0U);
+  BOOST_TEST((outcome.failure.code == errc::timed_out), to_string(outcome.failure));
+  BOOST_TEST(outcome.failure.message == "the command expired before it could be written: it is down");
+  BOOST_TEST((outcome.trouble.code == errc::store_unavailable));
+
+  log.always = fault::none;
+  request.units[0].expires_at = now;
+  const auto late = commit(request);
+  BOOST_TEST((late.failure.code == errc::none));
+}
+
 BOOST_AUTO_TEST_CASE(a_doubt_does_not_let_expired_units_through) {
   // Neither the unit that was lost nor the one that was never sent may be written when their time is over.
   auto lost = make.request(2);

@@ -209,6 +209,32 @@ void own_server::stop(int signal) {
   }
 }
 
+// The parent stops before its children, and goes on after them: it would start others.
+void own_server::freeze() {
+  ::kill(process_, SIGSTOP);
+  signal_all(SIGSTOP);
+}
+
+void own_server::thaw() {
+  signal_all(SIGCONT);
+  ::kill(process_, SIGCONT);
+}
+
+void own_server::signal_all(int signal) const {
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const pid_t id = std::atoi(entry.path().filename().c_str());
+    if (id <= 0) continue;
+    // "ID (NAME) STATE PARENT ...", where the name may hold anything.
+    const auto text = text_of((entry.path() / "stat").string());
+    const auto after_name = text.rfind(')');
+    if (after_name == text.npos) continue;
+    std::istringstream fields(text.substr(after_name + 1));
+    std::string state;
+    pid_t parent = 0;
+    if (fields >> state >> parent && parent == process_) ::kill(id, signal);
+  }
+}
+
 void own_server::stop_fast() { stop(SIGINT); }
 void own_server::stop_immediately() { stop(SIGQUIT); }
 void own_server::kill() { stop(SIGKILL); }

@@ -46,6 +46,10 @@ class own_server {
   /// `kill -9` for the process that serves one connection: the server ends all others, and recovers.
   static void kill_backend(std::int64_t process);
 
+  /// The server and all its processes stand still, connections up, until `thaw`.
+  void freeze();
+  void thaw();
+
   /// Runs `sql`, once there is a connection.
   auto run(const std::string& sql, const std::string& database = "postgres") -> std::vector<sql_row>;
   /// The server processes that serve connections to `database`.
@@ -58,6 +62,7 @@ class own_server {
   void launch(const std::string& setting);
   [[nodiscard]] auto await_status(const std::string& status) -> bool;
   void stop(int signal);
+  void signal_all(int signal) const;
   [[nodiscard]] auto has_ended() -> bool;
   [[nodiscard]] auto file(const std::string& name) const -> std::string { return (folder_ / name).string(); }
 
