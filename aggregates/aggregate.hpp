@@ -211,7 +211,8 @@ concept applies = requires(State& state, const Event& event) { Aggregate::apply(
 ///
 /// `eval` is pure: it may run several times for one command, and only events change the state. `apply` runs before the
 /// events are committed, and again whenever the aggregate is hydrated. Both run on the aggregate's actor; an exception from
-/// either rejects the command and changes nothing.
+/// either is a fault of the program (`program_failed`), which the caller and the node's log are told: the command changes nothing. So is
+/// a projection that fails otherwise than by a constraint of its table.
 ///
 /// A projection is a class with `static void project(maestro::transaction&, const E&, const maestro::event&)` for the
 /// events it cares for, `static constexpr std::string_view registered_name` if the class's own name is not to be persisted,

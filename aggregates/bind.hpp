@@ -381,6 +381,7 @@ class bound_projector final : public projector {
   }
   template <class Projection, class Event>
   static void project_one(transaction& tx, const Event& value, const event& row) {
+    if constexpr (projects<Projection, Event>) tx.enter_projection(registered_name<Projection>());
     if constexpr (projects_with_row<Projection, Event>) Projection::project(tx, value, row);
     else if constexpr (projects_plainly<Projection, Event>) Projection::project(tx, value);
   }
@@ -444,11 +445,11 @@ class bound_definition final : public definition {
 
   auto eval(const state_ptr& state, const decoded_command& command, const context& with) const
       -> result<std::vector<emitted_event>> override {
-    return guarded(errc::eval_failed, "eval", [&] { return eval_indexed(state, command, with, command_list{}); });
+    return guarded(errc::program_failed, "eval", [&] { return eval_indexed(state, command, with, command_list{}); });
   }
 
   auto apply(const state_ptr& state, std::string_view name, const void* event) const -> result<void> override {
-    return guarded(errc::apply_failed, "apply", [&]() -> result<void> {
+    return guarded(errc::program_failed, "apply", [&]() -> result<void> {
       with_named(event_list{}, name, [&]<class Event>(std::size_t) {
         Aggregate::apply(get(state), *static_cast<const Event*>(event));
       });
@@ -456,7 +457,7 @@ class bound_definition final : public definition {
     });
   }
   auto enter(const state_ptr& state, const event& row) const -> result<void> override {
-    return guarded(errc::apply_failed, "apply, or an upcast,", [&] {
+    return guarded(errc::program_failed, "apply, or an upcast,", [&] {
       return for_each_event<Aggregate>(row, [&](const auto& value) { Aggregate::apply(get(state), value); });
     });
   }
@@ -477,7 +478,7 @@ class bound_definition final : public definition {
       -> result<std::string> override {
     result<std::string> answer{std::string()};
     const bool known = with_named(call_list{}, name, [&]<class Call>(std::size_t) {
-      answer = guarded(errc::eval_failed, "call", [&]() -> result<std::string> {
+      answer = guarded(errc::program_failed, "call", [&]() -> result<std::string> {
         auto query = decode<Call>(payload);
         if (!query) return failure_of(errc::malformed_payload, "call", name, query.failure());
         return answer_call<Aggregate>(state, *query);

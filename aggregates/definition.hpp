@@ -55,21 +55,21 @@ class definition {
   /// Errors: `unknown_command`, `malformed_payload`.
   [[nodiscard]] virtual auto decode_command(std::string_view name, std::string_view payload) const
       -> result<decoded_command> = 0;
-  /// The events of the command, or why not: what `eval` answered, `eval_failed`, `invalid_event`.
+  /// The events of the command, or why not: what `eval` answered, `program_failed`, `invalid_event`.
   [[nodiscard]] virtual auto eval(const state_ptr& state, const decoded_command& command, const context& with) const
       -> result<std::vector<emitted_event>> = 0;
 
-  /// Applies what `eval` emitted to `state`, in place. After an error (`apply_failed`) the state is unusable.
+  /// Applies what `eval` emitted to `state`, in place. After an error (`program_failed`) the state is unusable.
   [[nodiscard]] virtual auto apply(const state_ptr& state, std::string_view type, const void* event) const
       -> result<void> = 0;
   /// Applies a row of the log to `state`, in place; what is of an old form is brought up to date first. After an error the state
-  /// is unusable. Errors: `cannot_hydrate` (an unknown type, a body that does not decode, a failed upcast), `apply_failed`.
+  /// is unusable. Errors: `cannot_hydrate` (an unknown type, a body that does not decode, a failed upcast), `program_failed`.
   [[nodiscard]] virtual auto enter(const state_ptr& state, const event& row) const -> result<void> = 0;
 
   [[nodiscard]] virtual auto prepare_snapshot(const state_ptr& state) const -> result<std::string> = 0;
   [[nodiscard]] virtual auto use_snapshot(std::string_view body) const -> result<state_ptr> = 0;
 
-  /// The reply to a message of the aggregate's own, as JSON. Errors: `unknown_call`, `malformed_payload`, `eval_failed`.
+  /// The reply to a message of the aggregate's own, as JSON. Errors: `unknown_call`, `malformed_payload`, `program_failed`.
   [[nodiscard]] virtual auto call(const state_ptr& state, std::string_view name, std::string_view payload) const
       -> result<std::string> = 0;
 

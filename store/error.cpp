@@ -11,8 +11,6 @@ auto to_string(errc code) noexcept -> std::string_view {
     case errc::wrong_aggregate_type: return "wrong_aggregate_type";
     case errc::wrong_sequence: return "wrong_sequence";
     case errc::malformed_payload: return "malformed_payload";
-    case errc::eval_failed: return "eval_failed";
-    case errc::apply_failed: return "apply_failed";
     case errc::projection_failed: return "projection_failed";
     case errc::command_id_reused: return "command_id_reused";
     case errc::command_id_from_the_future: return "command_id_from_the_future";
@@ -32,6 +30,7 @@ auto to_string(errc code) noexcept -> std::string_view {
     case errc::cannot_hydrate: return "cannot_hydrate";
     case errc::internal_error: return "internal_error";
     case errc::protocol_mismatch: return "protocol_mismatch";
+    case errc::program_failed: return "program_failed";
     case errc::invalid_argument: return "invalid_argument";
     case errc::invalid_setting: return "invalid_setting";
     case errc::store_in_use: return "store_in_use";

@@ -32,9 +32,8 @@ enum class errc : std::uint16_t {
   wrong_aggregate_type = 103,      ///< The id belongs to an aggregate of another type.
   wrong_sequence = 104,            ///< The caller expected another sequence.
   malformed_payload = 105,         ///< JSON that is broken, too big, too deep, or of the wrong shape.
-  eval_failed = 106,               ///< `eval` threw an exception.
-  apply_failed = 107,              ///< `apply` threw an exception.
-  projection_failed = 108,         ///< A projection's statement or code failed; a violated constraint is named.
+  // 106 and 107 were the exceptions of `eval` and `apply`, which no caller can help: see `program_failed`.
+  projection_failed = 108,         ///< A row that a projection writes violates a constraint of its table, which is named.
   command_id_reused = 109,         ///< The command id was already used for a different command.
   command_id_from_the_future = 110,  ///< The command id's time is beyond the allowed clock drift.
   invalid_event = 111,             ///< `eval` emitted an event that cannot be stored.
@@ -56,6 +55,9 @@ enum class errc : std::uint16_t {
   cannot_hydrate = 400,     ///< The aggregate's history holds something that this program cannot read.
   internal_error = 401,     ///< A defect in the runtime, said as far as it is known.
   protocol_mismatch = 402,  ///< The peer speaks another version of the wire protocol.
+  /// The aggregate's own program is at fault: `eval`, `apply` or a call threw, or a projection's code or SQL failed otherwise than by a
+  /// constraint. Nothing was stored. The node's log says it, too.
+  program_failed = 406,
 
   invalid_argument = 500,    ///< A command line argument or a request's parameter is wrong.
   invalid_setting = 501,     ///< A setting is unknown, mistyped or out of range.

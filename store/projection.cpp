@@ -29,4 +29,18 @@ void check_parameters(std::span<const sql_value> parameters) {
   }
 }
 
+auto projection_fault(std::string_view projection, std::string_view aggregate_type, std::string_view statement, std::string_view why)
+    -> error {
+  constexpr std::size_t longest_statement = 300;
+  std::string text = projection.empty() ? "a projection" : "projection \"" + std::string(projection) + "\"";
+  text.append(" of aggregate type \"").append(aggregate_type).append("\" failed: ").append(why);
+  if (!statement.empty()) {
+    text.append(" (statement: ").append(statement.substr(0, longest_statement));
+    text.append(statement.size() > longest_statement ? "...)" : ")");
+  }
+  text += "; nothing was stored: mend the projection, or, where its table is not there or another one than it was made as, fill it anew";
+  if (!projection.empty()) text.append(" with `maestro rebuild ").append(projection).append("`");
+  return {errc::program_failed, std::move(text)};
+}
+
 }  // namespace maestro

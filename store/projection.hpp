@@ -81,7 +81,8 @@ struct native_handle {
 /// The transaction that a commit runs in, as a projection sees it. Valid only during the call it is handed to, on that
 /// thread. Statements use `$1`, `$2` ... for parameters in both dialects; on PostgreSQL each parameter gets its type from
 /// where it stands. A statement is one query or change of rows (`check_projection_statement`). Failures are
-/// thrown, and reject the command whose event is being projected, naming the constraint.
+/// thrown. A violated constraint rejects the command whose event is being projected, and is named; anything else is a fault of the
+/// program (`program_failed`), which the node's log says, too.
 class transaction {
  public:
   virtual ~transaction() = default;
@@ -96,12 +97,16 @@ class transaction {
 
   /// Calls `use` with the connection, after everything executed before it and within the same transaction: for what
   /// statements with parameters cannot do (COPY, a blob, an extension of SQLite). Waits for the server, as `query` does. `use` must
-  /// leave the connection as it found it, with nothing half read and the transaction open. It throws to reject the command; a
-  /// statement that fails on PostgreSQL rejects it in any case.
+  /// leave the connection as it found it, with nothing half read and the transaction open. It throws to give the commit up, which is then
+  /// `program_failed`; a statement that fails on PostgreSQL ends it in any case.
   virtual void with_native(const std::function<void(const native_handle&)>& use) = 0;
 
   /// The SQL that this store speaks, for statements that have to differ.
   [[nodiscard]] virtual auto sql_dialect() const noexcept -> dialect = 0;
+
+  /// What is executed from now on is the work of the projection `name`, which messages tell. The name outlives the transaction. For
+  /// those who call projections.
+  virtual void enter_projection(std::string_view name) { (void)name; }
 
   template <class... Ts>
     requires(std::constructible_from<sql_value, const Ts&> && ...)
@@ -124,8 +129,13 @@ class transaction {
 void check_projection_statement(std::string_view sql);
 void check_parameters(std::span<const sql_value> parameters);
 
+/// That the projection `projection` (may be empty) of an aggregate type failed otherwise than by a constraint: `program_failed`, with its
+/// statement (may be empty), why, and what can be done.
+[[nodiscard]] auto projection_fault(std::string_view projection, std::string_view aggregate_type, std::string_view statement,
+                                    std::string_view why) -> error;
+
 /// Writes the rows of an aggregate type's projections. Implemented by the aggregate layer; called by the store with each
-/// event of a commit in sequence order, on the store's thread. An exception rejects the command that emitted the event.
+/// event of a commit in sequence order, on the store's thread. An exception fails the command that emitted the event.
 class projector {
  public:
   virtual ~projector() = default;

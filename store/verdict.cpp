@@ -10,6 +10,7 @@ auto code_of(verdict said) -> errc {
     case verdict::too_slow: return errc::store_unavailable;
     case verdict::conflict: return errc::retry_command;
     case verdict::projection_failed: return errc::projection_failed;
+    case verdict::program_failed: return errc::program_failed;
     case verdict::invalid_event: return errc::invalid_event;
     case verdict::internal_error: return errc::internal_error;
     case verdict::invalid_argument: return errc::invalid_argument;

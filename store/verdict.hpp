@@ -29,6 +29,7 @@ enum class verdict : std::uint8_t {
   too_slow,           ///< `store_unavailable`, for the unit alone.
   conflict,           ///< The log decides.
   projection_failed,  ///< From here on the error's own code, for the unit alone.
+  program_failed,
   invalid_event,
   internal_error,
   invalid_argument,

@@ -81,7 +81,7 @@ struct default_event {
 [[nodiscard]] auto check_examples(const kit_subject& subject, std::span<const default_event> defaults,
                                   const emitted_list& examples) -> std::string;
 
-/// `the rejection "insufficient funds"`, `eval_failed: eval threw: ...`
+/// `the rejection "insufficient funds"`, `program_failed: eval threw: ...`
 [[nodiscard]] auto failure_text(const error& failure) -> std::string;
 /// `withdraw {"cents":5}`
 [[nodiscard]] auto command_text(std::string_view command, std::string_view payload) -> std::string;

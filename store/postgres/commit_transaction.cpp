@@ -80,24 +80,28 @@ void commit_transaction::send(std::string_view sql, std::span<const sql_value> p
   check();
   check_projection_statement(sql);
   const parameter_list list(parameters);
-  const std::string name = prepare(sql);
+  const std::string* kept = nullptr;
+  const std::string name = prepare(sql, kept);
   sent(PQsendQueryPrepared(connection_.raw(), name.c_str(), list.count(), list.values(), list.lengths(), list.formats(), 0),
-       {stage::projection, unit_, {}});
+       {stage::projection, unit_, {}, at_work_, kept});
 }
 
 // The name under which `sql` is prepared, which it may be from now on. What follows in the pipeline can rely on it: should it
 // fail, nothing after it is executed.
-auto commit_transaction::prepare(std::string_view sql) -> std::string {
+auto commit_transaction::prepare(std::string_view sql, const std::string*& kept) -> std::string {
   auto& known = connection_.projections();
   std::string text(sql);
-  if (const auto found = known.find(text); found != known.end()) return found->second;
+  if (const auto found = known.find(text); found != known.end()) {
+    kept = &found->first;
+    return found->second;
+  }
   std::string name;
   if (known.size() < max_prepared_projections) {
     name = connection_.fresh_name();
-    known.emplace(text, name);
+    kept = &known.emplace(text, name).first->first;
   }
   const int accepted = PQsendPrepare(connection_.raw(), name.c_str(), text.c_str(), 0, nullptr);
-  sent(accepted, {stage::projection, unit_, std::move(text)});
+  sent(accepted, {stage::projection, unit_, std::move(text), at_work_});
   return name;
 }
 
@@ -151,7 +155,11 @@ void commit_transaction::fail(failure problem, const expected& at) {
   connection_.note(problem);
   failure_.emplace(std::move(problem));
   failed_at_ = at.of;
-  if (at.of == stage::projection) culprit_ = at.unit;
+  if (at.of != stage::projection) return;
+  culprit_ = at.unit;
+  failed_projection_ = at.projection.empty() ? at_work_ : at.projection;
+  if (at.statement != nullptr) failed_statement_ = *at.statement;
+  else failed_statement_ = at.prepares;
 }
 
 void commit_transaction::send_command(const char* sql, stage of) {
@@ -168,6 +176,7 @@ void commit_transaction::drop_part() {
   failure_.reset();
   failed_at_ = stage::begin;
   culprit_.reset();
+  failed_statement_.clear();
   send_command(sql::drop_part, stage::begin);
 }
 

@@ -32,6 +32,7 @@ class commit_transaction final : public transaction {
   void insert(const event_insert& events);
   /// What is executed from now on belongs to unit `index`.
   void enter(std::size_t index) noexcept { unit_ = index; }
+  void enter_projection(std::string_view name) override { at_work_ = name; }
 
   using transaction::execute;
   using transaction::query;
@@ -57,6 +58,10 @@ class commit_transaction final : public transaction {
   [[nodiscard]] auto failed_at() const noexcept -> stage { return failed_at_; }
   /// The unit whose statement failed.
   [[nodiscard]] auto culprit() const noexcept -> std::optional<std::size_t> { return culprit_; }
+  /// The projection whose statement failed, or else the one that was at work last; empty where nobody has named one.
+  [[nodiscard]] auto projection() const noexcept -> std::string_view { return failure_ ? failed_projection_ : at_work_; }
+  /// The statement that failed, where it is known.
+  [[nodiscard]] auto statement() const noexcept -> const std::string& { return failed_statement_; }
 
  private:
   // A statement whose answer is still to come.
@@ -64,13 +69,15 @@ class commit_transaction final : public transaction {
     stage of = stage::begin;
     std::size_t unit = 0;
     std::string prepares;  // The text that is prepared by it, if that is what it does.
+    std::string_view projection = {};
+    const std::string* statement = nullptr;  // Kept by the connection, if it stays prepared.
   };
 
   auto resume_after_native() -> PGTransactionStatusType;
   void send(std::string_view sql, std::span<const sql_value> parameters);
   void send_command(const char* sql, stage of);
   [[nodiscard]] auto synchronize() -> bool;
-  [[nodiscard]] auto prepare(std::string_view sql) -> std::string;
+  [[nodiscard]] auto prepare(std::string_view sql, const std::string*& kept) -> std::string;
   void sent(int accepted, expected next);
   void read_answer();
   void fail(failure problem, const expected& at);
@@ -86,6 +93,9 @@ class commit_transaction final : public transaction {
   std::optional<failure> failure_;
   stage failed_at_ = stage::begin;
   std::optional<std::size_t> culprit_;
+  std::string_view at_work_;
+  std::string_view failed_projection_;
+  std::string failed_statement_;
 };
 
 }  // namespace maestro::postgres

@@ -36,7 +36,9 @@ enum class meaning : std::uint8_t {
   cancelled,    // The statement timeout, or somebody who ended the statement.
   over_limit,   // A statement used up what the server grants each.
   taken,        // A key of the log exists already.
-  refused,      // A value or a row that the database does not take.
+  refused,      // A row that violates a constraint.
+  raised,       // A trigger says no, in PL/pgSQL's words.
+  unfit,        // A value that the database does not take.
   wrong,        // The statement is at fault. Everything that is not named.
 };
 
@@ -50,7 +52,7 @@ constexpr std::array sqlstates{
     sqlstate_row{"08", meaning::trouble},        // connection exception: a foreign server, a pooler
     sqlstate_row{"08007", meaning::unknown},     // transaction resolution unknown
     sqlstate_row{"08P01", meaning::wrong},       // protocol violation: a statement with another number of parameters
-    sqlstate_row{"22", meaning::refused},        // data exception
+    sqlstate_row{"22", meaning::unfit},          // data exception
     sqlstate_row{"23", meaning::refused},        // integrity constraint violation
     sqlstate_row{"23505", meaning::taken},       // unique violation
     sqlstate_row{"25006", meaning::read_only},   // read only SQL transaction
@@ -65,13 +67,14 @@ constexpr std::array sqlstates{
     sqlstate_row{"42P01", meaning::unmigrated},  // undefined table
     sqlstate_row{"53", meaning::trouble},        // insufficient resources: disk, memory, connections
     sqlstate_row{"53400", meaning::over_limit},  // configuration limit exceeded: temp_file_limit
-    sqlstate_row{"54", meaning::refused},        // program limit exceeded: too large for an index, too deep
+    sqlstate_row{"54", meaning::unfit},          // program limit exceeded: too large for an index, too deep
     sqlstate_row{"55P03", meaning::contention},  // lock not available
     sqlstate_row{"57014", meaning::cancelled},   // query canceled
     sqlstate_row{"57P", meaning::trouble},       // shutdown, crash, starting up
     sqlstate_row{"58", meaning::trouble},        // system error: input and output
     sqlstate_row{"72000", meaning::contention},  // snapshot too old
     sqlstate_row{"F0", meaning::trouble},        // configuration file error
+    sqlstate_row{"P0001", meaning::raised},      // raise exception
     sqlstate_row{"XX", meaning::defect},         // internal error, data corrupted
 };
 
@@ -81,10 +84,11 @@ struct meaning_row {
 };
 
 // What is checked at COMMIT is what projections left behind: the events were checked by their insert. A projection's statement
-// is not the store's own, nor is a tool's: what is missing there, forbidden or defective says nothing of the store.
+// is not the store's own, nor is a tool's: what is missing there, forbidden or defective says nothing of the store. Only a
+// constraint of a projection's table is an answer to a command. All else there is the program's fault, which no caller can help.
 constexpr auto verdicts = [] {
   using enum verdict;
-  constexpr auto projection = projection_failed, internal = internal_error, argument = invalid_argument;
+  constexpr auto projection = projection_failed, program = program_failed, internal = internal_error, argument = invalid_argument;
   return std::array{
       //          meaning              events          projection   commit       call         query        migration
       meaning_row{meaning::lost,       unavailable,    unavailable, in_doubt,    unavailable, unavailable, unavailable},
@@ -92,15 +96,17 @@ constexpr auto verdicts = [] {
       meaning_row{meaning::trouble,    unavailable,    unavailable, unavailable, unavailable, unavailable, unavailable},
       meaning_row{meaning::read_only,  unavailable,    unavailable, unavailable, unavailable, unavailable, unavailable},
       meaning_row{meaning::outdated,   unavailable,    unavailable, unavailable, unavailable, unavailable, internal},
-      meaning_row{meaning::defect,     unavailable,    projection,  projection,  unavailable, unavailable, unavailable},
-      meaning_row{meaning::unmigrated, unavailable,    projection,  projection,  unavailable, argument,    internal},
-      meaning_row{meaning::forbidden,  unavailable,    projection,  projection,  unavailable, argument,    unavailable},
+      meaning_row{meaning::defect,     unavailable,    program,     program,     unavailable, unavailable, unavailable},
+      meaning_row{meaning::unmigrated, unavailable,    program,     program,     unavailable, argument,    internal},
+      meaning_row{meaning::forbidden,  unavailable,    program,     program,     unavailable, argument,    unavailable},
       meaning_row{meaning::contention, contention,     contention,  contention,  unavailable, unavailable, unavailable},
       meaning_row{meaning::cancelled,  contention,     too_slow,    contention,  unavailable, unavailable, unavailable},
       meaning_row{meaning::over_limit, unavailable,    too_slow,    unavailable, unavailable, unavailable, unavailable},
       meaning_row{meaning::taken,      conflict,       projection,  projection,  internal,    argument,    internal},
       meaning_row{meaning::refused,    invalid_event,  projection,  projection,  internal,    argument,    internal},
-      meaning_row{meaning::wrong,      internal,       projection,  projection,  internal,    argument,    internal},
+      meaning_row{meaning::raised,     internal,       projection,  projection,  internal,    argument,    internal},
+      meaning_row{meaning::unfit,      invalid_event,  program,     program,     internal,    argument,    internal},
+      meaning_row{meaning::wrong,      internal,       program,     program,     internal,    argument,    internal},
   };
 }();
 
@@ -147,7 +153,6 @@ auto explained(const failure& problem) -> std::string {
   std::string text = problem.what();
   if (!problem.constraint().empty() && text.find(problem.constraint()) == text.npos)
     text += " (constraint \"" + problem.constraint() + "\")";
-  if (meaning_of(problem) == meaning::unmigrated) text += "; if it is a table of the store, run `maestro migrate`";
   return text;
 }
 
@@ -196,13 +201,16 @@ auto error_of(const failure& problem, stage stage) -> error {
   const verdict said = verdict_on(problem, stage);
   const auto text_after = [&problem](const char* words) { return words + explained(problem); };
   switch (said) {
-    case verdict::projection_failed: return {code_of(said), text_after("projection failed: ")};
+    case verdict::projection_failed:
+    case verdict::program_failed: return {code_of(said), text_after("projection failed: ")};
     case verdict::too_slow:
       return {code_of(said), text_after("a projection asked for more than store.statement-timeout or the server grant it; "
                                         "nothing was written: ")};
     case verdict::contention: return {code_of(said), text_after("")};
-    default: return {code_of(said), text_after("PostgreSQL: ")};
+    default: break;
   }
+  const bool misses_a_step = meaning_of(problem) == meaning::unmigrated;
+  return {code_of(said), text_after("PostgreSQL: ") + (misses_a_step ? "; if it is a table of the store, run `maestro migrate`" : "")};
 }
 
 auto outcome_of(const failure& problem, stage stage) -> write_outcome {

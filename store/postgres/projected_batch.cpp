@@ -72,6 +72,7 @@ class batch {
     } catch (const failure& problem) {
       refused = outcome_of(problem, transaction_.failed_at());
       refused->culprit = transaction_.culprit();
+      if (refused->culprit && refused->failure.code == errc::program_failed) refused->failure = fault(*refused->culprit, problem.what());
     }
     // A projection that fails beside events that do not fit has seen a state that is not the log's.
     const bool by_projection = refused && refused->status == write_status::failed && transaction_.failed_at() != stage::events;
@@ -85,9 +86,7 @@ class batch {
   auto project(std::size_t index) -> std::optional<write_outcome> {
     const commit_unit& unit = *units_[index].unit;
     if (unit.projector == nullptr) return std::nullopt;
-    auto failed = [&](std::string_view why) -> write_outcome {
-      return {write_status::failed, {errc::projection_failed, "projection failed: " + std::string(why)}, index};
-    };
+    auto failed = [&](std::string_view why) -> write_outcome { return {write_status::failed, fault(index, why), index}; };
     transaction_.enter(index);
     try {
       for (const auto& event : unit.events) unit.projector->project(transaction_, event);
@@ -101,6 +100,10 @@ class batch {
       transaction_.settle();
       return failed("an exception of unknown type");
     }
+  }
+
+  [[nodiscard]] auto fault(std::size_t index, std::string_view why) const -> error {
+    return projection_fault(transaction_.projection(), units_[index].request->aggregate_type, transaction_.statement(), why);
   }
 
   connection& connection_;

@@ -13,7 +13,8 @@ enum class meaning : std::uint8_t {
   trouble,      // The machine, the file or another connection is in the way.
   unknown,      // What was written may be found in the file after a crash, or not.
   taken,        // A key exists already.
-  refused,      // A value or a row that the tables do not take.
+  refused,      // A row that violates a constraint, or that a trigger refuses.
+  unfit,        // A value that the tables do not take.
   statement,    // The statement does not fit the schema.
   wrong,        // Everything that is not named.
 };
@@ -34,7 +35,8 @@ constexpr std::array codes{
     code_row{SQLITE_CONSTRAINT, meaning::refused},
     code_row{SQLITE_CONSTRAINT_UNIQUE, meaning::taken},
     code_row{SQLITE_CONSTRAINT_PRIMARYKEY, meaning::taken},
-    code_row{SQLITE_TOOBIG, meaning::refused},    code_row{SQLITE_MISMATCH, meaning::refused},
+    code_row{SQLITE_CONSTRAINT_DATATYPE, meaning::unfit},
+    code_row{SQLITE_TOOBIG, meaning::unfit},      code_row{SQLITE_MISMATCH, meaning::unfit},
     code_row{SQLITE_ERROR, meaning::statement},   // no such table, a syntax error
 };
 
@@ -44,18 +46,20 @@ struct meaning_row {
 };
 
 // What is checked at COMMIT is what projections left behind: the events were checked by their insert. A statement of the
-// store's own that does not fit the schema misses a migration.
+// store's own that does not fit the schema misses a migration. Only a constraint of a projection's table is an answer to a command.
+// All else there is the program's fault, which no caller can help.
 constexpr auto verdicts = [] {
   using enum verdict;
-  constexpr auto projection = projection_failed, internal = internal_error, argument = invalid_argument;
+  constexpr auto projection = projection_failed, program = program_failed, internal = internal_error, argument = invalid_argument;
   return std::array{
       //          meaning             begin        events         projection   commit       call         query        migration
       meaning_row{meaning::trouble,   unavailable, unavailable,   unavailable, unavailable, unavailable, unavailable, unavailable},
       meaning_row{meaning::unknown,   unavailable, unavailable,   unavailable, in_doubt,    unavailable, unavailable, unavailable},
       meaning_row{meaning::taken,     internal,    conflict,      projection,  projection,  internal,    argument,    internal},
       meaning_row{meaning::refused,   internal,    invalid_event, projection,  projection,  internal,    argument,    internal},
-      meaning_row{meaning::statement, internal,    unavailable,   projection,  internal,    unavailable, argument,    internal},
-      meaning_row{meaning::wrong,     internal,    internal,      projection,  internal,    internal,    argument,    internal},
+      meaning_row{meaning::unfit,     internal,    invalid_event, program,     program,     internal,    argument,    internal},
+      meaning_row{meaning::statement, internal,    unavailable,   program,     internal,    unavailable, argument,    internal},
+      meaning_row{meaning::wrong,     internal,    internal,      program,     internal,    internal,    argument,    internal},
   };
 }();
 
@@ -94,7 +98,7 @@ auto verdict_on(const sql_error& problem, stage stage) -> verdict {
 
 auto error_of(const sql_error& problem, stage stage) -> error {
   const verdict said = verdict_on(problem, stage);
-  std::string text = said == verdict::projection_failed ? "projection failed: " : "SQLite: ";
+  std::string text = said == verdict::projection_failed || said == verdict::program_failed ? "projection failed: " : "SQLite: ";
   text += problem.what();
   if (said == verdict::unavailable && meaning_of(problem) == meaning::statement)
     text += "; if it is a table of the store, run `maestro migrate`";

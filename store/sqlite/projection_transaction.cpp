@@ -7,7 +7,11 @@ auto projection_transaction::query(std::string_view sql, std::span<const sql_val
   try {
     return connection_.prepare(sql).bind(parameters).rows();
   } catch (const sql_error& problem) {
-    if (!first_error_) first_error_ = problem;
+    if (!first_error_) {
+      first_error_ = problem;
+      refused_ = at_work_;
+      statement_ = sql;
+    }
     throw;
   }
 }

@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -25,11 +26,20 @@ class projection_transaction final : public transaction {
   void with_native(const std::function<void(const native_handle&)>& use) override;
   [[nodiscard]] auto sql_dialect() const noexcept -> dialect override { return dialect::sqlite; }
 
+  void enter_projection(std::string_view name) override { at_work_ = name; }
+
   void rethrow_first_error() const;
+  /// The projection whose statement was refused first, or else the one that was at work last; empty where nobody has named one.
+  [[nodiscard]] auto culprit() const -> std::string_view { return first_error_ ? refused_ : at_work_; }
+  /// The statement that was refused first, or none.
+  [[nodiscard]] auto refused_statement() const -> const std::string& { return statement_; }
 
  private:
   connection& connection_;
   std::optional<sql_error> first_error_;
+  std::string_view at_work_;
+  std::string_view refused_;
+  std::string statement_;
 };
 
 }  // namespace maestro::sqlite

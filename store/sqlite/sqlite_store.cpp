@@ -101,16 +101,19 @@ auto insert_events(connection& with, std::span<const write_unit> units) -> bool 
 }
 
 auto run_projections(connection& with, const commit_unit& unit) -> std::optional<write_outcome> {
-  auto failed = [](std::string_view why) -> write_outcome {
-    return {write_status::failed, {errc::projection_failed, "projection failed: " + std::string(why)}, {}};
-  };
   projection_transaction transaction(with);
+  auto failed = [&](std::string_view why) -> write_outcome {
+    return {write_status::failed,
+            projection_fault(transaction.culprit(), unit.events.front().aggregate_type, transaction.refused_statement(), why),
+            {}};
+  };
   try {
     for (const auto& event : unit.events) unit.projector->project(transaction, event);
     transaction.rethrow_first_error();
     return std::nullopt;
   } catch (const sql_error& problem) {
-    return outcome_of(problem, stage::projection);
+    auto outcome = outcome_of(problem, stage::projection);
+    return outcome.failure.code == errc::program_failed ? failed(problem.what()) : outcome;
   } catch (const std::exception& problem) {
     return failed(problem.what());
   } catch (...) {

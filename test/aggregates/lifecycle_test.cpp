@@ -204,7 +204,7 @@ BOOST_AUTO_TEST_CASE(a_rejection_on_tentative_state_is_the_answer_of_a_serial_or
   BOOST_TEST(replayed(*this).total == 300);
 }
 
-BOOST_AUTO_TEST_CASE(an_eval_or_apply_that_throws_rejects_its_command_alone_and_leaves_nothing) {
+BOOST_AUTO_TEST_CASE(an_eval_or_apply_that_throws_fails_its_command_alone_and_leaves_nothing) {
   owner one(system, *store, {}, true);
   const auto actor = one.start(*type, id);
   auto before = one.send(actor, id, add{1});
@@ -213,10 +213,10 @@ BOOST_AUTO_TEST_CASE(an_eval_or_apply_that_throws_rejects_its_command_alone_and_
   auto bad_apply = one.send(actor, id, throw_in_apply{});
   auto after = one.send(actor, id, add{3});
   BOOST_TEST(!before.get().failure);
-  BOOST_TEST((bad_eval.get().failure.code == errc::eval_failed));
+  BOOST_TEST((bad_eval.get().failure.code == errc::program_failed));
   BOOST_TEST(!between.get().failure);
   const auto refused = bad_apply.get();
-  BOOST_TEST((refused.failure.code == errc::apply_failed));
+  BOOST_TEST((refused.failure.code == errc::program_failed));
   BOOST_TEST(refused.failure.message.find("apply has a bad day") != std::string::npos);
   BOOST_TEST(!after.get().failure);
   const std::vector<std::int64_t> expected{1, 2, 3};

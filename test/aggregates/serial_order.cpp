@@ -275,7 +275,8 @@ class examination {
     if (command.answered == 0) object(rule::everybody_is_answered, text(command));
     if (stored(command)) return examine_accepted(command);
     const auto& failure = command.answer.failure;
-    if (failure && failure.kind() != error_kind::rejected) {
+    // A fault of the program is as certain an answer as a rejection.
+    if (failure && failure.kind() != error_kind::rejected && failure.code != errc::program_failed) {
       static const std::set<errc> fitting{errc::too_many_conflicts, errc::overloaded, errc::store_unavailable,
                                           errc::timed_out, errc::in_doubt};
       if (!fitting.contains(failure.code)) object(rule::everybody_is_answered, text(command));

@@ -213,7 +213,7 @@ const std::vector<lie> lies = {
     {"a rejection has a reason that no state gives", rule::some_state_explains_an_answer,
      [](auto& all, auto&) { all.commands[too_much].answer.failure.message = "the total is 25"; }},
     {"a rejection has another code", rule::some_state_explains_an_answer,
-     [](auto& all, auto&) { all.commands[too_much].answer.failure.code = errc::eval_failed; }},
+     [](auto& all, auto&) { all.commands[too_much].answer.failure.code = errc::program_failed; }},
     {"a rejection is stale", rule::the_state_is_of_the_time_of_asking,
      [](auto& all, auto&) { all.commands[too_much].answer.failure.message = "the total is 17"; }},
     {"a rejection tells the future", rule::the_state_is_of_the_time_of_asking,
@@ -381,8 +381,8 @@ BOOST_AUTO_TEST_CASE(random_traffic_is_explained_by_a_serial_order) {
                                 << " appends, " << report.conflicts << " conflicts, " << report.bad_days
                                 << " bad days, " << report.retired << " retired" << summary.str());
   }
-  for (const auto* often : {"accepted", "repeated", "without events", "rejected", "wrong_sequence", "eval_failed",
-                            "apply_failed", "projection_failed", "command_id_reused", "conflicts", "retired"})
+  for (const auto* often : {"accepted", "repeated", "without events", "rejected", "wrong_sequence", "program_failed",
+                            "projection_failed", "command_id_reused", "conflicts", "retired"})
     BOOST_TEST(answers[often] > 0U, often << " never happened");
 }
 

@@ -198,7 +198,7 @@ BOOST_AUTO_TEST_CASE(no_events_are_no_rejection) {
 
 BOOST_AUTO_TEST_CASE(an_eval_that_throws_is_no_rejection) {
   kit::given().when(explode{}).rejected();
-  failed_saying(": expected a rejection, found eval_failed: eval threw: boom");
+  failed_saying(": expected a rejection, found program_failed: eval threw: boom");
 }
 
 BOOST_AUTO_TEST_CASE(another_state_is_told_with_its_member) {

@@ -160,7 +160,7 @@ class half_writing_store final : public broken_store {
     auto outcomes = inner().commit_all(requests);
     for (std::size_t i = 0; i < requests.size(); ++i) {
       const auto* unit = failed(*requests[i], outcomes[i]);
-      if (unit == nullptr || outcomes[i].failure.code != errc::projection_failed || unit->events.size() < 2 ||
+      if (unit == nullptr || (outcomes[i].failure.code != errc::projection_failed && outcomes[i].failure.code != errc::program_failed) || unit->events.size() < 2 ||
           !strikes_now())
         continue;
       if (auto done =

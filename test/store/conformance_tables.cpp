@@ -270,14 +270,17 @@ BOOST_DATA_TEST_CASE(projections_agree_with_the_log_however_many_fail, data::mak
     for (std::size_t i = 0; i < requests.size(); ++i) {
       std::size_t good = 0;
       std::size_t events = 0;
+      errc failure = errc::none;
       for (const auto& unit : requests[i].units) {
         const auto& type = unit.events[0].type;
-        if (type.starts_with("throw") || type.starts_with("null")) break;
+        if (type.starts_with("throw")) failure = errc::program_failed;
+        if (type.starts_with("null")) failure = errc::projection_failed;
+        if (failure != errc::none) break;
         ++good;
         events += unit.events.size();
       }
       BOOST_TEST(outcomes[i].committed == good);
-      BOOST_TEST((outcomes[i].failure.code == (good == requests[i].units.size() ? errc::none : errc::projection_failed)));
+      BOOST_TEST((outcomes[i].failure.code == failure));
       if (good > 0) expected.emplace_back(requests[i].aggregate_id, events);
     }
   }
@@ -351,7 +354,7 @@ BOOST_DATA_TEST_CASE(a_handle_that_its_taker_cannot_keep_is_refused_to_nobody, d
   BOOST_TEST(bench.count("handles") == 2);
 }
 
-BOOST_DATA_TEST_CASE(a_projection_that_throws_rejects_its_command_alone, data::make(stores_under_test()), store) {
+BOOST_DATA_TEST_CASE(a_projection_that_throws_fails_its_command_alone, data::make(stores_under_test()), store) {
   workbench bench(store, {}, handles());
   const auto good = with_handle(bench.request(2), "good");
   const auto bad = with_projection(bench.request(), [](transaction& tx, const event& event) {
@@ -361,14 +364,15 @@ BOOST_DATA_TEST_CASE(a_projection_that_throws_rejects_its_command_alone, data::m
   const auto worse = with_projection(bench.request(), [](transaction&, const event&) { throw 42; });
   const auto outcomes = bench.commit({&good, &bad, &worse});
   BOOST_TEST(outcomes[0].committed == 2U);
-  BOOST_TEST((outcomes[1].failure.code == errc::projection_failed));
-  BOOST_TEST(outcomes[1].failure.message == "projection failed: no such luck");
-  BOOST_TEST((outcomes[2].failure.code == errc::projection_failed));
+  BOOST_TEST((outcomes[1].failure.code == errc::program_failed));
+  BOOST_TEST(outcomes[1].failure.message.starts_with("a projection of aggregate type \"" + bad.aggregate_type + "\" failed: no such luck; "),
+             outcomes[1].failure.message);
+  BOOST_TEST((outcomes[2].failure.code == errc::program_failed));
   BOOST_TEST(bench.count("event_log") == 2);
   BOOST_TEST(bench.count("handles") == 1);
 }
 
-BOOST_DATA_TEST_CASE(a_statement_that_fails_rejects_its_command_even_when_the_projection_ignores_it,
+BOOST_DATA_TEST_CASE(a_statement_that_fails_fails_its_command_even_when_the_projection_ignores_it,
                      data::make(stores_under_test()), store) {
   workbench bench(store, {}, handles());
   const auto ignorant = with_projection(bench.request(), [](transaction& tx, const event& event) {
@@ -380,13 +384,14 @@ BOOST_DATA_TEST_CASE(a_statement_that_fails_rejects_its_command_even_when_the_pr
   });
   const auto good = with_handle(bench.request(), "good");
   const auto outcomes = bench.commit({&ignorant, &good});
-  BOOST_TEST((outcomes[0].failure.code == errc::projection_failed));
+  BOOST_TEST((outcomes[0].failure.code == errc::program_failed));
+  BOOST_TEST((outcomes[0].failure.message.find("(statement: SELECT nonsense FROM nowhere)") != std::string::npos), outcomes[0].failure.message);
   BOOST_TEST((outcomes[0].failure.message.find("nowhere") != std::string::npos), outcomes[0].failure.message);
   BOOST_TEST(outcomes[1].committed == 1U);
   BOOST_TEST(bench.count("handles") == 1);
 }
 
-BOOST_DATA_TEST_CASE(wrong_statements_and_parameters_reject_their_command, data::make(stores_under_test()), store) {
+BOOST_DATA_TEST_CASE(wrong_statements_and_parameters_fail_their_command_as_the_programs_fault, data::make(stores_under_test()), store) {
   workbench bench(store, {}, handles());
   const std::vector<function_projector::function> wrong = {
       [](transaction& tx, const event&) { tx.execute("INSERT INTO nowhere VALUES (1)"); },
@@ -411,6 +416,7 @@ BOOST_DATA_TEST_CASE(wrong_statements_and_parameters_reject_their_command, data:
       [](transaction& tx, const event&) { tx.execute("SET synchronous_commit = off"); },
       [](transaction& tx, const event&) { tx.execute("PRAGMA synchronous = off"); },
   };
+  constexpr std::size_t null_where_none_is_allowed = 7;
   std::int64_t mates = 0;
   for (std::size_t i = 0; i < wrong.size(); ++i) {
     const auto request = with_projection(bench.request(), [&](transaction& tx, const event& event) {
@@ -422,8 +428,9 @@ BOOST_DATA_TEST_CASE(wrong_statements_and_parameters_reject_their_command, data:
     BOOST_TEST(outcomes[0].committed == 1U);
     BOOST_TEST(bench.count("handles") == ++mates);
     const auto& outcome = outcomes[1];
-    BOOST_TEST((outcome.failure.code == errc::projection_failed), i << ": " << to_string(outcome.failure));
-    BOOST_TEST(outcome.failure.message.starts_with("projection failed: "));
+    const bool is_a_constraint = i == null_where_none_is_allowed;
+    BOOST_TEST((outcome.failure.code == (is_a_constraint ? errc::projection_failed : errc::program_failed)), i << ": " << to_string(outcome.failure));
+    BOOST_TEST((outcome.failure.message.find("failed: ") != std::string::npos), outcome.failure.message);
   }
   BOOST_TEST(bench.count("event_log") == mates);
   bench.committed(with_handle(bench.request(), "still working"));
@@ -476,10 +483,10 @@ BOOST_DATA_TEST_CASE(the_native_handle_works_within_the_transaction, data::make(
   const auto plain = bench.request();
   const auto outcomes = bench.commit({&wrong, &thrown, &plain});
   BOOST_TEST((outcomes[1].failure.message.find("not today") != std::string::npos), to_string(outcomes[1].failure));
-  BOOST_TEST((outcomes[1].failure.code == errc::projection_failed));
+  BOOST_TEST((outcomes[1].failure.code == errc::program_failed));
   BOOST_TEST(outcomes[2].committed == 1U);
   if (bench.opened->sql_dialect() == dialect::postgres) {
-    BOOST_TEST((outcomes[0].failure.code == errc::projection_failed), to_string(outcomes[0].failure));
+    BOOST_TEST((outcomes[0].failure.code == errc::program_failed), to_string(outcomes[0].failure));
     BOOST_TEST(bench.count("handles") == 1);
   }
 }

@@ -80,7 +80,7 @@ auto history_model::judge(const planned_request& planned, std::size_t index, boo
   if (is_stored(unit)) return errc::none;
   if (!fits(planned.request, index)) return errc::retry_command;
   if (is_expired(unit)) return errc::timed_out;
-  return can_be_projected(unit) ? errc::none : errc::projection_failed;
+  return judge_projection(unit);
 }
 
 auto history_model::is_stored(const commit_unit& unit) const -> bool {
@@ -100,17 +100,19 @@ auto history_model::fits(const commit_request& request, std::size_t index) const
                       [this](const event& event) { return timestamps_.contains(event.timestamp); });
 }
 
-auto history_model::can_be_projected(const commit_unit& unit) const -> bool {
-  if (unit.projector == nullptr) return true;
+auto history_model::judge_projection(const commit_unit& unit) const -> errc {
+  if (unit.projector == nullptr) return errc::none;
   std::set<std::string_view> claimed_here;
+  errc at_commit = errc::none;
   for (const auto& event : unit.events) {
-    if (event.type == event_types::thrown || event.type == event_types::nulled || event.type == event_types::orphaned)
-      return false;
+    if (event.type == event_types::thrown) return errc::program_failed;
+    if (event.type == event_types::nulled) return errc::projection_failed;
+    if (event.type == event_types::orphaned) at_commit = errc::projection_failed;
     if (event.type.starts_with(event_types::claimed) &&
         (claims_.contains(event.type) || !claimed_here.insert(event.type).second))
-      return false;
+      return errc::projection_failed;
   }
-  return true;
+  return at_commit;
 }
 
 void history_model::append(const commit_unit& unit) {

@@ -80,7 +80,7 @@ class history_model {
   [[nodiscard]] auto judge(const planned_request& planned, std::size_t index, bool in_doubt) const -> errc;
   [[nodiscard]] auto is_stored(const commit_unit& unit) const -> bool;
   [[nodiscard]] auto fits(const commit_request& request, std::size_t index) const -> bool;
-  [[nodiscard]] auto can_be_projected(const commit_unit& unit) const -> bool;
+  [[nodiscard]] auto judge_projection(const commit_unit& unit) const -> errc;
   void append(const commit_unit& unit);
 
   std::map<aggregate_id, std::vector<event>> log_;

@@ -99,20 +99,27 @@ BOOST_AUTO_TEST_CASE(a_key_of_the_log_that_is_taken_is_a_conflict_and_any_other_
        {"event_log_pkey", "aggregate_sequence_index", "event_log_1_pkey", "event_log_1_aggregate_id_sequence_idx"})
     check({with("23505", constraint), "conflict", "conflict", "projection_failed", "projection_failed", "internal_error",
            "invalid_argument", "internal_error"});
-  for (const failure& problem : {with("23505", "my_index"), with("23505"), with("23514"), with("23502", "event_log_pkey"),
-                                 with("22P02"), with("22021"), with("54000"), with("54001")})
+  for (const failure& problem : {with("23505", "my_index"), with("23505"), with("23514"), with("23502", "event_log_pkey")})
     check({problem, "invalid_event", "invalid_event", "projection_failed", "projection_failed", "internal_error",
+           "invalid_argument", "internal_error"});
+}
+
+BOOST_AUTO_TEST_CASE(only_a_constraint_or_a_trigger_of_a_projection_answers_a_command) {
+  check({with("P0001"), "internal_error", "internal_error", "projection_failed", "projection_failed", "internal_error",
+         "invalid_argument", "internal_error"});
+  for (const failure& problem : {with("22P02"), with("22021"), with("54000"), with("54001")})
+    check({problem, "invalid_event", "invalid_event", "program_failed", "program_failed", "internal_error",
            "invalid_argument", "internal_error"});
 }
 
 BOOST_AUTO_TEST_CASE(what_is_missing_forbidden_or_defective_is_the_stores_matter_only_in_its_own_statements) {
   for (const char* sqlstate : {"42P01", "42703"})
-    check({with(sqlstate), "unavailable", "unavailable", "projection_failed", "projection_failed", "store_unavailable",
+    check({with(sqlstate), "unavailable", "unavailable", "program_failed", "program_failed", "store_unavailable",
            "invalid_argument", "internal_error"});
-  check({with("42501"), "unavailable", "unavailable", "projection_failed", "projection_failed", "store_unavailable",
+  check({with("42501"), "unavailable", "unavailable", "program_failed", "program_failed", "store_unavailable",
          "invalid_argument", "store_unavailable"});
   for (const char* sqlstate : {"XX000", "XX001"})
-    check(away(with(sqlstate), "unavailable", "unavailable", "projection_failed", "projection_failed"));
+    check(away(with(sqlstate), "unavailable", "unavailable", "program_failed", "program_failed"));
 }
 
 BOOST_AUTO_TEST_CASE(a_statement_that_is_prepared_no_more_is_tried_on_another_connection) {
@@ -122,8 +129,8 @@ BOOST_AUTO_TEST_CASE(a_statement_that_is_prepared_no_more_is_tried_on_another_co
 }
 
 BOOST_AUTO_TEST_CASE(what_is_not_named_is_the_statements_fault) {
-  for (const char* sqlstate : {"", "08P01", "0A000", "25P02", "42601", "42883", "P0001", "ZZZZZ"})
-    check({with(sqlstate), "internal_error", "internal_error", "projection_failed", "projection_failed", "internal_error",
+  for (const char* sqlstate : {"", "08P01", "0A000", "25P02", "42601", "42883", "ZZZZZ"})
+    check({with(sqlstate), "internal_error", "internal_error", "program_failed", "program_failed", "internal_error",
            "invalid_argument", "internal_error"});
 }
 

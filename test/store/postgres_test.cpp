@@ -497,7 +497,7 @@ BOOST_AUTO_TEST_CASE(a_commit_after_a_part_that_was_taken_back_is_in_doubt_when_
   auto writer = value_of(open_database(place_of(bench).uri_through(proxy->port()), impatient))->open_writer();
   const auto failing = [](transaction&, const event&) { throw std::runtime_error("no such luck"); };
   const auto first = with_projection(bench.request(), failing);
-  BOOST_TEST((writer->commit_all(std::vector{&first}).at(0).failure.code == errc::projection_failed));
+  BOOST_TEST((writer->commit_all(std::vector{&first}).at(0).failure.code == errc::program_failed));
 
   std::vector<commit_request> requests;
   for (int i = 0; i < 17; ++i)

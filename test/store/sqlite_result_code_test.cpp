@@ -72,13 +72,19 @@ BOOST_AUTO_TEST_CASE(a_key_of_the_log_that_is_taken_is_a_conflict) {
 
 BOOST_AUTO_TEST_CASE(a_row_that_is_refused_is_the_events_or_the_projections_fault) {
   check({SQLITE_CONSTRAINT, SQLITE_CONSTRAINT_CHECK, SQLITE_CONSTRAINT_NOTNULL, SQLITE_CONSTRAINT_FOREIGNKEY,
-         SQLITE_CONSTRAINT_TRIGGER, SQLITE_TOOBIG, SQLITE_MISMATCH},
+         SQLITE_CONSTRAINT_TRIGGER},
         {"internal_error", "invalid_event", "projection_failed", "projection_failed", "internal_error", "invalid_argument",
          "internal_error"});
 }
 
+BOOST_AUTO_TEST_CASE(a_value_that_no_table_takes_is_the_programs_fault) {
+  check({SQLITE_TOOBIG, SQLITE_MISMATCH, SQLITE_CONSTRAINT_DATATYPE},
+        {"internal_error", "invalid_event", "program_failed", "program_failed", "internal_error", "invalid_argument",
+         "internal_error"});
+}
+
 BOOST_AUTO_TEST_CASE(a_statement_of_the_store_that_does_not_fit_misses_a_migration) {
-  check({SQLITE_ERROR}, {"internal_error", "unavailable", "projection_failed", "internal_error", "store_unavailable",
+  check({SQLITE_ERROR}, {"internal_error", "unavailable", "program_failed", "internal_error", "store_unavailable",
                          "invalid_argument", "internal_error"});
   const sql_error problem(SQLITE_ERROR, "no such table");
   BOOST_TEST((error_of(problem, stage::events).message.find("`maestro migrate`") != std::string::npos));
@@ -87,7 +93,7 @@ BOOST_AUTO_TEST_CASE(a_statement_of_the_store_that_does_not_fit_misses_a_migrati
 
 BOOST_AUTO_TEST_CASE(what_is_not_named_is_a_defect_or_the_projections_fault) {
   check({SQLITE_MISUSE, SQLITE_RANGE, SQLITE_AUTH, SQLITE_ABORT, SQLITE_INTERNAL},
-        {"internal_error", "internal_error", "projection_failed", "internal_error", "internal_error", "invalid_argument",
+        {"internal_error", "internal_error", "program_failed", "internal_error", "internal_error", "invalid_argument",
          "internal_error"});
 }
 

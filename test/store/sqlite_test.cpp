@@ -436,7 +436,7 @@ BOOST_AUTO_TEST_CASE(a_commit_in_doubt_that_is_given_up_does_not_come_back_after
     if (expires) request.units[0].expires_at = 1;
     else luck = false;
     const auto outcome = bench.commit(request);
-    BOOST_TEST((outcome.failure.code == (expires ? errc::timed_out : errc::projection_failed)), to_string(outcome.failure));
+    BOOST_TEST((outcome.failure.code == (expires ? errc::timed_out : errc::program_failed)), to_string(outcome.failure));
     BOOST_TEST(crash_image(bench).count(request.aggregate_id) == 0U);
     const auto next = bench.request();
     bench.committed(next);
