@@ -18,6 +18,12 @@ auto aggregate_environment::gives_up(std::uint64_t expires_at, bool caller_is_go
   return {};
 }
 
+void aggregate_environment::report_fault(const definition& of, const std::string& aggregate, const error& fault) const {
+  if (fault.code != errc::program_failed || !log) return;
+  const std::lock_guard lock(mutex_);
+  if (faults_.may_say(std::string(of.type()))) log->error("{}: a fault of the program: {}", aggregate, fault.message);
+}
+
 aggregate_actor::aggregate_actor(caf::actor_config& config, const aggregate_environment* environment,
                                  const definition* type, const aggregate_id& id)
     : caf::event_based_actor(config), environment_(environment), type_(type), id_(id) {}

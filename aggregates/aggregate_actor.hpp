@@ -11,6 +11,7 @@
 #include <maestro/aggregates/metadata.hpp>
 #include <maestro/store/clock.hpp>
 #include <maestro/store/messages.hpp>
+#include <maestro/store/now_and_then.hpp>
 
 #include <caf/event_based_actor.hpp>
 #include <spdlog/logger.h>
@@ -20,10 +21,11 @@
 #include <cstddef>
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_set>
+#include <unordered_map>
 #include <vector>
 
 namespace maestro {
@@ -55,6 +57,13 @@ struct aggregate_environment {
 
   /// Why a question is not worth any more work, if so: `timed_out`, or `shutting_down`. Any thread may ask.
   [[nodiscard]] auto gives_up(std::uint64_t expires_at, bool caller_is_gone) const -> error;
+
+  /// Logs a `program_failed` of an aggregate, now and then for each type. Any thread may call it.
+  void report_fault(const definition& of, const std::string& aggregate, const error& fault) const;
+
+ private:
+  mutable std::mutex mutex_;
+  mutable now_and_then faults_;
 };
 
 /// To an aggregate: end, unless there is work. Answered with `aggregate_retired`.
@@ -91,7 +100,11 @@ class aggregate_actor : public caf::event_based_actor {
     bool look_up = false;                 ///< The log must be searched for it before it is evaluated.
     std::uint64_t searched = 0;           ///< What was known when that was done (recent_commands.hpp); 0: it was not.
     std::string row_metadata = {};         ///< What its events keep of the caller's metadata and ids.
-    std::vector<command_job_ptr> twins = {}; ///< Later attempts at the same command, answered with it.
+  };
+  /// The attempts at one command beside the one that is under way.
+  struct attempts {
+    maestro::fingerprint print{};
+    std::vector<command_job_ptr> twins = {};  ///< Answered with it.
   };
   /// A command that was evaluated, on committed or tentative state.
   struct evaluated {
@@ -116,11 +129,12 @@ class aggregate_actor : public caf::event_based_actor {
     std::optional<hydrated> tentative;  ///< The state after `in_flight` and `gathered`, while they hold events.
     std::vector<pending> looking_up;
     bool reading = false;               ///< A hydration or refresh is under way.
-    std::unordered_set<maestro::command_id> repeats;  ///< Commands that came as attempts beyond their first.
+    std::unordered_map<maestro::command_id, attempts> under_way;  ///< Every command that has no answer yet.
     bool hold = false;                  ///< After a conflict: evaluate nothing before the refresh.
     std::vector<waiter> refreshing;     ///< Served by the refresh under way.
     std::vector<waiter> refresh_next;   ///< Came after it began: need another one.
     std::vector<query_job_ptr> queries; ///< Wait for hydration.
+    error store_trouble;                ///< Why the newest request could not be written; empty when it could.
     std::size_t tasks = 0;              ///< Store tasks under way besides `reading`.
     bool taking_snapshot = false;       ///< One that nobody asked for is under way.
 
@@ -159,6 +173,7 @@ class aggregate_actor : public caf::event_based_actor {
   [[nodiscard]] auto too_early(const command_id& id) const -> error;
   void take(command_job_ptr job);
   [[nodiscard]] auto join_twin(const command_job_ptr& job, const fingerprint& print) -> bool;
+  [[nodiscard]] auto twins_of(const pending& command) -> std::vector<command_job_ptr>*;
   void pump();
   void evaluate(pending command);
   [[nodiscard]] auto evaluate_on(const hydrated& basis, pending& command) -> result<std::vector<emitted_event>>;
@@ -172,6 +187,7 @@ class aggregate_actor : public caf::event_based_actor {
   [[nodiscard]] auto too_many_conflicts() const -> error;
   void back_off(int conflicts);
   void conclude(evaluated& finished, std::vector<event> events);
+  [[nodiscard]] auto expired_unevaluated() const -> error;
   void refuse(pending& command, const error& failure);
   void answer(pending& command, const command_answer& answer);
 

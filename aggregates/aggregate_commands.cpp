@@ -60,9 +60,8 @@ void aggregate_actor::take(command_job_ptr job) {
   auto print = command_fingerprint(job->command, job->payload);
   if (!print) return refuse_now(print.failure());
 
-  // An attempt may arrive after a later one at the same command.
-  if (!job->first_send) w.repeats.insert(job->command_id);
-  if (w.repeats.contains(job->command_id) && join_twin(job, *print)) return;
+  if (join_twin(job, *print)) return;
+  w.under_way.emplace(job->command_id, attempts{*print});
   forget_recent();
   pending next{std::move(job), std::move(*decoded), *print, now()};
   next.look_up = !next.job->first_send ||
@@ -72,26 +71,25 @@ void aggregate_actor::take(command_job_ptr job) {
   pump();
 }
 
-// An attempt at a command that is under way already shares its fate. True when `job` was taken care of.
+// An attempt at a command that is under way already shares its fate, also when it arrives after a later one. True when `job` was taken
+// care of.
 auto aggregate_actor::join_twin(const command_job_ptr& job, const fingerprint& print) -> bool {
-  auto& w = work();
-  const auto join = [&](pending& other) {
-    if (other.job->command_id != job->command_id) return false;
-    if (other.print == print) other.twins.push_back(job);
-    else
-      job->answer({{errc::command_id_reused, "the command id " + job->command_id.text() +
-                                                 " is in use for another command; make a new one"},
-                   0, 0, false, {}, {}});
-    return true;
-  };
-  const auto join_evaluated = [&](evaluated& other) { return join(other.origin); };
-  const auto join_waiter = [&](waiter& other) { return other.unconfirmed && join(other.unconfirmed->origin); };
-  return std::any_of(w.waiting.begin(), w.waiting.end(), join) ||
-         std::any_of(w.looking_up.begin(), w.looking_up.end(), join) ||
-         std::any_of(w.gathered.begin(), w.gathered.end(), join_evaluated) ||
-         std::any_of(w.in_flight.begin(), w.in_flight.end(), join_evaluated) ||
-         std::any_of(w.refreshing.begin(), w.refreshing.end(), join_waiter) ||
-         std::any_of(w.refresh_next.begin(), w.refresh_next.end(), join_waiter);
+  auto& under_way = work().under_way;
+  const auto found = under_way.find(job->command_id);
+  if (found == under_way.end()) return false;
+  if (found->second.print == print) found->second.twins.push_back(job);
+  else
+    job->answer({{errc::command_id_reused, "the command id " + job->command_id.text() +
+                                               " is in use for another command; make a new one"},
+                 0, 0, false, {}, {}});
+  return true;
+}
+
+// Null when there are none.
+auto aggregate_actor::twins_of(const pending& command) -> std::vector<command_job_ptr>* {
+  auto& under_way = work().under_way;
+  const auto found = under_way.find(command.job->command_id);
+  return found == under_way.end() || found->second.twins.empty() ? nullptr : &found->second.twins;
 }
 
 // Evaluates what waits, as far as the bounds allow, and sends what has gathered.
@@ -104,7 +102,7 @@ void aggregate_actor::pump() {
   while (!w.hold && !w.waiting.empty() && w.gathered.size() < environment_->settings.max_commands_ahead) {
     pending next = std::move(w.waiting.front());
     w.waiting.pop_front();
-    if (expired(*next.job)) refuse(next, {errc::timed_out, "the command expired before it was evaluated"});
+    if (expired(*next.job)) refuse(next, expired_unevaluated());
     else if (next.look_up || may_have_landed(next)) look_up(std::move(next));
     else evaluate(std::move(next));
   }
@@ -120,12 +118,14 @@ void aggregate_actor::evaluate(pending command) {
   next.origin = std::move(command);
   if (!emitted) {
     next.rejection = emitted.failure();
+    environment_->report_fault(*type_, described(), next.rejection);
     return conclude_without_events(std::move(next));
   }
   if (!emitted->empty())
     if (auto failure = extend_tentative(next, std::move(*emitted))) {
       next.unit = {};
       next.rejection = std::move(failure);
+      environment_->report_fault(*type_, described(), next.rejection);
       rebuild_tentative();
       return conclude_without_events(std::move(next));
     }
@@ -250,6 +250,7 @@ void aggregate_actor::commit_done(const commit_job_ptr& finished) {
   auto flight = std::exchange(w.in_flight, {});
   auto& units = finished->request.units;
   const auto& outcome = finished->outcome;
+  w.store_trouble = outcome.failure ? outcome.trouble : error{};
   const error lost = advance_committed(units, outcome.committed);
 
   std::size_t unit = 0;
@@ -300,7 +301,7 @@ void aggregate_actor::roll_back(std::deque<evaluated> failed, const error& failu
   auto& w = work();
   const bool conflict = failure.code == errc::retry_command;
   const bool no_store = failure.code == errc::store_unavailable || failure.code == errc::in_doubt;
-  const error not_sent{errc::store_unavailable, "the store could not be reached; nothing was written"};
+  const error not_sent{errc::store_unavailable, "nothing was written: " + failure.message};
   auto gathered = std::exchange(w.gathered, {});
   w.tentative.reset();
   int conflicts = 0;
@@ -361,21 +362,28 @@ void aggregate_actor::conclude(evaluated& finished, std::vector<event> events) {
   }
   auto& command = finished.origin;
   // Its first attempt may still be on the way.
-  if (!events.empty() && (!command.job->first_send || !command.twins.empty())) note_recent(command.job->command_id);
-  const bool wanted = command.job->returns == return_mode::events ||
-                      std::any_of(command.twins.begin(), command.twins.end(),
-                                  [](const auto& twin) { return twin->returns == return_mode::events; });
+  const auto* twins = twins_of(command);
+  if (!events.empty() && (!command.job->first_send || twins != nullptr)) note_recent(command.job->command_id);
+  const auto wants_events = [](const auto& job) { return job->returns == return_mode::events; };
+  const bool wanted = wants_events(command.job) || (twins != nullptr && std::any_of(twins->begin(), twins->end(), wants_events));
   if (wanted) accepted.events = std::move(events);
   accepted.state = std::move(finished.state_after);
   answer(command, accepted);
 }
 
+auto aggregate_actor::expired_unevaluated() const -> error {
+  error why{errc::timed_out, "the command expired before it was evaluated"};
+  if (work_ && work_->store_trouble) why.message += "; those before it could not be written: " + work_->store_trouble.message;
+  return why;
+}
+
 void aggregate_actor::refuse(pending& command, const error& failure) {
-  if (failure.code != errc::timed_out || command.twins.empty()) return answer(command, {failure, 0, 0, false, {}, {}});
+  auto* twins = twins_of(command);
+  if (failure.code != errc::timed_out || twins == nullptr) return answer(command, {failure, 0, 0, false, {}, {}});
   // One attempt expired, a later one at the same command may not have: it goes on alone.
   command.job->answer({failure, 0, 0, false, {}, {}});
-  command.job = std::move(command.twins.front());
-  command.twins.erase(command.twins.begin());
+  command.job = std::move(twins->front());
+  twins->erase(twins->begin());
   command.time = now();
   command.look_up = true;
   work().waiting.push_front(std::move(command));
@@ -383,12 +391,16 @@ void aggregate_actor::refuse(pending& command, const error& failure) {
 
 // Answers every attempt at `command`.
 void aggregate_actor::answer(pending& command, const command_answer& answer) {
-  for (auto& twin : command.twins) {
+  auto& w = work();
+  const auto all = w.under_way.extract(command.job->command_id);
+  auto twins = all.empty() ? std::vector<command_job_ptr>() : std::move(all.mapped().twins);
+  for (auto& twin : twins) {
     if (!answer.failure && twin->returns == return_mode::state && answer.state.empty()) {
       pending alone{std::move(twin), command.command, command.print, now()};
       alone.look_up = true;
       alone.row_metadata = command.row_metadata;
-      work().waiting.push_back(std::move(alone));
+      w.under_way.try_emplace(alone.job->command_id, attempts{alone.print});
+      w.waiting.push_back(std::move(alone));
       continue;
     }
     command_answer again = answer;

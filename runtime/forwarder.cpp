@@ -88,6 +88,8 @@ auto forwarder::way_to(const member& owner) -> const caf::actor& {
   settings.make_connector = make_connector_;
   settings.store = store_;
   settings.incarnation = owner.incarnation;
+  settings.name = "what hands requests on to " + owner.name;
+  settings.died = died_;
   // An address that is none leads to nobody, as one where nobody answers.
   const auto address = node_address::parse(owner.address);
   std::vector<node_address> addresses;

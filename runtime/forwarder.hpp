@@ -12,7 +12,9 @@
 #include <caf/event_based_actor.hpp>
 
 #include <chrono>
+#include <functional>
 #include <memory>
+#include <string>
 #include <unordered_map>
 #include <utility>
 
@@ -37,8 +39,10 @@ struct place_here {
 class forwarder {
  public:
   /// `registry` owns it. `clock` is the node's, in whose time requests say when they expire.
-  forwarder(caf::event_based_actor& registry, const hybrid_clock& clock, connector_maker make_connector)
-      : registry_(registry), clock_(clock), make_connector_(std::move(make_connector)) {}
+  /// `died` hears of a requester that has ended by a fault, on any thread.
+  forwarder(caf::event_based_actor& registry, const hybrid_clock& clock, connector_maker make_connector,
+            std::function<void(const std::string&)> died = {})
+      : registry_(registry), clock_(clock), make_connector_(std::move(make_connector)), died_(std::move(died)) {}
 
   void pass_on(const member& owner, taken_request<command_request> taken);
   void pass_on(const member& owner, taken_request<query_request> taken);
@@ -57,6 +61,7 @@ class forwarder {
   const hybrid_clock& clock_;
   const connector_maker make_connector_;
   std::string store_;  // The node's own.
+  const std::function<void(const std::string&)> died_;
   std::unordered_map<incarnation_id, caf::actor> ways_;  // A requester each.
 };
 

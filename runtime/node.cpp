@@ -214,6 +214,11 @@ void node::parts::start_actors(std::vector<definition_ptr> registered) {
   environment.single_owner = database->single_owner();
   environment.settings = settings.aggregate;
   environment.log = shared_log();
+  const auto died = [this](const std::string& what) { fail(what + "; the node cannot go on without it, and ends"); };
+  auto& hooks = settings.store_actor.hooks;
+  hooks.warn = [name = database->display_name()](const std::string& line) { log().warn("store {}: {}", name, line); };
+  hooks.fault = [](const std::string& line) { log().error("{}", line); };
+  hooks.died = died;
   // One embedded file has one writer.
   const std::size_t writers = environment.single_owner ? 1 : settings.store_writers;
   for (std::size_t i = 0; i < writers; ++i)
@@ -224,10 +229,9 @@ void node::parts::start_actors(std::vector<definition_ptr> registered) {
   rebuilds = std::make_unique<rebuild_service>(*database, types);
   gateway = caf::actor_cast<caf::actor>(system->spawn<registry>(
       &environment, types, &flight, rebuilds.get(),
-      registry_settings{settings.max_live_aggregates, settings.idle_timeout, connectors_over(network),
-                        bounds.max_message_bytes}));
+      registry_settings{settings.max_live_aggregates, settings.idle_timeout, connectors_over(network), bounds.max_message_bytes,
+                        died}));
   environment.registry = gateway;
-  gateway->attach_functor([this] { fail("the gateway has ended: this node can serve nobody any more"); });
 }
 
 void node::parts::fail(const std::string& reason) {

@@ -2,6 +2,7 @@
 
 #include <maestro/runtime/strangers.hpp>
 #include <maestro/runtime/tcp.hpp>
+#include <maestro/store/watched.hpp>
 
 #include <caf/blocking_actor.hpp>
 #include <caf/exit_reason.hpp>
@@ -139,10 +140,16 @@ auto connect_node(transport& over, const node_address& address, steady_clock::ti
 
 auto connector::make_behavior() -> caf::behavior {
   ignore_strangers(*this);
+  be_watched(*this, "a connector", {});
   return {
       [this](find_node) {
-        send(caf::actor_cast<caf::actor>(current_sender()),
-             std::make_shared<result<node_link>>(connect_node(*over_, address_, steady_clock::now() + longest_try)));
+        result<node_link> found = error{errc::node_unavailable, "no attempt was made"};
+        try {
+          found = connect_node(*over_, address_, steady_clock::now() + longest_try);
+        } catch (const std::exception& problem) {  // Out of memory or threads: the next attempt may fare better.
+          found = no_node(address_, problem.what());
+        }
+        send(caf::actor_cast<caf::actor>(current_sender()), std::make_shared<result<node_link>>(std::move(found)));
       },
       [this](stop_connector) { quit(); },
   };

@@ -3,6 +3,7 @@
 #include <maestro/runtime/caller.hpp>
 #include <maestro/store/json.hpp>
 #include <maestro/store/scheduling.hpp>
+#include <maestro/store/watched.hpp>
 
 #include <caf/actor_system.hpp>
 #include <caf/send.hpp>
@@ -236,7 +237,7 @@ registry::registry(caf::actor_config& config, const aggregate_environment* envir
       flight_(flight),
       rebuilds_(rebuilds),
       settings_(std::move(settings)),
-      forwarder_(*this, *environment->clock, settings_.make_connector) {
+      forwarder_(*this, *environment->clock, settings_.make_connector, settings_.died) {
   for (auto& type : types) {
     const auto idle = idle_timeout(*type);
     shortest_idle_timeout_ = std::min(shortest_idle_timeout_, idle);
@@ -246,6 +247,7 @@ registry::registry(caf::actor_config& config, const aggregate_environment* envir
 
 auto registry::make_behavior() -> caf::behavior {
   ignore_strangers(*this);
+  be_watched(*this, "the gateway", settings_.died);
   sweep();
   return {
       [this](command_request& request) { take(request); },

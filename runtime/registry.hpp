@@ -16,6 +16,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <future>
 #include <memory>
 #include <mutex>
@@ -57,6 +58,8 @@ struct registry_settings {
   std::chrono::milliseconds idle_timeout{std::chrono::minutes{5}};  ///< For types that name no other.
   connector_maker make_connector{};  ///< To the other members.
   std::size_t max_message_bytes = 0;  ///< The longest message that this node takes, for its greetings.
+  /// Hears, on any thread, that the registry or one of the actors that hand on its requests has ended by a fault, and which.
+  std::function<void(const std::string& what)> died{};
 };
 
 /// To the registry: take no new work. Requests are answered `shutting_down` from then on; those before it are counted.

@@ -2,10 +2,12 @@
 
 #include <maestro/store/clock.hpp>
 #include <maestro/store/scheduling.hpp>
+#include <maestro/store/watched.hpp>
 
 #include <caf/send.hpp>
 
 #include <algorithm>
+#include <exception>
 #include <random>
 #include <utility>
 
@@ -37,6 +39,7 @@ const error node_lost_query{errc::node_unavailable, "the connection to the node 
 const error no_answer_command{errc::in_doubt, "no answer within the timeout; ask again with the same command id"};
 const error no_answer_query{errc::timed_out, "no answer within the timeout"};
 const error not_sent{errc::node_unavailable, "the connection to the node is lost; nothing was sent"};
+const std::string dropped_by_fault = "the client's own actor has ended, by a fault or because the client is gone: make a new client";
 
 // What a caller's function throws is not for us, and must not cost the other callers their answers.
 template <class Reply>
@@ -79,6 +82,16 @@ auto has_owner(const query_request& request) -> bool {
 
 }  // namespace
 
+outgoing_command::~outgoing_command() {
+  if (!done) return;
+  tell(done, failed<command_reply>(attempts > 0 ? error{errc::in_doubt, dropped_by_fault + "; ask again with the same command id"}
+                                                : error{errc::internal_error, dropped_by_fault + "; nothing was sent"}));
+}
+
+outgoing_query::~outgoing_query() {
+  if (done) tell(done, failed<query_reply>({errc::internal_error, dropped_by_fault}));
+}
+
 requester::requester(caf::actor_config& config, std::vector<node_address> addresses, const std::optional<node_link>& link,
                      requester_settings settings)
     : caf::event_based_actor(config), settings_(std::move(settings)), store_(settings_.store) {
@@ -90,6 +103,7 @@ requester::requester(caf::actor_config& config, std::vector<node_address> addres
 
 auto requester::make_behavior() -> caf::behavior {
   ignore_strangers(*this);
+  be_watched(*this, settings_.name, settings_.died);
   set_down_handler([this](const caf::down_msg& down) { one_is_down(down); });
   for (const auto& each : peers_)
     if (each->gateway) monitor(each->gateway);
@@ -425,7 +439,14 @@ void requester::connect(peer& to) {
   const auto longer = std::min<clock::duration>(pause_between_searches * (1 << std::min(to.failures, 6)), longest_pause_between_searches);
   if (to.failures > 0 && clock::now() < to.failed + (alone ? pause_between_searches : longer)) return;
   if (!to.connector) {
-    to.connector = connectors_.emplace_back(settings_.make_connector(system(), *to.address));
+    try {
+      to.connector = settings_.make_connector(system(), *to.address);
+    } catch (const std::exception&) {  // There are no threads left: perhaps later.
+      ++to.failures;
+      to.failed = clock::now();
+      return;
+    }
+    connectors_.push_back(to.connector);
     monitor(to.connector);
   }
   to.searching = true;
@@ -580,6 +601,14 @@ void requester::stop() {
   peers_.clear();
   home_ = nullptr;
   if (connectors_.empty()) quit();
+}
+
+// What we are lives on for as long as somebody has a handle to us.
+void requester::on_exit() {
+  stopped_ = true;
+  for (auto& [request, each] : std::exchange(waiting_, {})) each = {};
+  resting_.clear();
+  stranded_.clear();
 }
 
 }  // namespace maestro

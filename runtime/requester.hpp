@@ -26,9 +26,15 @@
 
 namespace maestro {
 
-/// A command to send and what to do with its answer. `done` is called once, whatever happens.
+/// A command to send and what to do with its answer. `done` is called once, whatever happens: also when the requester has ended by a fault,
+/// or ends, and nobody is left to answer.
 struct outgoing_command {
   using clock = std::chrono::steady_clock;
+
+  outgoing_command() = default;
+  outgoing_command(const outgoing_command&) = delete;
+  auto operator=(const outgoing_command&) -> outgoing_command& = delete;
+  ~outgoing_command();
 
   command_request request;
   clock::time_point deadline;
@@ -45,6 +51,11 @@ struct outgoing_command {
 
 /// A question, likewise.
 struct outgoing_query {
+  outgoing_query() = default;
+  outgoing_query(const outgoing_query&) = delete;
+  auto operator=(const outgoing_query&) -> outgoing_query& = delete;
+  ~outgoing_query();
+
   query_request request;
   std::chrono::steady_clock::time_point deadline;
   bool retry = true;
@@ -68,6 +79,8 @@ struct requester_settings {
   std::string store{};
   /// The run that the node must be; none: any.
   std::optional<incarnation_id> incarnation{};
+  std::string name = "a client's requester";  ///< For `died`.
+  std::function<void(const std::string& what)> died{};  ///< Hears that it has ended by a fault, on its thread.
 };
 
 /// To a requester: answer everybody and end.
@@ -82,6 +95,8 @@ class requester : public caf::event_based_actor, public open_to_peers {
   requester(caf::actor_config& config, std::vector<node_address> addresses, const std::optional<node_link>& link,
             requester_settings settings);
   auto make_behavior() -> caf::behavior override;
+  /// Answers everybody who still waits, should it have ended otherwise than by `requester_stop`.
+  void on_exit() override;
 
  private:
   using clock = std::chrono::steady_clock;

@@ -1,5 +1,7 @@
 #include <maestro/store/store_actor.hpp>
 
+#include <maestro/store/watched.hpp>
+
 #include <caf/send.hpp>
 
 #include <algorithm>
@@ -82,6 +84,7 @@ store_writer::store_writer(caf::actor_config& config, std::unique_ptr<store> con
     : caf::event_based_actor(config), connection_(std::move(connection)), settings_(settings) {}
 
 auto store_writer::make_behavior() -> caf::behavior {
+  be_watched(*this, "a writer of the store", settings_.hooks.died);
   return {
       [this](commit_job_ptr& job) {
         job->reply_to = caf::actor_cast<caf::actor>(current_sender());
@@ -135,14 +138,26 @@ void store_writer::commit(std::vector<commit_job_ptr> batch) {
   requests.reserve(batch.size());
   for (const auto& job : batch) requests.push_back(&job->request);
   auto outcomes = waiting_for([&] { return connection_->commit_all(requests); });
+  for (std::size_t i = 0; i < batch.size(); ++i) batch[i]->outcome = std::move(outcomes[i]);
+  note(batch);
   for (std::size_t i = 0; i < batch.size(); ++i) {
-    batch[i]->outcome = std::move(outcomes[i]);
     if (batch[i]->outcome.failure.code == errc::in_doubt) {
       batch[i]->request.in_doubt = true;
       doubtful_.push_back(std::move(batch[i]));
     } else {
       hand_back(batch[i]);
     }
+  }
+}
+
+void store_writer::note(const std::vector<commit_job_ptr>& batch) {
+  const bool works = std::any_of(batch.begin(), batch.end(), [](auto& job) { return store_trouble::shows_a_working_store(job->outcome); });
+  if (works) trouble_.end(settings_.hooks.warn);
+  for (const auto& job : batch) {
+    if (!works) trouble_.note(job->outcome, settings_.hooks.warn);
+    const auto& failure = job->outcome.failure;
+    if (failure.code == errc::program_failed && settings_.hooks.fault && faults_.may_say(job->request.aggregate_type))
+      settings_.hooks.fault(failure.message);
   }
 }
 
@@ -165,6 +180,7 @@ store_reader::store_reader(caf::actor_config& config, std::unique_ptr<store> con
     : caf::event_based_actor(config), connection_(std::move(connection)), settings_(settings) {}
 
 auto store_reader::make_behavior() -> caf::behavior {
+  be_watched(*this, "a reader of the store", settings_.hooks.died);
   return {
       [this](store_task_ptr& task) {
         task->reply_to = caf::actor_cast<caf::actor>(current_sender());

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <maestro/store/messages.hpp>
+#include <maestro/store/now_and_then.hpp>
 #include <maestro/store/scheduling.hpp>
+#include <maestro/store/store_trouble.hpp>
 
 #include <caf/actor_system.hpp>
 #include <caf/event_based_actor.hpp>
@@ -11,23 +13,33 @@
 #include <chrono>
 #include <cstddef>
 #include <deque>
+#include <functional>
 #include <memory>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
 namespace maestro {
+
+/// What a store's actor tells the node, on its own thread; none of them has to be there.
+struct store_actor_hooks {
+  std::function<void(const std::string& line)> warn = {};   ///< Commits begin to fail, and go on.
+  std::function<void(const std::string& line)> fault = {};  ///< A projection's program is at fault; not with each command.
+  std::function<void(const std::string& what)> died = {};   ///< It has ended by a fault of its own, which the text names.
+};
 
 struct store_actor_settings {
   std::size_t max_batch_commands = 256;  ///< At most this many units go into one `commit_all`.
   /// How long the writer waits before it submits commits again whose outcome is in doubt.
   std::chrono::milliseconds settle_interval{500};
   std::size_t max_concurrent_hydrations = 64;  ///< On one connection; they are read together.
+  store_actor_hooks hooks = {};
 };
 
 /// Commits what `commit_job`s bring, in batches; answers every job exactly once. A job whose outcome is in doubt stays here and
 /// is submitted again, before anything else of its aggregate, until the store says what became of it: only the store ends
 /// a commit. Also runs `store_task`s (snapshots), behind the commits, a few at a time. On `store_stop` it commits what is
-/// pending, answers what is still in doubt as in doubt, and ends.
+/// pending, answers what is still in doubt as in doubt, and ends. While no commit succeeds, what expired in its mailbox is told why.
 class store_writer : public caf::event_based_actor, public goes_first {
  public:
   store_writer(caf::actor_config& config, std::unique_ptr<store> connection, store_actor_settings settings);
@@ -37,6 +49,7 @@ class store_writer : public caf::event_based_actor, public goes_first {
   void gather(commit_job_ptr job);
   void flush();
   void commit(std::vector<commit_job_ptr> batch);
+  void note(const std::vector<commit_job_ptr>& batch);
   void run_tasks(std::size_t limit);
   void request_flush();
   void stop(const store_stop& order);
@@ -47,6 +60,8 @@ class store_writer : public caf::event_based_actor, public goes_first {
   std::vector<commit_job_ptr> doubtful_;
   std::deque<store_task_ptr> tasks_;
   bool flush_sent_ = false;
+  store_trouble trouble_;
+  now_and_then faults_;  // By aggregate type.
 };
 
 /// Runs `store_task`s. Hydrations (`history_task`) that wait together are read together, as many at a time as is set; all other tasks

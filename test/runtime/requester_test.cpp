@@ -130,6 +130,39 @@ BOOST_AUTO_TEST_CASE(an_id_that_the_caller_made_is_never_called_new) {
   BOOST_TEST(!seen().at(0).request.first_send);
 }
 
+BOOST_AUTO_TEST_CASE(who_waits_for_a_requester_that_ends_by_a_fault_is_answered) {
+  play([](std::size_t) { return std::optional<command_reply>(); });
+  std::promise<std::string> died;
+  requester_settings settings;
+  settings.name = "the one";
+  settings.died = [&died](const std::string& what) { died.set_value(what); };
+  auto whole = caf::actor_cast<caf::actor>(
+      system.spawn<requester>(std::vector<node_address>{}, std::optional<node_link>(node_link{gateway, 0, {}}), std::move(settings)));
+  const auto ask = [&] {
+    auto told = std::make_shared<std::promise<command_reply>>();
+    auto command = std::make_shared<outgoing_command>();
+    command->request.aggregate_type = "thing";
+    command->request.aggregate_id = id;
+    command->deadline = std::chrono::steady_clock::now() + 1min;
+    command->done = [told](command_reply reply) { told->set_value(std::move(reply)); };
+    caf::anon_send(whole, std::move(command));
+    return told->get_future();
+  };
+  auto sent = ask();
+  const auto deadline = std::chrono::steady_clock::now() + 30s;
+  while (seen().empty()) BOOST_TEST_REQUIRE((std::chrono::steady_clock::now() < deadline));
+  caf::anon_send_exit(whole, caf::exit_reason::kill);
+  BOOST_TEST_REQUIRE((sent.wait_for(30s) == std::future_status::ready));
+  const auto answer = sent.get();
+  BOOST_TEST((static_cast<errc>(answer.code) == errc::in_doubt), answer.message);
+  BOOST_TEST(died.get_future().get().starts_with("the one has ended by a fault: "));
+  auto late = ask();
+  BOOST_TEST_REQUIRE((late.wait_for(30s) == std::future_status::ready));
+  const auto refused = late.get();
+  BOOST_TEST((static_cast<errc>(refused.code) == errc::internal_error), refused.message);
+  BOOST_TEST((refused.message.find("nothing was sent") != std::string::npos), refused.message);
+}
+
 BOOST_AUTO_TEST_CASE(who_wants_one_attempt_gets_its_answer) {
   play([](std::size_t) { return refusal(errc::overloaded); });
   send_options once;

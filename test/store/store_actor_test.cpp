@@ -12,6 +12,9 @@
 #include <future>
 #include <map>
 #include <mutex>
+#include <new>
+#include <string>
+#include <vector>
 
 using namespace maestro;
 using namespace maestro::test;
@@ -127,6 +130,111 @@ BOOST_AUTO_TEST_CASE(what_fails_together_is_left_to_each_alone) {
     BOOST_TEST(task->ran);
     BOOST_TEST(!task->start.has_value());
   }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+namespace {
+
+// Answers commits as it is told, without the store beneath.
+class told_store final : public forwarding_store {
+ public:
+  using forwarding_store::forwarding_store;
+  auto commit_all(std::span<const commit_request* const> requests) -> std::vector<commit_outcome> override {
+    if (throws) throw std::bad_alloc();
+    return std::vector<commit_outcome>(requests.size(), next);
+  }
+  auto get_histories(std::span<const aggregate_id>, std::size_t) -> result<std::vector<aggregate_history>> override { throw std::bad_alloc(); }
+  commit_outcome next;
+  bool throws = false;
+};
+
+struct told_bench {
+  told_bench() {
+    settings.hooks.warn = [this](const std::string& line) { warnings.push_back(line); };
+    settings.hooks.fault = [this](const std::string& line) { faults.push_back(line); };
+    settings.hooks.died = [this](const std::string& what) { died.set_value(what); };
+    auto made = std::make_unique<told_store>(opened->open_writer());
+    store = made.get();
+    writer = spawn_store_writer(system, std::move(made), settings);
+  }
+  ~told_bench() {
+    caf::anon_send(writer, store_stop{});
+    self->wait_for(writer);
+  }
+  // The writer is done with it before the answer comes.
+  auto commit(commit_outcome told) -> commit_outcome {
+    store->next = std::move(told);
+    auto job = std::make_shared<commit_job>();
+    job->request = make.request();
+    self->send(writer, job);
+    commit_outcome got;
+    self->receive([&got](const commit_job_ptr& back) { got = back->outcome; });
+    return got;
+  }
+
+  caf::actor_system_config configuration;
+  caf::actor_system system{configuration};
+  caf::scoped_actor self{system};
+  std::shared_ptr<database> opened = value_of(open_database("sqlite::memory:"));
+  request_maker make;
+  store_actor_settings settings;
+  std::vector<std::string> warnings;
+  std::vector<std::string> faults;
+  std::promise<std::string> died;
+  told_store* store = nullptr;
+  caf::actor writer;
+};
+
+auto ends_with_bad_alloc(const std::string& what, const std::string& name) -> bool {
+  return what == name + " has ended by a fault: std::bad_alloc";
+}
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(store_actors_in_trouble, told_bench)
+
+BOOST_AUTO_TEST_CASE(a_writer_says_once_that_commits_fail_and_once_that_they_go_on) {
+  const error full{errc::store_unavailable, "the disk is full"};
+  commit({1, {}});
+  for (int i = 0; i < 5; ++i) BOOST_TEST((commit({0, full}).trouble == full));
+  const auto late = commit({0, {errc::timed_out, "the command expired before it was sent to the store"}});
+  BOOST_TEST((late.failure.code == errc::timed_out));
+  BOOST_TEST((late.failure.message.find("; nothing could be written: the disk is full") != std::string::npos), late.failure.message);
+  BOOST_TEST_REQUIRE(warnings.size() == 1U);
+  BOOST_TEST(warnings[0] == "commits fail: the disk is full");
+  commit({1, {}});
+  commit({1, {}});
+  BOOST_TEST_REQUIRE(warnings.size() == 2U);
+  BOOST_TEST(warnings[1].starts_with("commits go on, after "), warnings[1]);
+  BOOST_TEST(commit({0, {errc::timed_out, "late"}}).failure.message == "late");
+}
+
+BOOST_AUTO_TEST_CASE(a_refusal_shows_that_the_store_works_and_a_fault_of_the_program_is_said_now_and_then) {
+  commit({0, {errc::store_unavailable, "gone"}});
+  commit({0, {errc::projection_failed, "taken"}});
+  BOOST_TEST(warnings.size() == 2U);
+  for (int i = 0; i < 3; ++i) commit({0, {errc::program_failed, "no such table"}});
+  BOOST_TEST_REQUIRE(faults.size() == 1U);
+  BOOST_TEST(faults[0] == "no such table");
+}
+
+BOOST_AUTO_TEST_CASE(the_end_of_a_writer_by_an_exception_is_heard_with_its_reason) {
+  store->throws = true;
+  self->send(writer, std::make_shared<commit_job>());
+  auto heard = died.get_future();
+  BOOST_TEST_REQUIRE((heard.wait_for(std::chrono::seconds(30)) == std::future_status::ready));
+  const auto what = heard.get();
+  BOOST_TEST(ends_with_bad_alloc(what, "a writer of the store"), what);
+}
+
+BOOST_AUTO_TEST_CASE(the_end_of_a_reader_by_an_exception_is_heard_with_its_reason) {
+  const auto reader = spawn_store_reader(system, std::make_unique<told_store>(opened->open_reader()), settings);
+  self->send(reader, store_task_ptr(std::make_shared<noting_task>(make.request().aggregate_id, 10)));
+  auto heard = died.get_future();
+  BOOST_TEST_REQUIRE((heard.wait_for(std::chrono::seconds(30)) == std::future_status::ready));
+  const auto what = heard.get();
+  BOOST_TEST(ends_with_bad_alloc(what, "a reader of the store"), what);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,36 @@
+// Actors whose end is noticed. By default an exception ends an actor, CAF prints a line on stdout, and everybody who waits for it waits on.
+#pragma once
+
+#include <caf/exit_reason.hpp>
+#include <caf/scheduled_actor.hpp>
+#include <caf/sec.hpp>
+
+#include <exception>
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace maestro {
+
+/// From now on, when `self` ends otherwise than by `quit()`, `died` hears, on its thread and once, that `name` did, and of what. The
+/// exception goes no further. Call it first in `make_behavior`. `died` may be empty: then only the exception is kept in.
+inline void be_watched(caf::scheduled_actor& self, const std::string& name, std::function<void(const std::string&)> died) {
+  auto what = std::make_shared<std::string>();
+  self.set_exception_handler([what](std::exception_ptr& problem) -> caf::error {
+    try {
+      std::rethrow_exception(problem);
+    } catch (const std::exception& thrown) {
+      *what = thrown.what();
+    } catch (...) {
+      *what = "an exception of unknown type";
+    }
+    return caf::make_error(caf::sec::runtime_error);
+  });
+  if (!died) return;
+  self.attach_functor([what, name, died = std::move(died)](const caf::error& reason) {
+    if (!reason) return;
+    died(name + " has ended by a fault: " + (what->empty() ? "it was killed, which only a peer can have done" : *what));
+  });
+}
+
+}  // namespace maestro

@@ -1,0 +1,80 @@
+// What is the program's own fault is no answer to a command: it is said as a fault, to the caller and in the node's log.
+#include "batch.hpp"
+
+#include "../store/temporary_folder.hpp"
+#include "../store/test_store.hpp"
+
+#include <maestro/runtime/logging.hpp>
+#include <maestro/runtime/node.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <fstream>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <utility>
+
+using namespace maestro;
+using namespace maestro::test;
+
+namespace {
+
+struct logging_node {
+  logging_node() {
+    BOOST_TEST_REQUIRE(set_up_logging("info", folder.path("log")).has_value());
+    node_settings settings;
+    settings.port = 0;
+    settings.store_uri = store.uri();
+    auto started = node::start(settings, {define<::test::batch>()});
+    BOOST_TEST_REQUIRE(started.has_value());
+    running = std::move(*started);
+    here = running->local_client();
+  }
+  ~logging_node() {
+    here.reset();
+    running.reset();
+    (void)set_up_logging("info", "");
+  }
+  [[nodiscard]] auto log_text() const -> std::string {
+    std::ostringstream text;
+    text << std::ifstream(folder.path("log")).rdbuf();
+    return text.str();
+  }
+
+  const temporary_folder folder;
+  const test_store store;
+  std::unique_ptr<node> running;
+  std::unique_ptr<client> here;
+};
+
+auto count(const std::string& text, const std::string& part) -> int {
+  int found = 0;
+  for (auto at = text.find(part); at != text.npos; at = text.find(part, at + 1)) ++found;
+  return found;
+}
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(faults_of_the_program, logging_node)
+
+BOOST_AUTO_TEST_CASE(a_table_of_a_projection_that_is_gone_rejects_nobody_and_is_told_in_the_log) {
+  const auto id = ::test::batch::id::named("one");
+  BOOST_TEST_REQUIRE(!here->send(id, ::test::add{1}).answer.failure);
+  const auto tool = running->open_reader();
+  BOOST_TEST_REQUIRE(tool->query("ALTER TABLE batch_totals RENAME TO somewhere_else", {}).has_value());
+  for (int i = 0; i < 5; ++i) {
+    const auto failure = here->send(id, ::test::add{1}).answer.failure;
+    BOOST_TEST((failure.code == errc::program_failed), to_string(failure));
+    BOOST_TEST((failure.kind() == error_kind::broken));
+    for (const auto* part : {"projection \"batch_totals\"", "aggregate type \"batch\"", "insert into batch_totals", "`maestro rebuild batch_totals`"})
+      BOOST_TEST((failure.message.find(part) != std::string::npos), failure.message);
+    BOOST_TEST((failure.message.find("migrate") == std::string::npos), failure.message);
+  }
+  const auto said = log_text();
+  BOOST_TEST(count(said, "error projection \"batch_totals\" of aggregate type \"batch\" failed: ") == 1, said);
+  BOOST_TEST_REQUIRE(tool->query("ALTER TABLE somewhere_else RENAME TO batch_totals", {}).has_value());
+  BOOST_TEST(here->send(id, ::test::add{1}).answer.last == 2);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
