@@ -22,7 +22,6 @@
 
 #include <chrono>
 #include <csignal>
-#include <ctime>
 #include <cstdint>
 #include <future>
 #include <memory>
@@ -182,31 +181,6 @@ BOOST_AUTO_TEST_CASE(a_node_whose_program_never_returns_is_ended_and_says_what_i
   const auto said = node.child().errors();
   BOOST_TEST(contains(said, "leaves undone: the node waits for "), said);
   BOOST_TEST(contains(said, "; 1 requests had no answer"), said);
-}
-
-// Its snapshot waits for a lock: it was asked again without a pause whether it is done.
-BOOST_AUTO_TEST_CASE(a_node_that_waits_for_a_snapshot_at_its_end_does_not_spin) {
-  const temporary_folder folder;
-  node_settings settings;
-  settings.port = 0;
-  settings.store_uri = "sqlite:" + folder.path("store.db");
-  settings.store.lock_timeout = 1500ms;
-  auto started = value_of(node::start(settings, {define<::test::batch>()}));
-  BOOST_TEST_REQUIRE(!started->local_client()->send(::test::batch::id::named("one"), ::test::add{1}).answer.failure);
-  const auto holder = started->open_reader();
-  value_of(holder->query("BEGIN IMMEDIATE", {}));
-  const auto spent = [] {
-    timespec time{};
-    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-    return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
-  };
-  const auto before = spent();
-  const auto begun = std::chrono::steady_clock::now();
-  BOOST_TEST(started->stop() == 0U);
-  const auto used = spent() - before;
-  BOOST_TEST((std::chrono::steady_clock::now() - begun > 1s), "nothing was waited for");
-  BOOST_TEST((used < 300ms), std::chrono::duration_cast<std::chrono::milliseconds>(used).count() << " ms of processor time");
-  value_of(holder->query("ROLLBACK", {}));
 }
 
 BOOST_AUTO_TEST_CASE(what_accompanies_a_node_is_let_go_when_the_node_takes_nothing_more) {
