@@ -192,6 +192,8 @@ auto node::parts::open_store(const std::vector<definition_ptr>& registered) -> r
   } else if (auto checked = database->check(steps); !checked) {
     return checked.failure();
   }
+  for (const auto& warning : database->warnings())
+    log().log(warning.is_critical ? spdlog::level::critical : spdlog::level::warn, "store {}: {}", database->display_name(), warning.message);
 
   control->enter("reads the newest event");
   first_reader = database->open_reader();

@@ -104,6 +104,8 @@ const setting rows[] = {
      "Connections that read.", 1, 64},
     {"maestro.store.partitions", "N", [](settings_ref s) -> setting_target { return &s.store.partitions; },
      "Partitions by aggregate that a PostgreSQL log is made with, once and for all; 0 for one table.", 0, 1'024},
+    {"maestro.store.require-durable", "true|false", [](settings_ref s) -> setting_target { return &s.store.require_durable; },
+     "Refuse a store that can lose what it has committed: a server with fsync, full_page_writes or synchronous_commit off, a database in memory."},
     {"maestro.store.max-batch-commands", "N",
      [](settings_ref s) -> setting_target { return &s.store_actor.max_batch_commands; }, "Commands committed together.",
      1, 65'536},

@@ -154,7 +154,14 @@ struct store_settings {
   std::chrono::milliseconds statement_timeout{10'000};  ///< How long one statement may run.
   std::chrono::milliseconds connect_timeout{5'000};     ///< How long one attempt to connect may take.
   std::chrono::milliseconds reconnect_limit{3'000};     ///< How long a commit tries to get a lost connection back.
+  bool require_durable = false;  ///< Refuse a store that can lose what it has committed; see `store_warning`.
   std::chrono::milliseconds clock_offset{0};  ///< Shifts the time by which units expire; the node sets its own clock.offset.
+};
+
+/// What does not keep a program from using a store, but an operator has to know.
+struct store_warning {
+  bool is_critical = false;  ///< Events that were committed can be lost.
+  std::string message;
 };
 
 /// A store by its URI: where connections come from. Any thread may call any member.
@@ -171,16 +178,24 @@ class database {
   [[nodiscard]] virtual auto open_members() -> std::unique_ptr<member_table> = 0;
 
   /// Creates or upgrades the store's own tables and those of `components`, in order; steps already applied are skipped.
-  /// Returns what was applied, `component number` each. Safe to run concurrently from several processes. Errors:
+  /// What was applied before and has gone since (an index, a column, a trigger) is put back where that is safe.
+  /// Returns what was applied, `component number` each, or put back. Safe to run concurrently from several processes. Errors, beside
+  /// those of `check`:
   /// `invalid_argument` (the numbers of a component are not 1, 2, 3 ..., or a step has no SQL), `store_unavailable`,
   /// `schema_too_new`, `internal_error` (a step's SQL fails; what came before it stays applied).
   /// PostgreSQL: the connection stays for the first writer or reader that is opened afterwards; so does that of `check`.
   [[nodiscard]] virtual auto migrate(std::span<const migration> components) -> result<std::vector<std::string>> = 0;
 
-  /// Checks that the store can be reached and that its schema is there and readable by this program, and that every step of
-  /// `components` was applied. Errors: `store_unavailable` (also: tables are missing, saying which and what to run),
-  /// `schema_too_new`, and `invalid_argument` as for `migrate`.
+  /// Checks that the store can be reached and that its schema is there and readable by this program, that every step of
+  /// `components` was applied, and that what the steps made is still there: the keys and indexes that judge races, the columns of the
+  /// store's own tables, the tables of `components`. Errors: `store_unavailable` (also: what is missing, and what puts it back),
+  /// `schema_too_new`, `invalid_setting` (a pooler that shares sessions, a server that `store.require-durable` refuses), and
+  /// `invalid_argument` as for `migrate`.
   [[nodiscard]] virtual auto check(std::span<const migration> components) -> result<void> = 0;
+
+  /// What the newest `migrate` or `check` that succeeded has found beside: settings of the server by which a crash can lose what was
+  /// committed, triggers that are missing or disabled. Any thread.
+  [[nodiscard]] virtual auto warnings() -> std::vector<store_warning> { return {}; }
 
   /// Fills the tables of a projection anew from the log, and puts them in the place of the old ones at once, in the last
   /// transaction: until then everybody sees the old ones, and after a failure nothing has changed. Blocks; uses connections of

@@ -35,7 +35,8 @@ void commit_transaction::wait_for_locks(std::chrono::milliseconds limit) {
 
 void commit_transaction::insert(const event_insert& events) {
   inserted_ = 0;
-  sent(PQsendQueryPrepared(connection_.raw(), events.statement(), events.count(), events.values(), events.lengths(), events.formats(), 0),
+  const char* const name = connection_.prepare(events.statement());
+  sent(PQsendQueryPrepared(connection_.raw(), name, events.count(), events.values(), events.lengths(), events.formats(), 0),
        {stage::events, 0, {}});
 }
 

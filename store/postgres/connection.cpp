@@ -1,10 +1,13 @@
 #include <maestro/store/postgres/connection.hpp>
 
+#include <maestro/store/postgres/pooler.hpp>
 #include <maestro/store/postgres/values.hpp>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdlib>
+#include <random>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -45,17 +48,9 @@ class parameters {
     }
   }
 
-  [[nodiscard]] auto connect() const -> PGconn* {
-    std::vector<const char*> keywords;
-    std::vector<const char*> values;
-    for (const auto& [keyword, value] : values_) {
-      keywords.push_back(keyword.c_str());
-      values.push_back(value.c_str());
-    }
-    keywords.push_back(nullptr);
-    values.push_back(nullptr);
-    return PQconnectdbParams(keywords.data(), values.data(), 0);
-  }
+  [[nodiscard]] auto connect() const -> PGconn* { return connect_by(PQconnectdbParams); }
+  /// Begins a connection, for PQconnectPoll.
+  [[nodiscard]] auto start() const -> PGconn* { return connect_by(PQconnectStartParams); }
 
   // Whatever a server or a proxy may say back to us, the password is not for logs.
   [[nodiscard]] auto without_secrets(std::string text) const -> std::string {
@@ -67,6 +62,19 @@ class parameters {
   }
 
  private:
+  template <class Function>
+  [[nodiscard]] auto connect_by(Function begin) const -> PGconn* {
+    std::vector<const char*> keywords;
+    std::vector<const char*> values;
+    for (const auto& [keyword, value] : values_) {
+      keywords.push_back(keyword.c_str());
+      values.push_back(value.c_str());
+    }
+    keywords.push_back(nullptr);
+    values.push_back(nullptr);
+    return begin(keywords.data(), values.data(), 0);
+  }
+
   option_list given_;
   std::vector<std::pair<std::string, std::string>> values_;
 };
@@ -84,6 +92,30 @@ auto splits_password(std::string_view uri) -> bool {
 
 void ignore_notice(void*, const PGresult*) {}
 
+auto random_suffix() -> std::string {
+  std::random_device random;
+  std::string suffix = "_";
+  for (int i = 0; i < 16; ++i) suffix += "0123456789abcdef"[random() & 15U];
+  return suffix;
+}
+
+// How long the look at a pooler may take: it may have no server connection left for it.
+constexpr std::chrono::milliseconds longest_look{2'000};
+
+auto address_of(PGconn* connection) -> std::string {
+  const char* host = PQhost(connection);
+  const char* port = PQport(connection);
+  return std::string(host != nullptr ? host : "") + ":" + (port != nullptr ? port : "");
+}
+
+auto run_step(PGconn* connection, const char* text, const std::vector<const char*>& values)
+    -> std::unique_ptr<PGresult, decltype(&PQclear)> {
+  std::unique_ptr<PGresult, decltype(&PQclear)> answer(
+      PQexecParams(connection, text, static_cast<int>(values.size()), nullptr, values.data(), nullptr, nullptr, 0), PQclear);
+  if (PQresultStatus(answer.get()) != PGRES_TUPLES_OK) throw failure_from(connection, answer.get());
+  return answer;
+}
+
 }  // namespace
 
 auto connection::check_uri(const std::string& uri) -> result<void> {
@@ -93,7 +125,9 @@ auto connection::check_uri(const std::string& uri) -> result<void> {
                "special characters in it as %XX"};
 }
 
-connection::connection(const std::string& uri, const store_settings& settings, line_cutter& lines, std::int64_t run) {
+connection::connection(const std::string& uri, const store_settings& settings, line_cutter& lines, std::int64_t run,
+                       std::atomic<bool>* sessions_last)
+    : suffix_(random_suffix()) {
   if (lines.is_cut()) throw failure("", "", "this program ends, and connects no more", true);
   const auto seconds = std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(settings.connect_timeout).count());
   parameters parameters(uri);
@@ -118,22 +152,40 @@ connection::connection(const std::string& uri, const store_settings& settings, l
   line_ = line_cutter::line(lines, PQsocket(raw_));
   PQsetNoticeReceiver(raw_, ignore_notice, nullptr);  // "relation exists, skipping" and its like
 
+  learn_peer();
+  // libpq was told the number of the process that serves it. A pooler makes one up.
+  const bool is_pooled = peer_.process != 0 && PQbackendPID(raw_) != peer_.process;
+  if (is_pooled && (sessions_last == nullptr || !*sessions_last)) {
+    // Before anything is set, which a foreign session would keep.
+    const auto deadline = std::chrono::steady_clock::now() + std::min(settings.connect_timeout, longest_look);
+    const auto kind = look_at_sessions(raw_, peer_.process, [&] { return parameters.start(); }, deadline);
+    if (kind == session_kind::shared) throw failure::of_setting(shared_sessions_message(address_of(raw_)));
+    if (PQtransactionStatus(raw_) != PQTRANS_IDLE) throw failure("", "", "the pooler at " + address_of(raw_) + " does not answer", true);
+    if (kind == session_kind::own && sessions_last != nullptr) *sessions_last = true;
+  }
+  configure(settings);
+  if (run != 0) (void)run_step(raw_, sql::mark_session, {std::to_string(run).c_str()});
+}
+
+void connection::learn_peer() {
+  const auto answer = run_step(raw_, sql::own_backend, {});
+  if (PQntuples(answer.get()) == 1) peer_ = {std::atoi(PQgetvalue(answer.get(), 0, 0)), PQgetvalue(answer.get(), 0, 1)};
+}
+
+void connection::configure(const store_settings& settings) {
   const std::string lock = std::to_string(settings.lock_timeout.count());
   const std::string statement = std::to_string(settings.statement_timeout.count());
-  const std::string mark = std::to_string(run);
-  struct step {
-    const char* text;
-    std::vector<const char*> values;
-  };
-  std::vector<step> steps{{sql::configure, {lock.c_str(), statement.c_str()}}, {sql::own_backend, {}}};
-  if (run != 0) steps.push_back({sql::mark_session, {mark.c_str()}});
-  for (const auto& [text, values] : steps) {
-    const std::unique_ptr<PGresult, decltype(&PQclear)> answer(
-        PQexecParams(raw_, text, static_cast<int>(values.size()), nullptr, values.data(), nullptr, nullptr, 0), PQclear);
-    if (PQresultStatus(answer.get()) != PGRES_TUPLES_OK) throw failure_from(raw_, answer.get());
-    if (text == sql::own_backend && PQntuples(answer.get()) == 1)
-      peer_ = {std::atoi(PQgetvalue(answer.get(), 0, 0)), PQgetvalue(answer.get(), 0, 1)};
+  const auto answer = run_step(raw_, sql::configure, {lock.c_str(), statement.c_str()});
+  for (int row = 0; row < PQntuples(answer.get()); ++row) {
+    const std::string_view name = PQgetvalue(answer.get(), row, 0);
+    const bool is_promise = name == "synchronous_commit" || name == "fsync" || name == "full_page_writes";
+    if (!is_promise || std::string_view(PQgetvalue(answer.get(), row, 1)) != "off") continue;
+    weaknesses_.append(weaknesses_.empty() ? "" : ", ").append(name).append(" = off");
   }
+  if (settings.require_durable && !weaknesses_.empty())
+    throw failure::of_setting("the server does not keep what was committed when it crashes (" + weaknesses_ +
+                              "), and maestro.store.require-durable is set: change the server's settings, or the options in "
+                              "maestro.store.uri");
 }
 
 auto connection::query(const std::string& sql, std::span<const sql_value> parameters) -> std::vector<sql_row> {
@@ -151,11 +203,12 @@ void connection::execute_script(const std::string& sql) {
   if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) throw failure_from(raw_, answer.get());
 }
 
-void connection::prepare(const sql::named& statement) {
-  if (prepared_raw_.contains(statement.name)) return;
-  const std::unique_ptr<PGresult, decltype(&PQclear)> answer(PQprepare(raw_, statement.name, statement.text, 0, nullptr), PQclear);
+auto connection::prepare(const sql::named& statement) -> const char* {
+  if (const auto known = prepared_raw_.find(statement.name); known != prepared_raw_.end()) return known->second.c_str();
+  std::string name = own_name(statement.name);
+  const std::unique_ptr<PGresult, decltype(&PQclear)> answer(PQprepare(raw_, name.c_str(), statement.text, 0, nullptr), PQclear);
   if (PQresultStatus(answer.get()) != PGRES_COMMAND_OK) throw failure_from(raw_, answer.get());
-  prepared_raw_.insert(statement.name);
+  return prepared_raw_.emplace(statement.name, std::move(name)).first->second.c_str();
 }
 
 }  // namespace maestro::postgres

@@ -8,8 +8,8 @@
 #include <maestro/store/postgres/sql.hpp>
 #include <maestro/store/store.hpp>
 
+#include <atomic>
 #include <memory>
-#include <set>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -29,8 +29,11 @@ class connection {
   [[nodiscard]] static auto check_uri(const std::string& uri) -> result<void>;
 
   /// Connects. `run`, unless 0, marks the connection as one of that run of a node's, so that whoever takes the run for dead can find
-  /// and end it (sql::end_sessions). `lines`, which must outlive it, can cut it off. Throws `failure`, also where the lines are cut.
-  connection(const std::string& uri, const store_settings& settings, line_cutter& lines, std::int64_t run = 0);
+  /// and end it (sql::end_sessions). `lines`, which must outlive it, can cut it off. Behind a pooler it looks whether sessions last
+  /// (pooler.hpp), unless `sessions_last` knows so, which is set by that look. Throws `failure`, also where the lines are cut: one
+  /// `of_setting` for sessions that do not last, and for a server that `settings.require_durable` refuses.
+  connection(const std::string& uri, const store_settings& settings, line_cutter& lines, std::int64_t run = 0,
+             std::atomic<bool>* sessions_last = nullptr);
 
   [[nodiscard]] auto raw() const noexcept -> PGconn* { return raw_; }
   [[nodiscard]] auto is_usable() const noexcept -> bool { return !spoiled_ && PQstatus(raw_) == CONNECTION_OK; }
@@ -43,15 +46,22 @@ class connection {
   /// The server process at the other end.
   [[nodiscard]] auto peer() const -> const backend& { return peer_; }
 
+  /// The settings by which this session would lose what was committed when the server crashes, such as "fsync = off". Empty when it
+  /// keeps its promise.
+  [[nodiscard]] auto weaknesses() const -> const std::string& { return weaknesses_; }
+
   /// A transaction of libpqxx, for everything but commits.
   [[nodiscard]] auto pqxx() -> pqxx_connection& { return *pqxx_; }
   /// Runs `statement` in `transaction` of this connection. Throws what libpqxx throws.
   template <class... Parameters>
   auto run(pqxx::transaction_base& transaction, const sql::named& statement, const Parameters&... parameters)
       -> pqxx::result {
-    if (!prepared_.contains(statement.name)) pqxx_->prepare(statement.name, statement.text);
-    prepared_.insert(statement.name);
-    return run_prepared(transaction, statement.name, parameters...);
+    auto [known, is_new] = prepared_.try_emplace(statement.name);
+    if (is_new) {
+      known->second = own_name(statement.name);
+      pqxx_->prepare(known->second, statement.text);
+    }
+    return run_prepared(transaction, known->second.c_str(), parameters...);
   }
 
   /// Runs one statement that is not prepared. Throws `failure`.
@@ -62,19 +72,27 @@ class connection {
   /// What projections have prepared: the statement's name by its text.
   [[nodiscard]] auto projections() -> std::unordered_map<std::string, std::string>& { return projections_; }
   /// A name that no statement has had.
-  [[nodiscard]] auto fresh_name() -> std::string { return "projection_" + std::to_string(++names_); }
-  /// Prepares `statement` for libpq, unless that was done before. Throws `failure`.
-  void prepare(const sql::named& statement);
+  [[nodiscard]] auto fresh_name() -> std::string { return own_name("projection_" + std::to_string(++names_)); }
+  /// Prepares `statement` for libpq, unless that was done before: only then it may be called in pipeline mode. Returns the name, which
+  /// lives as long as the connection. Throws `failure`.
+  auto prepare(const sql::named& statement) -> const char*;
 
  private:
+  // No other connection has a statement of this name: should a pooler put us into a foreign session, the server knows none.
+  [[nodiscard]] auto own_name(const std::string& stem) const -> std::string { return stem + suffix_; }
+  void learn_peer();
+  void configure(const store_settings& settings);
+
   PGconn* raw_ = nullptr;
   std::unique_ptr<pqxx_connection> pqxx_;  // Owns raw_.
   line_cutter::line line_;
-  std::set<const char*> prepared_;  // By libpqxx.
-  std::set<const char*> prepared_raw_;
+  const std::string suffix_;               // Random.
+  std::unordered_map<const char*, std::string> prepared_;  // By libpqxx: the names by the statements' own.
+  std::unordered_map<const char*, std::string> prepared_raw_;
   std::unordered_map<std::string, std::string> projections_;
   std::uint64_t names_ = 0;
   backend peer_;
+  std::string weaknesses_;
   bool spoiled_ = false;
 };
 

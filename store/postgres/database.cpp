@@ -114,6 +114,10 @@ class postgres_database final : public database {
   }
 
   void cut_off() override { source_->lines->cut(); }
+  auto warnings() -> std::vector<store_warning> override {
+    const std::lock_guard lock(spare_mutex_);
+    return warnings_;
+  }
 
   auto rebuild(const rebuild_plan& plan, const rebuild_watch& watch) -> result<rebuild_progress> override {
     if (auto checked = check_plan(plan, dialect::postgres); !checked) return checked.failure();
@@ -165,8 +169,13 @@ class postgres_database final : public database {
 
   // The connection that has seen the schema is the first store's: a node that starts has one less to wait for.
   void keep_spare(std::unique_ptr<connection> seen) {
+    std::vector<store_warning> found;
+    if (!seen->weaknesses().empty())
+      found.push_back({true, "NOT DURABLE: the server can lose events that were committed when it crashes (" + seen->weaknesses() +
+                                 "); maestro.store.require-durable = true refuses such a server"});
     const std::lock_guard lock(spare_mutex_);
     spare_ = std::move(seen);
+    warnings_ = std::move(found);
   }
   auto take_spare() -> std::unique_ptr<connection> {
     const std::lock_guard lock(spare_mutex_);
@@ -174,7 +183,7 @@ class postgres_database final : public database {
   }
 
   [[nodiscard]] auto said(const failure& problem, stage stage, const std::string& what = {}) const -> error {
-    error failure = error_of(problem, stage);
+    error failure = problem.is_setting() ? error{errc::invalid_setting, problem.what()} : error_of(problem, stage);
     failure.message = "store " + source_->display_name + ": " + what + failure.message;
     return failure;
   }
@@ -183,6 +192,7 @@ class postgres_database final : public database {
   const std::vector<migration_step> own_steps_;
   std::mutex spare_mutex_;
   std::unique_ptr<connection> spare_;
+  std::vector<store_warning> warnings_;
 };
 
 }  // namespace

@@ -1,7 +1,5 @@
 #include <maestro/store/postgres/event_insert.hpp>
 
-#include <maestro/store/postgres/sql.hpp>
-
 #include <algorithm>
 #include <utility>
 
@@ -85,7 +83,7 @@ event_insert::event_insert(std::span<const write_unit> units) {
 
 void event_insert::write_one(const write_unit& unit) {
   const event& event = unit.unit->events.front();
-  statement_ = sql::insert_event.name;
+  statement_ = &sql::insert_event;
   add(std::string(event.timestamp.view()));
   add(std::string(event.aggregate_id.view()));
   std::string sequence;
@@ -104,7 +102,7 @@ void event_insert::write_one(const write_unit& unit) {
 }
 
 void event_insert::write_many(std::span<const write_unit> units) {
-  statement_ = sql::insert_events.name;
+  statement_ = &sql::insert_events;
   std::array<binary_array, most_parameters> arrays{
       binary_array(bytea_type), binary_array(bytea_type), binary_array(integer_type), binary_array(text_type),
       binary_array(jsonb_type), binary_array(text_type),  binary_array(bytea_type),   binary_array(jsonb_type),

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <maestro/store/group_commit.hpp>
+#include <maestro/store/postgres/sql.hpp>
 
 #include <array>
 #include <cstdint>
@@ -41,8 +42,8 @@ class event_insert {
   event_insert(const event_insert&) = delete;
   auto operator=(const event_insert&) -> event_insert& = delete;
 
-  /// The name under which the statement is prepared.
-  [[nodiscard]] auto statement() const noexcept -> const char* { return statement_; }
+  /// The statement, which the connection has to know already (`connection::prepare`).
+  [[nodiscard]] auto statement() const noexcept -> const sql::named& { return *statement_; }
   /// How many rows it must report.
   [[nodiscard]] auto rows() const noexcept -> std::size_t { return rows_; }
 
@@ -59,7 +60,7 @@ class event_insert {
   void add(std::string bytes);
   void add_null();
 
-  const char* statement_ = nullptr;
+  const sql::named* statement_ = nullptr;
   std::size_t rows_ = 0;
   int count_ = 0;
   std::array<std::string, most_parameters> bytes_;

@@ -36,7 +36,7 @@ enum column : int { timestamp_column, sequence_column, type_column, body_column,
 }  // namespace
 
 event_scan::event_scan(connection& with, const aggregate_id& id, event_range& range) : with_(with), id_(id), range_(range) {
-  with_.prepare(sql::scan_events);
+  statement_ = with_.prepare(sql::scan_events);
   is_complete_ = range_.after >= range_.up_to;
 }
 
@@ -66,7 +66,7 @@ auto event_scan::ask() -> bool {
   const char* const values[] = {id_.view().data(), after.data(), up_to.data(), limit.data()};
   const int lengths[] = {static_cast<int>(id_.view().size()), after.size(), up_to.size(), limit.size()};
   constexpr int binary[] = {1, 1, 1, 1};
-  is_asked_ = PQsendQueryPrepared(with_.raw(), sql::scan_events.name, 4, values, lengths, binary, 1) == 1;
+  is_asked_ = PQsendQueryPrepared(with_.raw(), statement_, 4, values, lengths, binary, 1) == 1;
   return is_asked_;
 }
 

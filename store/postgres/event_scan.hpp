@@ -34,6 +34,7 @@ class event_scan {
   connection& with_;
   const aggregate_id id_;
   event_range& range_;
+  const char* statement_ = nullptr;  // Its name on this connection.
   bool is_asked_ = false;  // The answer to a statement is still to be read.
   bool is_complete_ = false;
   std::vector<event> page_;

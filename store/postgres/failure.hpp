@@ -24,17 +24,27 @@ class failure : public std::runtime_error {
         connection_lost_(connection_lost),
         plan_outdated_(plan_outdated) {}
 
+  /// No connection, and none before a setting is changed: what `message` says.
+  [[nodiscard]] static auto of_setting(const std::string& message) -> failure {
+    failure made("", "", message, true);
+    made.is_setting_ = true;
+    return made;
+  }
+
   [[nodiscard]] auto sqlstate() const noexcept -> const std::string& { return sqlstate_; }  ///< Empty when not the server's.
   [[nodiscard]] auto constraint() const noexcept -> const std::string& { return constraint_; }  ///< Empty when there is none.
   [[nodiscard]] auto connection_lost() const noexcept -> bool { return connection_lost_; }
   /// A prepared statement's columns are not what they were: a table was changed. A new connection prepares it anew.
   [[nodiscard]] auto plan_outdated() const noexcept -> bool { return plan_outdated_; }
+  /// It lasts until the store's settings, or those of what stands between, are changed.
+  [[nodiscard]] auto is_setting() const noexcept -> bool { return is_setting_; }
 
  private:
   std::string sqlstate_;
   std::string constraint_;
   bool connection_lost_;
   bool plan_outdated_;
+  bool is_setting_ = false;
 };
 
 /// The failure that `answer` reports; null stands for a connection that gave none.

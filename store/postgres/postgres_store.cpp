@@ -126,7 +126,7 @@ auto postgres_store::write(std::span<const write_unit> units, std::chrono::milli
 auto postgres_store::insert_alone(std::span<const write_unit> units) -> write_outcome {
   const event_insert insert(units);
   const std::unique_ptr<PGresult, decltype(&PQclear)> answer(
-      PQexecPrepared(connection_->raw(), insert.statement(), insert.count(), insert.values(), insert.lengths(), insert.formats(), 0),
+      PQexecPrepared(connection_->raw(), connection_->prepare(insert.statement()), insert.count(), insert.values(), insert.lengths(), insert.formats(), 0),
       PQclear);
   if (PQresultStatus(answer.get()) != PGRES_COMMAND_OK) {
     const failure problem = failure_from(connection_->raw(), answer.get());
@@ -288,6 +288,7 @@ auto postgres_store::use(Work work, stage of) -> result<std::invoke_result_t<Wor
 auto postgres_store::noted_failure() -> failure {
   failure problem = failure_in_flight(connection_ ? connection_->raw() : nullptr);
   if (connection_) connection_->note(problem);
+  if (problem.sqlstate() == "26000") *source_->sessions_last = false;  // A pooler may do otherwise than when it was looked at.
   return problem;
 }
 

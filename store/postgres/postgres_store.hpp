@@ -6,6 +6,7 @@
 #include <maestro/store/postgres/connection.hpp>
 #include <maestro/store/store.hpp>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,8 +21,12 @@ struct source {
   std::int64_t run = 0;  ///< Marks the connections; drawn anew for each process that opens the store. Not 0.
   std::unique_ptr<line_cutter> lines = std::make_unique<line_cutter>();
 
+  std::shared_ptr<std::atomic<bool>> sessions_last = std::make_shared<std::atomic<bool>>(false);  ///< Known of a pooler.
+
   /// Throws `failure`.
-  [[nodiscard]] auto connect() const -> std::unique_ptr<connection> { return std::make_unique<connection>(uri, settings, *lines, run); }
+  [[nodiscard]] auto connect() const -> std::unique_ptr<connection> {
+    return std::make_unique<connection>(uri, settings, *lines, run, sessions_last.get());
+  }
 };
 
 class postgres_store final : public store, private batch_writer {

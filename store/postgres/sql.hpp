@@ -13,12 +13,18 @@ struct named {
 
 // What the URI's own `options` set stays. Plans are made once and must hold while tables grow from nothing to millions of
 // rows between two runs of ANALYZE, so a sequential scan is not to be chosen where there is an index, nor code compiled for it.
+// synchronous_commit is raised where a role or a database has it below what a commit promises. Returns what holds now.
 inline constexpr const char* configure = R"(
-  SELECT set_config(wanted.name, wanted.value, false)
-  FROM (VALUES ('lock_timeout', $1), ('statement_timeout', $2), ('enable_seqscan', 'off'), ('jit', 'off'),
-               ('bytea_output', 'hex'), ('default_transaction_isolation', 'read committed')) AS wanted (name, value)
+  SELECT wanted.name,
+         CASE WHEN wanted.value IS NULL OR (setting.source = 'client' AND NOT wanted.always) OR setting.setting = ANY(wanted.enough)
+              THEN setting.setting
+              ELSE set_config(wanted.name, wanted.value, false) END
+  FROM (VALUES ('lock_timeout', $1, false, '{}'::text[]), ('statement_timeout', $2, false, '{}'), ('enable_seqscan', 'off', false, '{}'),
+               ('jit', 'off', false, '{}'), ('bytea_output', 'hex', true, '{}'),
+               ('default_transaction_isolation', 'read committed', true, '{}'),
+               ('synchronous_commit', 'on', false, '{on,remote_apply}'),
+               ('fsync', NULL, false, '{}'), ('full_page_writes', NULL, false, '{}')) AS wanted (name, value, always, enough)
   JOIN pg_settings AS setting ON setting.name = wanted.name
-  WHERE setting.source <> 'client' OR wanted.name IN ('bytea_output', 'default_transaction_isolation')
 )";
 
 // All rows or none: the condition does not depend on the new rows, so it is evaluated once. One probe of

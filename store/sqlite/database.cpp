@@ -107,6 +107,10 @@ auto open(const std::string& uri, const store_settings& settings) -> result<std:
   if (file.starts_with("//") && !file.starts_with("///"))
     return error{errc::invalid_setting, "a file is not on a host: use sqlite:FILE, not " + redacted(uri)};
 
+  if (settings.require_durable && file == in_memory)
+    return error{errc::invalid_setting, "sqlite::memory: keeps nothing when the process ends, and maestro.store.require-durable is set: "
+                                        "use sqlite:FILE or postgresql://USER@HOST/DATABASE"};
+
   auto from = std::make_shared<source>();
   from->settings = settings;
   if (file != in_memory) {

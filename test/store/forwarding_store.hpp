@@ -66,6 +66,7 @@ class forwarding_database : public database {
     return inner_->migrate(components);
   }
   auto check(std::span<const migration> components) -> result<void> override { return inner_->check(components); }
+  auto warnings() -> std::vector<store_warning> override { return inner_->warnings(); }
   auto rebuild(const rebuild_plan& plan, const rebuild_watch& watch) -> result<rebuild_progress> override {
     return inner_->rebuild(plan, watch);
   }

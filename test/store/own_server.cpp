@@ -1,10 +1,10 @@
 #include "own_server.hpp"
 
 #include "free_port.hpp"
+#include "server_process.hpp"
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -12,10 +12,6 @@
 #include <sstream>
 #include <system_error>
 
-#include <fcntl.h>
-#include <grp.h>
-#include <pwd.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,13 +32,6 @@ log_min_messages = warning
 )";
 
 std::string listens_on = "127.0.0.1";
-
-// ctest counts a program that ends with 77 as skipped.
-[[noreturn]] void skip(const std::string& reason) {
-  std::printf("skipped: %s\n", reason.c_str());
-  std::fflush(stdout);
-  std::_Exit(77);
-}
 
 auto said_by(const char* command) -> std::string {
   std::string said;
@@ -70,50 +59,8 @@ auto find_binaries() -> std::filesystem::path {
     newest_version = number;
     newest = version.path() / "bin";
   }
-  if (newest.empty()) skip("no PostgreSQL server is installed: neither pg_config nor /usr/lib/postgresql leads to an initdb");
+  if (newest.empty()) skip_program("no PostgreSQL server is installed: neither pg_config nor /usr/lib/postgresql leads to an initdb");
   return newest;
-}
-
-// The server refuses to run as root.
-auto server_user() -> const passwd* {
-  if (::getuid() != 0) return nullptr;
-  const passwd* user = ::getpwnam("postgres");
-  if (user == nullptr) skip("a PostgreSQL server does not run as root, and there is no user postgres");
-  return user;
-}
-
-auto make_folder() -> std::filesystem::path {
-  // The user postgres need not reach root's own temporary folder.
-  const std::filesystem::path parent = server_user() != nullptr ? "/tmp" : std::filesystem::temp_directory_path();
-  std::string pattern = (parent / "maestro_server_XXXXXX").string();
-  if (::mkdtemp(pattern.data()) == nullptr) throw std::system_error(errno, std::generic_category(), "mkdtemp");
-  if (const auto* user = server_user(); user != nullptr && ::chown(pattern.c_str(), user->pw_uid, user->pw_gid) != 0)
-    throw std::system_error(errno, std::generic_category(), "chown");
-  return pattern;
-}
-
-// Runs `arguments` as the server's user, in `folder`, with what it says appended to `log`. It ends when this program does.
-auto spawn(const std::vector<std::string>& arguments, const std::filesystem::path& folder, const std::string& log) -> pid_t {
-  std::vector<char*> raw;
-  for (const auto& argument : arguments) raw.push_back(const_cast<char*>(argument.c_str()));
-  raw.push_back(nullptr);
-  const auto* user = server_user();
-  const pid_t parent = ::getpid();
-  const pid_t child = ::fork();
-  if (child < 0) throw std::system_error(errno, std::generic_category(), "fork");
-  if (child > 0) return child;
-  if (user != nullptr &&
-      (::setgroups(0, nullptr) != 0 || ::setgid(user->pw_gid) != 0 || ::setuid(user->pw_uid) != 0))
-    ::_exit(126);
-  const int in = ::open("/dev/null", O_RDONLY);
-  const int out = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
-  ::dup2(in, 0);
-  ::dup2(out, 1);
-  ::dup2(out, 2);
-  // SIGQUIT stops a server at once. Asked for last: a change of user would forget it.
-  if (::chdir(folder.c_str()) != 0 || ::prctl(PR_SET_PDEATHSIG, SIGQUIT) != 0 || ::getppid() != parent) ::_exit(126);
-  ::execv(raw[0], raw.data());
-  ::_exit(127);
 }
 
 auto text_of(const std::string& file) -> std::string {
@@ -131,10 +78,10 @@ auto own_server::get() -> own_server& {
 
 void own_server::listen_on(const std::string& address) { listens_on = address; }
 
-own_server::own_server() : binaries_(find_binaries()), folder_(make_folder()), port_(free_port()) {
-  const pid_t initdb = spawn({binaries_ / "initdb", "-D", file("data"), "-U", "postgres", "--auth=trust", "--encoding=UTF8",
-                              "--no-locale", "--no-sync"},
-                             folder_, file("log"));
+own_server::own_server() : binaries_(find_binaries()), folder_(make_server_folder()), port_(free_port()) {
+  const pid_t initdb = spawn_server({binaries_ / "initdb", "-D", file("data"), "-U", "postgres", "--auth=trust", "--encoding=UTF8",
+                                     "--no-locale", "--no-sync"},
+                                    folder_, file("log"));
   int status = 0;
   if (::waitpid(initdb, &status, 0) != initdb || status != 0)
     throw std::runtime_error("initdb failed: " + text_of(file("log")));
@@ -156,7 +103,7 @@ auto own_server::uri(const std::string& database, const std::string& parameters,
 }
 
 void own_server::launch(const std::string& setting) {
-  process_ = spawn({binaries_ / "postgres", "-D", file("data"), "-c", setting}, folder_, file("log"));
+  process_ = spawn_server({binaries_ / "postgres", "-D", file("data"), "-c", setting}, folder_, file("log"));
 }
 
 void own_server::start() {
