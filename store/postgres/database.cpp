@@ -1,5 +1,6 @@
 #include <maestro/store/postgres/database.hpp>
 
+#include <maestro/store/postgres/catalogue.hpp>
 #include <maestro/store/postgres/member_rows.hpp>
 #include <maestro/store/postgres/migrations.hpp>
 #include <maestro/store/postgres/postgres_store.hpp>
@@ -21,9 +22,7 @@ namespace maestro::postgres {
 namespace {
 
 // What a database says of its schema.
-struct schema_state {
-  bool has_books = false;  // The tables that say what is applied.
-  int partitions = 0;
+struct schema_state : schema_look {
   std::int64_t minimum = 1;
   std::set<std::pair<std::string, int>> applied;
 
@@ -31,13 +30,10 @@ struct schema_state {
 };
 
 // However many steps there are, two round trips: what starts waits for them.
-auto look_at(connection& with) -> schema_state {
-  pqxx::nontransaction transaction(with.pqxx());
-  const auto found = first_row(transaction.exec(sql::look_for_schema), "the look for the schema");
-  schema_state state;
-  state.has_books = found[0].as<bool>();
-  state.partitions = found[1].as<int>();
+auto look_at(connection& with, std::span<const projection_table> tables) -> schema_state {
+  schema_state state{look_for_schema(with, tables), 1, {}};
   if (!state.has_books) return state;
+  pqxx::nontransaction transaction(with.pqxx());
   for (const auto& row : transaction.exec(sql::look_at_schema)) {
     state.minimum = row[0].as<std::int64_t>();
     if (!row[1].is_null()) state.applied.emplace(row[1].as<std::string>(), row[2].as<int>());
@@ -69,13 +65,15 @@ class postgres_database final : public database {
     auto steps = plan_migrations(own_steps_, components, dialect::postgres);
     if (!steps) return steps.failure();
     std::unique_ptr<connection> over;
-    auto found = repeat(over, "the table of migrations", [](connection& with) -> result<schema_state> {
-      auto state = look_at(with);
-      if (state.has_books) return state;
+    const auto tables = tables_of(*steps);
+    auto found = repeat(over, "the table of migrations", [&](connection& with) -> result<schema_state> {
+      auto state = look_at(with, tables);
+      if (state.has_books || !state.forbidden.empty()) return state;
       make_books(with);
-      return look_at(with);
+      return look_at(with, tables);
     });
     if (!found) return found.failure();
+    if (!found->has_books) return forbidden(*found);
     if (auto checked = check_schema_minimum(found->minimum, own_steps_); !checked) return checked.failure();
     std::vector<const migration_step*> missing;
     for (const auto& step : *steps)
@@ -86,11 +84,18 @@ class postgres_database final : public database {
       if (!done) return done.failure();
       if (*done) applied.push_back(step->name());
     }
-    if (!missing.empty())
-      found = repeat(over, "the log's partitions", [](connection& with) -> result<schema_state> { return look_at(with); });
+    const auto look_again = [&](connection& with) -> result<schema_state> { return look_at(with, tables); };
+    if (!missing.empty()) found = repeat(over, "the look at the schema", look_again);
+    if (found && found->faults.can_be_repaired()) {
+      const auto before = found->faults;
+      auto done = repeat(over, "repair (" + (before.broken.empty() ? before.unguarded : before.broken).front() + ")", [&](connection& with) { return repair(with); });
+      if (!done) return done.failure();
+      found = repeat(over, "the look at the schema", look_again);
+      if (found) note_repaired(before, found->faults, applied);
+    }
     if (!found) return found.failure();
-    if (auto checked = check_partitions(found->partitions, source_->settings.partitions); !checked) return checked.failure();
-    keep_spare(std::move(over));
+    if (auto checked = judge(*found); !checked) return checked.failure();
+    keep_spare(std::move(over), found->faults);
     return applied;
   }
 
@@ -101,15 +106,16 @@ class postgres_database final : public database {
     schema_state found;
     try {
       with = source_->connect();
-      found = look_at(*with);
+      found = look_at(*with, tables_of(*steps));
     } catch (...) {
       return said(failure_in_flight(with ? with->raw() : nullptr), stage::call);
     }
+    if (!found.has_books && !found.forbidden.empty()) return forbidden(found);
     for (const auto& step : *steps)
       if (!found.has(step)) return missing_migration(step, source_->display_name);
-    if (auto checked = check_partitions(found.partitions, source_->settings.partitions); !checked) return checked.failure();
     if (auto checked = check_schema_minimum(found.minimum, own_steps_); !checked) return checked.failure();
-    keep_spare(std::move(with));
+    if (auto checked = judge(found); !checked) return checked.failure();
+    keep_spare(std::move(with), found.faults);
     return {};
   }
 
@@ -136,6 +142,45 @@ class postgres_database final : public database {
     with.run(transaction, sql::record_migration, step.component, step.number);
     transaction.commit();
     return true;
+  }
+
+  // Puts back what the steps had made.
+  auto repair(connection& with) -> result<bool> {
+    pqxx::work transaction(with.pqxx());
+    transaction.exec(sql::take_migration_lock);
+    transaction.exec("SET LOCAL lock_timeout = " + std::to_string(source_->settings.lock_timeout.count()));
+    transaction.exec(repair_script());
+    transaction.commit();
+    return true;
+  }
+
+  static void note_repaired(const schema_faults& before, const schema_faults& after, std::vector<std::string>& applied) {
+    const auto note = [&applied](const std::vector<std::string>& was, const std::vector<std::string>& is) {
+      for (const auto& fault : was)
+        if (std::find(is.begin(), is.end(), fault) == is.end()) applied.push_back("put back: " + fault.substr(0, fault.find(": `maestro")));
+    };
+    note(before.broken, after.broken);
+    note(before.unguarded, after.unguarded);
+  }
+
+  // Where all steps were applied: whether what they made is there.
+  [[nodiscard]] auto judge(const schema_state& found) const -> result<void> {
+    if (auto checked = check_partitions(found.partitions, source_->settings.partitions); !checked) return checked.failure();
+    if (!found.faults.broken.empty()) {
+      std::string all;
+      for (const auto& fault : found.faults.broken) all += (all.empty() ? "" : "; ") + fault;
+      return error{errc::store_unavailable,
+                   "store " + source_->display_name + " is not what its migrations have made: " + all +
+                       ". `maestro migrate --store " + source_->display_name +
+                       "` puts back what can be; a column or table that held events is for a backup"};
+    }
+    if (!found.faults.missing_tables.empty()) return missing_table(found.faults.missing_tables.front(), source_->display_name);
+    return {};
+  }
+
+  [[nodiscard]] auto forbidden(const schema_state& found) const -> error {
+    return {errc::store_unavailable, "store " + source_->display_name + ": the role may not use schema " + found.forbidden +
+                                         " of its search_path: GRANT USAGE ON SCHEMA " + found.forbidden + " TO it"};
   }
 
   // Makes the tables that say what is applied. Only where they are missing: a role that may not create tables can still start.
@@ -168,8 +213,9 @@ class postgres_database final : public database {
   }
 
   // The connection that has seen the schema is the first store's: a node that starts has one less to wait for.
-  void keep_spare(std::unique_ptr<connection> seen) {
+  void keep_spare(std::unique_ptr<connection> seen, const schema_faults& faults) {
     std::vector<store_warning> found;
+    for (const auto& fault : faults.unguarded) found.push_back({false, "nothing keeps events from being changed or removed: " + fault});
     if (!seen->weaknesses().empty())
       found.push_back({true, "NOT DURABLE: the server can lose events that were committed when it crashes (" + seen->weaknesses() +
                                  "); maestro.store.require-durable = true refuses such a server"});

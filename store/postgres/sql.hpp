@@ -262,12 +262,6 @@ inline constexpr named beat_member{"maestro_beat_member", R"(
   ORDER BY member.name COLLATE "C", member.incarnation
 )"};
 
-// Whether the tables that say what is applied are there, and into how many partitions the log is cut: none when it is one table.
-inline constexpr const char* look_for_schema = R"(
-  SELECT to_regclass('maestro_migrations') IS NOT NULL AND to_regclass('maestro_schema') IS NOT NULL,
-         (SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass('event_log'))
-)";
-
 // What is applied, and the step that a program must know. A component of null stands for a schema without steps.
 inline constexpr const char* look_at_schema = R"(
   SELECT (SELECT coalesce(max(minimum), 1) FROM maestro_schema), migration.component, migration.number

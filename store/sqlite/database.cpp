@@ -1,11 +1,14 @@
 #include <maestro/store/sqlite/database.hpp>
 
 #include <maestro/store/redaction.hpp>
+#include <maestro/store/sqlite/catalogue.hpp>
 #include <maestro/store/sqlite/migrations.hpp>
 #include <maestro/store/sqlite/rebuild.hpp>
 #include <maestro/store/sqlite/sql.hpp>
 #include <maestro/store/sqlite/sqlite_store.hpp>
 
+#include <algorithm>
+#include <mutex>
 #include <utility>
 
 namespace maestro::sqlite {
@@ -64,7 +67,19 @@ class sqlite_database final : public database {
         transaction.commit();
         applied.push_back(current);
       }
+      auto faults = look_for_faults(*with, tables_of(*steps));
+      if (!faults.broken.empty() || !faults.unguarded.empty()) {
+        current = "repair (" + (faults.broken.empty() ? faults.unguarded : faults.broken).front() + ")";
+        transaction_scope transaction(*with, sql::begin_write);
+        repair(*with);
+        transaction.commit();
+        const auto after = look_for_faults(*with, tables_of(*steps));
+        note_repaired(faults.broken, after.broken, applied);
+        note_repaired(faults.unguarded, after.unguarded, applied);
+        faults = after;
+      }
       source_->look(*with);
+      if (auto judged = judge(std::move(faults)); !judged) return judged.failure();
       return applied;
     } catch (const sql_error& problem) {
       error failure = error_of(problem, stage::migration);
@@ -82,10 +97,16 @@ class sqlite_database final : public database {
       const bool has_books = has_row(with->prepare(sql::has_migrations_table));
       for (const auto& step : *steps)
         if (!has_books || !is_applied(*with, step)) return missing_migration(step, name_);
-      return check_minimum(*with);
+      if (auto checked = check_minimum(*with); !checked) return checked.failure();
+      return judge(look_for_faults(*with, tables_of(*steps)));
     } catch (const sql_error& problem) {
       return error_of(problem, stage::call);
     }
+  }
+
+  auto warnings() -> std::vector<store_warning> override {
+    const std::lock_guard lock(warnings_mutex_);
+    return warnings_;
   }
 
   auto rebuild(const rebuild_plan& plan, const rebuild_watch& watch) -> result<rebuild_progress> override {
@@ -95,8 +116,31 @@ class sqlite_database final : public database {
   }
 
  private:
+  static void note_repaired(const std::vector<std::string>& was, const std::vector<std::string>& is, std::vector<std::string>& applied) {
+    for (const auto& fault : was)
+      if (std::find(is.begin(), is.end(), fault) == is.end()) applied.push_back("put back: " + fault.substr(0, fault.find(": `maestro")));
+  }
+
+  // Where all steps were applied: whether what they made is there.
+  auto judge(schema_faults faults) -> result<void> {
+    if (!faults.broken.empty()) {
+      std::string all;
+      for (const auto& fault : faults.broken) all += (all.empty() ? "" : "; ") + fault;
+      return error{errc::store_unavailable, "store " + name_ + " is not what its migrations have made: " + all + ". `maestro migrate --store " +
+                                                name_ + "` puts back what can be; a column or table that held events is for a backup"};
+    }
+    if (!faults.missing_tables.empty()) return missing_table(faults.missing_tables.front(), name_);
+    std::vector<store_warning> found;
+    for (auto& fault : faults.unguarded) found.push_back({false, "nothing keeps events from being changed or removed: " + fault});
+    const std::lock_guard lock(warnings_mutex_);
+    warnings_ = std::move(found);
+    return {};
+  }
+
   const std::shared_ptr<source> source_;
   const std::string name_;
+  std::mutex warnings_mutex_;
+  std::vector<store_warning> warnings_;
 };
 
 }  // namespace

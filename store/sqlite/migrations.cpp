@@ -80,6 +80,13 @@ auto bookkeeping() -> const char* {
   )";
 }
 
+auto refuse_rewrites_again() -> std::string {
+  std::string script = refuse_rewrites;
+  for (const std::string what : {"CREATE TABLE ", "CREATE TRIGGER "})
+    for (auto at = script.find(what); at != script.npos; at = script.find(what, at + what.size())) script.insert(at + what.size(), "IF NOT EXISTS ");
+  return script;
+}
+
 auto migrations() -> std::span<const migration_step> {
   static const std::vector<migration_step> steps = {
       {std::string(store_component), 1, create_log_and_snapshots},

@@ -4,6 +4,7 @@
 #include <maestro/store/migration_plan.hpp>
 
 #include <span>
+#include <string>
 
 namespace maestro::sqlite {
 
@@ -12,5 +13,8 @@ namespace maestro::sqlite {
 
 /// The store's own steps. A step that is released never changes; a new one is added at the end.
 [[nodiscard]] auto migrations() -> std::span<const migration_step>;
+
+/// The step that guards events, for a store where a part of it is missing.
+[[nodiscard]] auto refuse_rewrites_again() -> std::string;
 
 }  // namespace maestro::sqlite

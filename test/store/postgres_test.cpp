@@ -119,6 +119,83 @@ BOOST_AUTO_TEST_CASE(a_database_that_the_seed_made_is_upgraded_in_place) {
   BOOST_TEST(value_of(writer->get_events(id)).size() == 4U);
 }
 
+// `mix ecto.rollback` and `mix ecto.migrate` of the seed's application: the table of migrations knows nothing of it.
+BOOST_AUTO_TEST_CASE(tables_that_the_seed_has_made_anew_are_noticed_and_upgraded_again) {
+  for (const char* schema : {seed_schema, seed_partitioned_schema}) {
+    postgres_place where;
+    auto opened = where.open({});
+    auto writer = opened->open_writer();
+    run_script(*writer, schema);
+    value_of(opened->migrate({}));
+    value_of(writer->query("DROP TABLE event_log, snapshots", {}));
+    run_script(*writer, schema);
+    const auto checked = opened->check({});
+    BOOST_TEST_REQUIRE(!checked);
+    BOOST_TEST((checked.failure().message.find("event_log.command_id") != std::string::npos), checked.failure().message);
+    BOOST_TEST(!value_of(opened->migrate({})).empty());
+    succeed(opened->check({}));
+    BOOST_TEST(opened->warnings().empty());
+    request_maker make;
+    succeed(writer->commit_events(make.request().units[0].events, {}));
+    for (const char* sql : {"TRUNCATE event_log", "DELETE FROM event_log"}) BOOST_TEST(!writer->query(sql, {}), sql);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_trigger_that_is_disabled_stays_so_and_is_a_warning) {
+  workbench bench(postgres);
+  bench.query("ALTER TABLE event_log DISABLE TRIGGER event_log_no_truncate");
+  for (int start = 0; start < 2; ++start) {
+    BOOST_TEST(value_of(bench.opened->migrate({})).empty());
+    BOOST_TEST_REQUIRE(bench.opened->warnings().size() == 1U);
+    const auto said = bench.opened->warnings()[0].message;
+    BOOST_TEST((said.find("ENABLE TRIGGER event_log_no_truncate") != std::string::npos), said);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_column_of_another_type_and_keys_that_are_gone_are_noticed) {
+  workbench bench(postgres);
+  bench.query("ALTER TABLE event_log ALTER COLUMN sequence TYPE bigint");
+  bench.query("ALTER TABLE event_log DROP CONSTRAINT event_log_pkey");
+  bench.query("ALTER TABLE maestro_members DROP CONSTRAINT maestro_members_pkey");
+  auto checked = bench.opened->check({});
+  BOOST_TEST_REQUIRE(!checked);
+  for (const char* what : {"event_log.sequence is of type int8, not int4", "event_log (timestamp)", "maestro_members (incarnation)"})
+    BOOST_TEST((checked.failure().message.find(what) != std::string::npos), checked.failure().message);
+  BOOST_TEST(!bench.opened->migrate({}));
+  bench.query("ALTER TABLE event_log ALTER COLUMN sequence TYPE integer");
+  value_of(bench.opened->migrate({}));
+  succeed(bench.opened->check({}));
+}
+
+// The index over all partitions is valid only when each partition has its own.
+BOOST_AUTO_TEST_CASE(an_index_that_is_not_valid_or_misses_a_partition_is_noticed) {
+  store_settings three;
+  three.partitions = 3;
+  postgres_place where;
+  auto opened = where.open(three);
+  value_of(opened->migrate({}));
+  auto with = opened->open_writer();
+  value_of(with->query("DROP INDEX aggregate_sequence_index", {}));
+  value_of(with->query("CREATE UNIQUE INDEX aggregate_sequence_index ON ONLY event_log (aggregate_id, sequence)", {}));
+  value_of(with->query("DROP INDEX event_log_1_timestamp_idx", {}));
+  const auto checked = opened->check({});
+  BOOST_TEST_REQUIRE(!checked);
+  for (const char* what : {"aggregate_sequence_index", "event_log_1 (timestamp)"})
+    BOOST_TEST((checked.failure().message.find(what) != std::string::npos), checked.failure().message);
+  value_of(opened->migrate({}));
+  succeed(opened->check({}));
+}
+
+BOOST_AUTO_TEST_CASE(a_schema_that_may_not_be_used_is_not_said_to_lack_tables) {
+  workbench bench(postgres);
+  const auto name = "maestro_test_stranger_" + std::to_string(own_process(*bench.reader));
+  bench.query("CREATE ROLE " + name);
+  auto stranger = value_of(open_database(place_of(bench).uri({}, "-crole%3D" + name)));
+  for (const auto& refused : {stranger->check({}).failure(), stranger->migrate({}).failure()})
+    BOOST_TEST((refused.message.find("GRANT USAGE ON SCHEMA " + place_of(bench).name()) != std::string::npos), refused.message);
+  bench.query("DROP ROLE " + name);
+}
+
 BOOST_AUTO_TEST_CASE(migrations_that_run_at_the_same_time_are_applied_once) {
   postgres_place where;
   std::vector<std::size_t> applied(4);

@@ -1,0 +1,108 @@
+#include <maestro/store/sqlite/catalogue.hpp>
+
+#include <maestro/store/sqlite/migrations.hpp>
+
+#include <array>
+#include <string_view>
+
+namespace maestro::sqlite {
+
+namespace {
+
+struct wanted_column {
+  std::string_view table, name, type;
+  bool is_ours = false;  // It can be put back: what it holds may be null.
+};
+
+constexpr std::array store_columns{
+    wanted_column{"event_log", "timestamp", "BLOB"},
+    wanted_column{"event_log", "aggregate_id", "BLOB"},
+    wanted_column{"event_log", "sequence", "INTEGER"},
+    wanted_column{"event_log", "type", "TEXT"},
+    wanted_column{"event_log", "body", "TEXT"},
+    wanted_column{"event_log", "aggregate_type", "TEXT", true},
+    wanted_column{"event_log", "command_id", "BLOB", true},
+    wanted_column{"event_log", "metadata", "TEXT", true},
+    wanted_column{"snapshots", "aggregate_id", "BLOB"},
+    wanted_column{"snapshots", "sequence", "INTEGER"},
+    wanted_column{"snapshots", "body", "TEXT"},
+    wanted_column{"snapshots", "aggregate_type", "TEXT", true},
+    wanted_column{"snapshots", "version", "INTEGER", true},
+    wanted_column{"snapshots", "version_sequence", "INTEGER", true},
+};
+
+constexpr const char* column_type = "SELECT upper(type) FROM pragma_table_info($1) WHERE lower(name) = $2";
+
+constexpr const char* unique_indexes = R"(
+  SELECT list.name, (SELECT group_concat(name) FROM (SELECT name FROM pragma_index_info(list.name) ORDER BY seqno))
+  FROM pragma_index_list($1) AS list WHERE list."unique" = 1 AND list.partial = 0
+)";
+
+constexpr const char* has_table = "SELECT 1 FROM sqlite_master WHERE type IN ('table', 'view') AND lower(name) = lower($1)";
+constexpr const char* has_trigger = "SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'event_log' AND name = $1";
+constexpr std::array<std::string_view, 2> store_triggers{"event_log_no_update", "event_log_no_delete"};
+
+auto has_row(statement& query) -> bool {
+  const bool found = query.step();
+  query.reset();
+  return found;
+}
+
+auto type_of(connection& with, const wanted_column& wanted) -> std::string {
+  auto& query = with.prepare(column_type).bind_text(1, wanted.table).bind_text(2, wanted.name);
+  const std::string type(query.step() ? std::string(query.bytes(0)) : std::string());
+  query.reset();
+  return type;
+}
+
+auto has_unique(connection& with, std::string_view table, std::string_view columns, std::string_view name) -> bool {
+  auto& query = with.prepare(unique_indexes).bind_text(1, table);
+  bool found = false;
+  while (query.step()) found = found || (query.bytes(1) == columns && (name.empty() || query.bytes(0) == name));
+  return found;
+}
+
+constexpr std::string_view race_index = "aggregate_sequence_index";
+
+}  // namespace
+
+auto look_for_faults(connection& with, std::span<const projection_table> tables) -> schema_faults {
+  schema_faults faults;
+  for (const auto& wanted : store_columns) {
+    const auto type = type_of(with, wanted);
+    const std::string name = std::string(wanted.table) + "." + std::string(wanted.name);
+    if (type.empty()) faults.broken.push_back("column " + name + " is missing");
+    else if (type != wanted.type) faults.broken.push_back("column " + name + " is of type " + type + ", not " + std::string(wanted.type));
+  }
+  if (!has_unique(with, "event_log", "aggregate_id,sequence", race_index))
+    faults.broken.emplace_back("the unique index aggregate_sequence_index of event_log (aggregate_id, sequence) is missing");
+  if (!has_unique(with, "event_log", "timestamp", "")) faults.broken.emplace_back("the primary key of event_log (timestamp) is missing");
+  if (!has_unique(with, "snapshots", "aggregate_id", "")) faults.broken.emplace_back("the primary key of snapshots (aggregate_id) is missing");
+  for (const auto name : store_triggers)
+    if (!has_row(with.prepare(has_trigger).bind_text(1, name)))
+      faults.unguarded.push_back("trigger " + std::string(name) + " of event_log is missing: `maestro migrate` puts it back");
+  for (const auto& table : tables) {
+    const auto dot = table.name.find('.');
+    std::string name = dot == table.name.npos ? table.name : table.name.substr(dot + 1);
+    if (name.starts_with('"')) name = name.substr(1, name.size() - 2);
+    if (!has_row(with.prepare(has_table).bind_text(1, name))) faults.missing_tables.push_back(table);
+  }
+  return faults;
+}
+
+void repair(connection& with) {
+  // Rows that are gone with their table are for a backup.
+  for (const char* table : {"event_log", "snapshots"})
+    if (!has_row(with.prepare(has_table).bind_text(1, table))) return;
+  for (const auto& wanted : store_columns)
+    if (wanted.is_ours && type_of(with, wanted).empty())
+      with.execute_script("ALTER TABLE " + std::string(wanted.table) + " ADD COLUMN " + std::string(wanted.name) + " " + std::string(wanted.type) +
+                          (wanted.type == "INTEGER" ? " NOT NULL DEFAULT 0" : ""));
+  if (!has_unique(with, "event_log", "aggregate_id,sequence", race_index))
+    with.execute_script("DROP INDEX IF EXISTS aggregate_sequence_index; "
+                        "CREATE UNIQUE INDEX aggregate_sequence_index ON event_log (aggregate_id, sequence)");
+  with.execute_script("CREATE INDEX IF NOT EXISTS aggregate_type_index ON event_log (aggregate_type, aggregate_id) WHERE sequence = 1");
+  with.execute_script(refuse_rewrites_again());
+}
+
+}  // namespace maestro::sqlite
