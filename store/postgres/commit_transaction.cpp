@@ -184,8 +184,13 @@ void commit_transaction::drop_part() {
 void commit_transaction::commit() {
   // Alone on its way: while something before it is unanswered, a lost connection would be blamed on that.
   settle();
+  connection_.forget_warning();
   send_command(sql::commit, stage::commit);
   settle();
+  if (!connection_.warning().empty()) {
+    fail({"", "", "COMMIT came with a warning: " + connection_.warning(), true}, {stage::commit, 0, {}});
+    check();
+  }
   committed_ = true;
   // Whatever goes wrong from here on costs the connection, not the commit.
   if (!synchronize() || PQexitPipelineMode(connection_.raw()) != 1) connection_.spoil();

@@ -90,7 +90,13 @@ auto splits_password(std::string_view uri) -> bool {
   return rest.find('/') < at || rest.find('@', at + 1) != rest.npos;
 }
 
-void ignore_notice(void*, const PGresult*) {}
+// Notices ("relation exists, skipping") are not for us, warnings are.
+void note_warning(void* to, const PGresult* notice) {
+  const char* severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+  const char* message = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
+  if (severity == nullptr || std::string_view(severity) != "WARNING") return;
+  *static_cast<std::string*>(to) = message != nullptr ? message : "a warning without a message";
+}
 
 auto random_suffix() -> std::string {
   std::random_device random;
@@ -150,7 +156,7 @@ connection::connection(const std::string& uri, const store_settings& settings, l
   raw_ = raw;
   pqxx_ = adopt(raw);
   line_ = line_cutter::line(lines, PQsocket(raw_));
-  PQsetNoticeReceiver(raw_, ignore_notice, nullptr);  // "relation exists, skipping" and its like
+  PQsetNoticeReceiver(raw_, note_warning, warning_.get());
 
   learn_peer();
   // libpq was told the number of the process that serves it. A pooler makes one up.
@@ -201,6 +207,22 @@ void connection::execute_script(const std::string& sql) {
   const std::unique_ptr<PGresult, decltype(&PQclear)> answer(PQexec(raw_, sql.c_str()), PQclear);
   const auto status = PQresultStatus(answer.get());
   if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) throw failure_from(raw_, answer.get());
+}
+
+void connection::commit(pqxx::transaction_base& transaction) {
+  // libpqxx does not look whether COMMIT answers ROLLBACK, as it does after a statement that failed.
+  if (PQtransactionStatus(raw_) != PQTRANS_INTRANS) throw failure("25P02", "", "the transaction was rolled back", false);
+  forget_warning();
+  transaction.commit();
+  if (!warning().empty()) throw failure("", "", "COMMIT came with a warning: " + warning(), true);
+}
+
+void connection::commit_script() {
+  forget_warning();
+  const std::unique_ptr<PGresult, decltype(&PQclear)> answer(PQexec(raw_, sql::commit), PQclear);
+  if (PQresultStatus(answer.get()) != PGRES_COMMAND_OK) throw failure_from(raw_, answer.get());
+  if (std::string_view(PQcmdStatus(answer.get())) != "COMMIT") throw failure("25P02", "", "the transaction was rolled back", false);
+  if (!warning().empty()) throw failure("", "", "COMMIT came with a warning: " + warning(), true);
 }
 
 auto connection::prepare(const sql::named& statement) -> const char* {

@@ -50,6 +50,16 @@ class connection {
   /// keeps its promise.
   [[nodiscard]] auto weaknesses() const -> const std::string& { return weaknesses_; }
 
+  /// The newest warning of the server since `forget_warning`; empty where there was none. A COMMIT that warns is in doubt: it was not
+  /// carried out everywhere, or nothing was there to commit.
+  [[nodiscard]] auto warning() const -> const std::string& { return *warning_; }
+  void forget_warning() { warning_->clear(); }
+  /// Commits `transaction`, one of this connection. Throws what libpqxx throws, and `failure` when the transaction was not open any more
+  /// or the server warns.
+  void commit(pqxx::transaction_base& transaction);
+  /// Commits the transaction that a script began. Throws `failure`, also when it was rolled back instead.
+  void commit_script();
+
   /// A transaction of libpqxx, for everything but commits.
   [[nodiscard]] auto pqxx() -> pqxx_connection& { return *pqxx_; }
   /// Runs `statement` in `transaction` of this connection. Throws what libpqxx throws.
@@ -84,6 +94,7 @@ class connection {
   void configure(const store_settings& settings);
 
   PGconn* raw_ = nullptr;
+  std::unique_ptr<std::string> warning_ = std::make_unique<std::string>();  // Where libpq finds it.
   std::unique_ptr<pqxx_connection> pqxx_;  // Owns raw_.
   line_cutter::line line_;
   const std::string suffix_;               // Random.

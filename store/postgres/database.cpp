@@ -140,7 +140,7 @@ class postgres_database final : public database {
     transaction.exec("SET LOCAL lock_timeout = " + std::to_string(source_->settings.lock_timeout.count()));
     transaction.exec(step.sql);
     with.run(transaction, sql::record_migration, step.component, step.number);
-    transaction.commit();
+    with.commit(transaction);
     return true;
   }
 
@@ -150,7 +150,7 @@ class postgres_database final : public database {
     transaction.exec(sql::take_migration_lock);
     transaction.exec("SET LOCAL lock_timeout = " + std::to_string(source_->settings.lock_timeout.count()));
     transaction.exec(repair_script());
-    transaction.commit();
+    with.commit(transaction);
     return true;
   }
 
@@ -188,7 +188,7 @@ class postgres_database final : public database {
     pqxx::work transaction(with.pqxx());
     transaction.exec(sql::take_migration_lock);
     transaction.exec(bookkeeping());
-    transaction.commit();
+    with.commit(transaction);
   }
 
   // Runs `work` over the connection in `with`, and again, over another one, after a lock that was not free in time, or a lost connection:

@@ -2,7 +2,9 @@
 
 #include <maestro/store/postgres/row.hpp>
 
+#include <chrono>
 #include <string>
+#include <thread>
 #include <type_traits>
 #include <utility>
 
@@ -51,12 +53,19 @@ auto read_list(pqxx::transaction_base& transaction, Ask ask) -> member_list {
   return list_from(rows);
 }
 
-// Ends the connections of those who have just died, `rows` of their runs. Where that is not allowed, as for one that logs in as another
-// user, they end when their process does.
+// How long the sessions of a dead node are waited for.
+constexpr std::chrono::milliseconds longest_end{2'000};
+
+// Ends the connections of those who have just died, `rows` of their runs, and waits until they have let go of their locks: until then an
+// open transaction of theirs may still commit. Where ending is not allowed, as for one that logs in as another user, they end when their
+// process does.
 void end_sessions(connection& with, const pqxx::result& rows) {
+  const auto deadline = std::chrono::steady_clock::now() + longest_end;
   try {
     pqxx::nontransaction transaction(with.pqxx());
-    for (const auto& row : rows) with.run(transaction, sql::end_sessions, row[0].as<std::int64_t>());
+    for (const auto& row : rows)
+      while (!with.run(transaction, sql::end_sessions, row[0].as<std::int64_t>()).empty() && std::chrono::steady_clock::now() < deadline)
+        std::this_thread::sleep_for(std::chrono::milliseconds{5});
   } catch (const std::exception&) {
     with.spoil();
   }
@@ -94,7 +103,7 @@ auto member_rows::join(const member& self) -> result<member_list> {
       with.run(transaction, sql::add_member, parameter(self.incarnation), self.name, self.address, source_->run);
       list = list_from(with.run(transaction, sql::list_at_join));
       list.store = store;
-      transaction.commit();
+      with.commit(transaction);
     }
     end_sessions(with, superseded);
     return list;
@@ -120,7 +129,7 @@ auto member_rows::leave(const incarnation_id& self) -> result<void> {
     pqxx::work transaction(with.pqxx());
     begin_change(transaction);
     const auto changed = with.run(transaction, sql::end_member, parameter(self), std::string(to_string(member_status::left)));
-    if (changed.affected_rows() > 0) transaction.commit();
+    if (changed.affected_rows() > 0) with.commit(transaction);
     return true;
   });
   if (!left) return left.failure();
@@ -135,7 +144,7 @@ auto member_rows::declare_dead(const member& suspect, std::int64_t version) -> r
       if (begin_change(transaction) != version + 1) return false;
       ended = with.run(transaction, sql::end_still_member, parameter(suspect.incarnation), suspect.heartbeat);
       if (ended.empty()) return false;
-      transaction.commit();
+      with.commit(transaction);
     }
     end_sessions(with, ended);
     return true;

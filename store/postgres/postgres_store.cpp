@@ -125,6 +125,7 @@ auto postgres_store::write(std::span<const write_unit> units, std::chrono::milli
 // Without projections one statement is the whole transaction, and takes one round trip.
 auto postgres_store::insert_alone(std::span<const write_unit> units) -> write_outcome {
   const event_insert insert(units);
+  connection_->forget_warning();
   const std::unique_ptr<PGresult, decltype(&PQclear)> answer(
       PQexecPrepared(connection_->raw(), connection_->prepare(insert.statement()), insert.count(), insert.values(), insert.lengths(), insert.formats(), 0),
       PQclear);
@@ -133,6 +134,9 @@ auto postgres_store::insert_alone(std::span<const write_unit> units) -> write_ou
     connection_->note(problem);
     return outcome_of(problem, stage::insert);
   }
+  // The statement is the commit: one that warns has perhaps not reached all that it should have.
+  if (!connection_->warning().empty())
+    return outcome_of(failure("", "", "the commit came with a warning: " + connection_->warning(), true), stage::insert);
   const auto inserted = std::strtoull(PQcmdTuples(answer.get()), nullptr, 10);
   if (inserted == insert.rows()) return {};
   if (inserted == 0) return {write_status::conflict, {}, {}};

@@ -359,7 +359,7 @@ class rebuilder {
       if (!committed_) PQclear(PQexec(in_.connection_.raw(), "ROLLBACK"));
     }
     void commit() {
-      in_.connection_.execute_script("COMMIT");
+      in_.connection_.commit_script();
       committed_ = true;
     }
 

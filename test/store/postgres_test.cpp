@@ -823,6 +823,22 @@ BOOST_AUTO_TEST_CASE(a_log_with_a_trigger_that_drops_rows_is_never_reported_as_c
   BOOST_TEST((outcome.failure.code == errc::internal_error), to_string(outcome.failure));
 }
 
+// As a server of several machines warns that one of them did not take part: what was committed is for the log to say.
+BOOST_AUTO_TEST_CASE(a_commit_that_comes_with_a_warning_is_looked_up) {
+  workbench bench(postgres, {}, counters);
+  bench.query("CREATE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE WARNING ''not everywhere''; RETURN NULL; END'");
+  bench.query("CREATE CONSTRAINT TRIGGER warning AFTER INSERT ON event_log DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION warn()");
+  for (const bool projecting : {false, true}) {
+    const auto before = own_process(*bench.writer);
+    auto request = bench.request(1, 2);
+    if (projecting) request = with_projection(request, count_up);
+    bench.committed(request);
+    BOOST_TEST(bench.sequences(request.aggregate_id) == numbers(1, 2));
+    BOOST_TEST(own_process(*bench.writer) != before);  // Over another connection, once the doubtful process had ended.
+  }
+  BOOST_TEST(bench.query("SELECT value FROM counters").at(0).at(0).as<std::int64_t>() == 2);
+}
+
 BOOST_AUTO_TEST_CASE(tables_that_are_missing_say_what_to_do) {
   postgres_place where;
   store_settings settings;
@@ -866,8 +882,11 @@ BOOST_AUTO_TEST_CASE(who_is_declared_dead_loses_its_connections) {
   const auto ours = own_process(*bench.writer);
 
   const auto others = bench.opened->open_members();
+  const auto locks = [&](std::int64_t of) { return bench.query("SELECT FROM pg_locks WHERE pid = $1", {of}).size(); };
   BOOST_TEST(is_there());
+  BOOST_TEST(locks(process) > 0U);
   BOOST_TEST(value_of(others->declare_dead(first, value_of(others->list()).version)));
+  BOOST_TEST(locks(process) == 0U);  // At once: what it had open can commit no more.
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
   while (is_there()) BOOST_TEST_REQUIRE((std::chrono::steady_clock::now() < deadline), "its connection is still there");
 
