@@ -137,7 +137,7 @@ BOOST_AUTO_TEST_CASE(who_waits_for_a_requester_that_ends_by_a_fault_is_answered)
   settings.name = "the one";
   settings.died = [&died](const std::string& what) { died.set_value(what); };
   auto whole = caf::actor_cast<caf::actor>(
-      system.spawn<requester>(std::vector<node_address>{}, std::optional<node_link>(node_link{gateway, 0, {}}), std::move(settings)));
+      system.spawn<requester>(std::vector<node_address>{}, std::optional<node_link>(node_link{gateway, {}, {}}), std::move(settings)));
   const auto ask = [&] {
     auto told = std::make_shared<std::promise<command_reply>>();
     auto command = std::make_shared<outgoing_command>();
