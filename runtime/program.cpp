@@ -68,6 +68,12 @@ void write_last_words(const char* what, const char* detail) {
   ::_exit(1);
 }
 
+// The C library aborts where it has no memory for what belongs to a new thread, and has said so on stderr: that is no crash.
+void end_where_memory_is_limited(int) {
+  rlimit memory{};
+  if (::getrlimit(RLIMIT_AS, &memory) == 0 && memory.rlim_cur != RLIM_INFINITY) ::_exit(1);
+}
+
 // /dev/null the wrong way round: who reads 0, or writes 1 or 2, is still told that it is not there.
 void open_standard_descriptors() {
   for (int descriptor = 0; descriptor <= STDERR_FILENO; ++descriptor) {
@@ -86,6 +92,7 @@ auto prepare_program(int argc, const char* const* argv) -> std::string_view {
     program_name = slash != nullptr ? slash + 1 : argv[0];
   }
   (void)::signal(SIGXFSZ, SIG_IGN);
+  (void)::signal(SIGABRT, end_where_memory_is_limited);
   std::set_terminate(end_program);
   return program_name;
 }

@@ -163,6 +163,7 @@ class committer {
       const auto writes = as_write_units(units);
       if (is_overdue(units)) {
         (void)look(units, writes);
+        if (in_trouble_) leave_in_doubt(units);
         continue;
       }
       write_outcome outcome = writer_.write(writes, lock_wait_);
@@ -256,10 +257,24 @@ class committer {
   // Whether a unit's time is over that may have been written already: then the log decides, and nothing is sent.
   [[nodiscard]] auto is_overdue(const batch& units) const -> bool {
     const std::uint64_t now = expiry_clock_();
-    return std::any_of(units.begin(), units.end(), [now](const auto& unit) {
-      const std::uint64_t expires_at = unit.get().expires_at;
-      return expires_at != 0 && now > expires_at && unit.index < unit.of->doubtful;
-    });
+    return std::any_of(units.begin(), units.end(), [now](const auto& unit) { return is_overdue(unit, now); });
+  }
+  [[nodiscard]] static auto is_overdue(const pending_unit& unit, std::uint64_t now) -> bool {
+    const std::uint64_t expires_at = unit.get().expires_at;
+    return expires_at != 0 && now > expires_at && unit.index < unit.of->doubtful;
+  }
+
+  // What has become of the units whose time is over cannot be read: who waits for them is told so in time.
+  void leave_in_doubt(const batch& units) {
+    for (const auto& unit : units) {
+      if (!unit.wanted() || !is_overdue(unit, expiry_clock_())) continue;
+      unit.of->trouble = trouble_;
+      unit.of->cut(unit.of->committed, lost_while_committing());
+    }
+  }
+
+  [[nodiscard]] auto lost_while_committing() const -> error {
+    return {errc::in_doubt, "the connection was lost while committing: " + trouble_.message};
   }
 
   void refuse(const pending_unit& unit, error why) {
@@ -353,7 +368,7 @@ class committer {
     for (const auto& request : requests_) {
       if (!request.open()) outcomes.push_back({request.committed, request.failure, request.trouble});
       else if (request.committed < request.doubtful)
-        outcomes.push_back({request.committed, {errc::in_doubt, "the connection was lost while committing: " + trouble_.message}, trouble_});
+        outcomes.push_back({request.committed, lost_while_committing(), trouble_});
       else outcomes.push_back({request.committed, trouble_, trouble_});
     }
     return outcomes;

@@ -217,7 +217,7 @@ class database {
 
   /// Ends, at once, whatever waits for the server on a connection of this database, and connects no more: it fails as if the connection
   /// had been lost. A connection that is just being made is waited for as long as its timeout says. For the end of a
-  /// process. An embedded store waits for no server, and does nothing.
+  /// process. An embedded store waits for no server: it gives up only what its file refuses and would be tried again.
   virtual void cut_off() {}
 
   /// True when no other process can write to this store, so that what this process knows is what there is.

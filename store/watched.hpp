@@ -12,8 +12,9 @@
 
 namespace maestro {
 
-/// From now on, when `self` ends otherwise than by `quit()`, `died` hears, on its thread and once, that `name` did, and of what. The
-/// exception goes no further. Call it first in `make_behavior`. `died` may be empty: then only the exception is kept in.
+/// From now on, when `self` ends by a fault, `died` hears, on its thread and once, that `name` did, and of what. The exception goes no
+/// further. No fault: `quit()`, and the end of an actor to which there is no handle left, so that no one can wait for it. Call it first in
+/// `make_behavior`. `died` may be empty: then only the exception is kept in.
 inline void be_watched(caf::scheduled_actor& self, const std::string& name, std::function<void(const std::string&)> died) {
   auto what = std::make_shared<std::string>();
   self.set_exception_handler([what](std::exception_ptr& problem) -> caf::error {
@@ -28,7 +29,7 @@ inline void be_watched(caf::scheduled_actor& self, const std::string& name, std:
   });
   if (!died) return;
   self.attach_functor([what, name, died = std::move(died)](const caf::error& reason) {
-    if (!reason) return;
+    if (!reason || reason == caf::exit_reason::unreachable) return;
     died(name + " has ended by a fault: " + (what->empty() ? "it was killed, which only a peer can have done" : *what));
   });
 }

@@ -104,6 +104,7 @@ class sqlite_database final : public database {
     }
   }
 
+  void cut_off() override { source_->is_cut_off = true; }
   auto warnings() -> std::vector<store_warning> override {
     const std::lock_guard lock(warnings_mutex_);
     return warnings_;

@@ -8,6 +8,7 @@
 #include <maestro/store/sqlite/store_file.hpp>
 #include <maestro/store/store.hpp>
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -24,6 +25,7 @@ struct source {
   std::optional<file_lock> lock;           ///< Beside it.
   file_guard guard;
   std::shared_ptr<connection> in_memory;   ///< The only connection to what is in memory.
+  std::atomic<bool> is_cut_off{false};     ///< Nothing is tried again (`database::cut_off`).
 
   /// A connection of its own to the file, or the shared one. Throws `sql_error`.
   [[nodiscard]] auto connect() const -> std::shared_ptr<connection>;
@@ -60,6 +62,7 @@ class sqlite_store final : public store, private batch_writer {
   // The outcome when the file was taken away before the commit was reported.
   [[nodiscard]] auto lost_in_commit() const -> std::optional<write_outcome>;
   auto inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> override;
+  [[nodiscard]] auto is_cut_off() const noexcept -> bool override { return source_->is_cut_off; }
 
   // Makes sure that nothing is left of a commit in doubt. Throws `sql_error`.
   void overwrite_doubtful();

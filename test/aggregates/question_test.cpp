@@ -125,7 +125,7 @@ BOOST_AUTO_TEST_CASE(what_has_expired_when_it_is_taken_up_reads_nothing) {
   const auto actor = one.start(*type, of);
   for (const auto kind : {query_kind::get, query_kind::fetch, query_kind::replay, query_kind::diff}) {
     const auto late = question(of, kind);
-    late->expires_at = one.clock().physical_milliseconds() - 1;
+    late->expires_at = one.clock().expiry_milliseconds() - 1;
     ask(actor, late);
     BOOST_TEST((late->promise.get_future().get().failure.code == errc::timed_out));
   }
@@ -161,12 +161,12 @@ BOOST_AUTO_TEST_CASE(a_question_ends_between_two_pages_when_it_expires_or_the_no
       const auto of = filled(writing, events);
       owner one(system, *store, options());
       const auto asked = question(of, kind);
-      asked->expires_at = stops ? 0 : one.clock().physical_milliseconds() + 100;
+      asked->expires_at = stops ? 0 : one.clock().expiry_milliseconds() + 100;
       // The tenth read lasts until it is over.
       notes.before = [&, reads = 0](const std::string&, const aggregate_id&) mutable {
         if (++reads != 10) return;
         if (stops) one.environment().stopping = true;
-        else while (one.clock().physical_milliseconds() <= asked->expires_at) std::this_thread::yield();
+        else while (one.clock().expiry_milliseconds() <= asked->expires_at) std::this_thread::yield();
         const auto until = std::chrono::steady_clock::now() + 2 * question_slice;
         while (std::chrono::steady_clock::now() < until) std::this_thread::yield();
       };

@@ -275,7 +275,7 @@ class sender {
     what.owner = number_;
     what.returns = static_cast<return_mode>(chance_.below(3));
     const auto at = std::find(round_.ids.begin(), round_.ids.end(), what.aggregate) - round_.ids.begin();
-    const std::uint64_t expires_at = chance_.one_in(40) ? owner_.clock().physical_milliseconds() + chance_.below(5) : 0;
+    const std::uint64_t expires_at = chance_.one_in(40) ? owner_.clock().expiry_milliseconds() + chance_.below(5) : 0;
     round_.notes.send(actors_[static_cast<std::size_t>(at)], what, first_send, expires_at);
     const std::lock_guard lock(round_.mutex);
     round_.recent.push_back(std::move(what));

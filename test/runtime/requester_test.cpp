@@ -163,6 +163,33 @@ BOOST_AUTO_TEST_CASE(who_waits_for_a_requester_that_ends_by_a_fault_is_answered)
   BOOST_TEST((refused.message.find("nothing was sent") != std::string::npos), refused.message);
 }
 
+// Its connector may be at work for longer than it is needed, and then there is no handle to it left.
+BOOST_AUTO_TEST_CASE(a_requester_that_is_let_go_of_has_no_fault) {
+  std::promise<void> gone;
+  std::promise<caf::actor> searching;
+  requester_settings settings;
+  settings.died = [](const std::string& what) { BOOST_ERROR(what); };
+  settings.make_connector = [&](caf::actor_system& in, const node_address&) {
+    auto made = in.spawn([](caf::event_based_actor* self) -> caf::behavior {
+      self->set_default_handler(caf::drop);
+      return {[self](stop_connector) { self->delayed_send(self, 1h, stop_connector{}); }};
+    });
+    searching.set_value(made);
+    return made;
+  };
+  const auto nobody = *node_address::parse("127.0.0.1:1");
+  auto whole = caf::actor_cast<caf::actor>(system.spawn<requester>(std::vector{nobody}, std::optional<node_link>(), std::move(settings)));
+  caf::actor_cast<caf::abstract_actor*>(whole)->attach_functor([&](const caf::error&) { gone.set_value(); });
+  auto command = std::make_shared<outgoing_command>();
+  command->deadline = std::chrono::steady_clock::now() + 1min;
+  caf::anon_send(whole, std::move(command));
+  auto connector = searching.get_future().get();
+  caf::anon_send(whole, requester_stop{});
+  whole = nullptr;
+  BOOST_TEST((gone.get_future().wait_for(30s) == std::future_status::ready));
+  caf::anon_send_exit(connector, caf::exit_reason::kill);
+}
+
 BOOST_AUTO_TEST_CASE(who_wants_one_attempt_gets_its_answer) {
   play([](std::size_t) { return refusal(errc::overloaded); });
   send_options once;

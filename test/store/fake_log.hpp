@@ -24,6 +24,7 @@ class fake_log : public batch_writer {
   std::function<bool(const write_unit&)> poison = [](auto&) { return false; };  ///< Fails in its projection.
   std::function<bool(const write_unit&)> locked = [](auto&) { return false; };  ///< Meets a lock.
   bool names_culprit = true;
+  bool can_be_read = true;
   bool isolates = false;  ///< Commits what is good beside the poison.
 
   // What the test looks at.
@@ -69,6 +70,7 @@ class fake_log : public batch_writer {
   }
 
   auto inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> override {
+    if (!can_be_read) return error{errc::store_unavailable, "it cannot be read"};
     std::vector<unit_status> statuses;
     for (const auto& unit : units) {
       unit_status& status = statuses.emplace_back();

@@ -363,6 +363,23 @@ BOOST_AUTO_TEST_CASE(what_expires_while_nothing_can_be_written_is_told_why) {
   BOOST_TEST((late.failure.code == errc::none));
 }
 
+// Who waits has an answer in time, and the others of the batch go on.
+BOOST_AUTO_TEST_CASE(what_expires_in_doubt_while_nothing_can_be_read_is_told_so) {
+  settings.reconnect_limit = std::chrono::hours{1};
+  auto request = make.request();
+  request.units[0].expires_at = now + 10;
+  const auto patient = make.request();
+  log.faults = {fault::lost_before_commit};
+  log.can_be_read = false;
+  const std::vector<const commit_request*> both{&request, &patient};
+  const auto outcomes = group_commit(log, both, settings, [this] { return now += 4; });
+  BOOST_TEST((outcomes[0].failure.code == errc::in_doubt), to_string(outcomes[0].failure));
+  BOOST_TEST((outcomes[0].failure.message.find("it cannot be read") != std::string::npos), outcomes[0].failure.message);
+  BOOST_TEST((outcomes[0].trouble.code == errc::store_unavailable));
+  BOOST_TEST(outcomes[1].committed == 1U);
+  BOOST_TEST(stored(request) == 0U);
+}
+
 BOOST_AUTO_TEST_CASE(a_doubt_does_not_let_expired_units_through) {
   // Neither the unit that was lost nor the one that was never sent may be written when their time is over.
   auto lost = make.request(2);
