@@ -30,6 +30,9 @@ aggregate_actor::aggregate_actor(caf::actor_config& config, const aggregate_envi
 
 aggregate_actor::~aggregate_actor() = default;
 
+// Not in the destructor, which may run when the network has ended: nobody waits for that.
+void aggregate_actor::on_exit() { drop_work(); }
+
 auto aggregate_actor::make_behavior() -> caf::behavior {
   return {
       [this](command_job_ptr& job) { guarded([&] { take(std::move(job)); }); },
@@ -63,9 +66,22 @@ void aggregate_actor::guarded(Body&& body) {
 
 void aggregate_actor::end_by_fault(std::string_view what) {
   environment_->log->error("{}: ended by a fault in the runtime: {}", described(), what);
-  work_.reset();
+  drop_work();
   if (environment_->registry) caf::anon_send(environment_->registry, aggregate_retired{type_, id_, true});
   quit();
+}
+
+// Lets go of what is under way. Jobs answer for themselves; only what the store has taken up may have been carried out.
+void aggregate_actor::drop_work() {
+  if (!work_) return;
+  if (work_->commit && work_->commit->was_taken_up)
+    for (auto& each : work_->in_flight) {
+      if (!each.emitted) continue;
+      each.origin.job->may_be_committed = true;
+      if (auto* twins = twins_of(each.origin))
+        for (const auto& twin : *twins) twin->may_be_committed = true;
+    }
+  work_.reset();
 }
 
 // Lets go of the pipeline when there is nothing left to do.

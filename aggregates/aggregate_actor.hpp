@@ -88,6 +88,8 @@ class aggregate_actor : public caf::event_based_actor {
                   const aggregate_id& id);
   ~aggregate_actor() override;
   auto make_behavior() -> caf::behavior override;
+  /// Answers all that is under way, also when nobody has a handle to this actor any more.
+  void on_exit() override;
 
  private:
   /// A command that has not been evaluated, or has to be evaluated again.
@@ -155,6 +157,7 @@ class aggregate_actor : public caf::event_based_actor {
   template <class Body>
   void guarded(Body&& body);
   void end_by_fault(std::string_view what);
+  void drop_work();
   void rest();
   void retire();
   void start_hydration();

@@ -38,6 +38,23 @@ void set_patience(outgoing_command& sending) {
 }
 void set_patience(outgoing_query& sending) { sending.retry = false; }
 
+// A registry that has ended does not read what comes back to it: then the request answers for itself, as nothing was
+// done for it.
+template <class Reply, class Request>
+auto keep(taken_request<Request> taken) -> std::shared_ptr<taken_request<Request>> {
+  return {new taken_request<Request>(std::move(taken)), [](taken_request<Request>* kept) {
+            if (kept->client) {
+              Reply reply;
+              reply.request = kept->request.request;
+              set_failure(
+                  reply, {errc::shutting_down,
+                          "the node has ended before it placed the request: nothing was done; send it to another one"});
+              caf::anon_send(kept->client, std::move(reply));
+            }
+            delete kept;
+          }};
+}
+
 template <class Outgoing, class Reply, class Request>
 auto outgoing(const caf::actor& registry, steady_clock::time_point deadline, taken_request<Request> taken) {
   auto sending = std::make_shared<Outgoing>();
@@ -45,11 +62,11 @@ auto outgoing(const caf::actor& registry, steady_clock::time_point deadline, tak
   ++sending->request.hops;
   sending->deadline = deadline;
   set_patience(*sending);
-  auto kept = std::make_shared<taken_request<Request>>(std::move(taken));
+  auto kept = keep<Reply>(std::move(taken));
   sending->done = [registry, kept](Reply reply) {
     if (was_declined(reply.code)) return caf::anon_send(registry, place_here<Request>{kept});
     reply.request = kept->request.request;
-    caf::anon_send(kept->client, std::move(reply));
+    caf::anon_send(std::exchange(kept->client, nullptr), std::move(reply));
   };
   return sending;
 }

@@ -355,7 +355,8 @@ auto node::stop() -> std::size_t {
   const std::size_t unanswered = p.flight.count();
   p.control->leave_unanswered(unanswered);
   if (unanswered > 0)
-    log().warn("node {}: {} requests were still in flight after node.drain-timeout; their callers are told they are in doubt",
+    log().warn("node {}: {} requests were still in flight after node.drain-timeout; their callers are told so, or that "
+               "they are in doubt where the store may have them",
                p.name, unanswered);
   p.control->enter("waits for what runs beside the aggregates");
   p.beside.reset();

@@ -28,13 +28,26 @@ void give(caf::actor& client, std::shared_ptr<void>& ticket, Reply reply) {
   ticket.reset();
 }
 
-const error dropped{errc::in_doubt, "the node gave the request up, it is stopping or met a fault of its own (see its log); ask again"};
+// What becomes of a request that is dropped unanswered. A node that ends has turned away what it had only queued.
+auto dropped_command(bool may_be_committed, bool node_ends) -> error {
+  if (node_ends && !may_be_committed)
+    return {errc::shutting_down,
+            "the node has ended before it took the command up: nothing was done; send it to another one"};
+  return {errc::in_doubt, std::string(node_ends ? "the node has ended while the store had the command"
+                                                : "the node met a fault of its own (see its log)") +
+                              "; ask again with the same command id"};
+}
+auto dropped_query(bool node_ends) -> error {
+  if (node_ends) return {errc::shutting_down, "the node has ended before it answered; ask another one"};
+  return {errc::internal_error, "the node gave the question up, it met a fault of its own (see its log)"};
+}
 
 // A command from a client, here or across the network.
 class client_command final : public command_job {
  public:
-  client_command(command_request& request, caf::actor client, std::shared_ptr<void> ticket)
-      : client_(std::move(client)), ticket_(std::move(ticket)), request_(request.request) {
+  client_command(const aggregate_environment& on, command_request& request, caf::actor client,
+                 std::shared_ptr<void> ticket)
+      : on_(on), client_(std::move(client)), ticket_(std::move(ticket)), request_(request.request) {
     aggregate_id = request.aggregate_id;
     command_id = request.command_id;
     command = std::move(request.command);
@@ -48,7 +61,7 @@ class client_command final : public command_job {
     returns = static_cast<return_mode>(request.returns);
   }
   ~client_command() override {
-    if (client_) client_command::answer({dropped, 0, 0, false, {}, {}});
+    if (client_) client_command::answer({dropped_command(may_be_committed, on_.stopping), 0, 0, false, {}, {}});
   }
   void answer(command_answer answer) override {
     command_reply reply;
@@ -64,6 +77,7 @@ class client_command final : public command_job {
   }
 
  private:
+  const aggregate_environment& on_;
   caf::actor client_;
   std::shared_ptr<void> ticket_;
   std::uint64_t request_;
@@ -76,8 +90,8 @@ auto moment_of(sequence_number sequence, std::uint64_t time) -> moment {
 // A question from a client.
 class client_query final : public query_job {
  public:
-  client_query(query_request& request, caf::actor client, std::shared_ptr<void> ticket)
-      : caller_(client), client_(std::move(client)), ticket_(std::move(ticket)), request_(request.request) {
+  client_query(const aggregate_environment& on, query_request& request, caf::actor client, std::shared_ptr<void> ticket)
+      : on_(on), caller_(client), client_(std::move(client)), ticket_(std::move(ticket)), request_(request.request) {
     expires_at = request.expires_at;
     kind = static_cast<query_kind>(request.verb);
     aggregate_id = request.aggregate_id;
@@ -88,7 +102,7 @@ class client_query final : public query_job {
     payload = std::move(request.payload);
   }
   ~client_query() override {
-    if (client_) client_query::answer({dropped, 0, {}});
+    if (client_) client_query::answer({dropped_query(on_.stopping), 0, {}});
   }
   void answer(query_answer answer) override {
     query_reply reply;
@@ -103,6 +117,7 @@ class client_query final : public query_job {
   [[nodiscard]] auto caller() const -> const void* override { return key_of(caller_); }
 
  private:
+  const aggregate_environment& on_;
   const caf::actor caller_;  // Stays, for whichever thread asks whether it has gone.
   caf::actor client_;
   std::shared_ptr<void> ticket_;
@@ -117,7 +132,7 @@ class log_query final : public question_task {
     reply_.request = request_.request;
   }
   ~log_query() override {
-    if (client_) send({dropped.code, dropped.message});
+    if (client_) send(dropped_query(on_.stopping));
   }
   auto give_up() -> bool override {
     auto why = on_.gives_up(request_.expires_at, has_ended(caller_));
@@ -347,8 +362,11 @@ template <class Request>
 void registry::start_here(taken_request<Request> taken) {
   auto& type = *find_type(taken.request.aggregate_type);
   if constexpr (std::is_same_v<Request, command_request>)
-    hand_over<command_job>(type, std::make_shared<client_command>(taken.request, std::move(taken.client), std::move(taken.ticket)));
-  else hand_over<query_job>(type, std::make_shared<client_query>(taken.request, std::move(taken.client), std::move(taken.ticket)));
+    hand_over<command_job>(type, std::make_shared<client_command>(*environment_, taken.request, std::move(taken.client),
+                                                                  std::move(taken.ticket)));
+  else
+    hand_over<query_job>(type, std::make_shared<client_query>(*environment_, taken.request, std::move(taken.client),
+                                                              std::move(taken.ticket)));
 }
 
 void registry::answer_from_log(taken_request<query_request> taken) {

@@ -8,6 +8,7 @@
 #include <caf/actor_cast.hpp>
 #include <caf/allowed_unsafe_message_type.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <memory>
@@ -20,6 +21,7 @@ namespace maestro {
 struct commit_job {
   commit_request request;
   commit_outcome outcome;
+  std::atomic<bool> was_taken_up{false};  ///< Set by the store actor before it commits; nothing was written before.
   /// The sender, as the store actor sees it. Set by nobody else: a sender who keeps the job would keep itself alive.
   caf::actor reply_to;
 };

@@ -136,7 +136,10 @@ void store_writer::flush() {
 void store_writer::commit(std::vector<commit_job_ptr> batch) {
   std::vector<const commit_request*> requests;
   requests.reserve(batch.size());
-  for (const auto& job : batch) requests.push_back(&job->request);
+  for (const auto& job : batch) {
+    job->was_taken_up.store(true, std::memory_order_relaxed);
+    requests.push_back(&job->request);
+  }
   auto outcomes = waiting_for([&] { return connection_->commit_all(requests); });
   for (std::size_t i = 0; i < batch.size(); ++i) batch[i]->outcome = std::move(outcomes[i]);
   note(batch);

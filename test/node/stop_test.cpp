@@ -9,6 +9,7 @@
 #include "../store/temporary_folder.hpp"
 
 #include <maestro/runtime/node.hpp>
+#include <maestro/store/store.hpp>
 
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
@@ -115,6 +116,59 @@ BOOST_DATA_TEST_CASE(a_node_whose_database_stands_still_ends_in_time, boost::uni
     const auto failure = told->get_future().get().answer.failure;
     BOOST_TEST((failure.kind() == error_kind::in_doubt || failure.kind() == error_kind::retryable), to_string(failure));
   }
+}
+
+// What waits behind the lock is with the store, and may be committed. All the rest was only queued: it is turned away, or
+// learns that nothing was written.
+BOOST_AUTO_TEST_CASE(what_a_node_never_took_up_is_not_in_doubt) {
+  constexpr int commands = 300;
+  own_place place;
+  const auto id = ::test::batch::id::named("queued");
+  std::vector<std::future<receipt>> answers;
+  std::unique_ptr<store> holder;
+  {
+    node_process node(place.uri(),
+                      {"--node.drain-timeout=1s", "--store.lock-timeout=60s", "--store.statement-timeout=60s"});
+    const auto client = node.connect();
+    BOOST_TEST_REQUIRE(!client->send(id, ::test::add{1}).answer.failure);
+    holder = place.open({})->open_writer();
+    for (const auto* sql : {"BEGIN", "LOCK TABLE event_log IN SHARE ROW EXCLUSIVE MODE"})
+      value_of(holder->query(sql, {}));
+    send_options once;
+    once.retry = false;
+    for (int i = 0; i < commands; ++i) {
+      auto told = std::make_shared<std::promise<receipt>>();
+      answers.push_back(told->get_future());
+      client->send_async(id, ::test::add{1}, once, [told](receipt got) { told->set_value(std::move(got)); });
+      if (i == 0)
+        await("a commit to wait for the lock", [&] {
+          const auto waits = own_server::get().run(
+              "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'", place.name());
+          return waits.at(0).at(0).as<std::int64_t>() > 0;
+        });
+    }
+    // Answered without the aggregate, and behind the commands: the node has them all.
+    BOOST_TEST(client->ask(query_verb::list, "batch", {}).code == 0);
+    const auto status = ends_within(node.child(), 1s + little + slack);
+    BOOST_TEST_REQUIRE(status.has_value(), "it does not end");
+    BOOST_TEST((*status == 0), node.child().errors());
+    int in_doubt = 0;
+    int turned_away = 0;
+    int not_written = 0;
+    for (auto& answer : answers) {
+      BOOST_TEST_REQUIRE((answer.wait_for(patience) == std::future_status::ready));
+      const auto failure = answer.get().answer.failure;
+      in_doubt += failure.code == errc::in_doubt ? 1 : 0;
+      turned_away += failure.code == errc::shutting_down ? 1 : 0;
+      not_written += failure.code == errc::store_unavailable ? 1 : 0;
+    }
+    BOOST_TEST(in_doubt <= 1);
+    BOOST_TEST(in_doubt + turned_away + not_written == commands);
+  }
+  value_of(holder->query("ROLLBACK", {}));
+  // None of those that were turned away is carried out after all; the one in doubt may be.
+  const auto stored = value_of(holder->query("SELECT count(*) FROM event_log", {})).at(0).at(0).as<std::int64_t>();
+  BOOST_TEST((stored == 1 || stored == 2), stored << " events");
 }
 
 BOOST_AUTO_TEST_CASE(a_start_that_waits_for_a_mute_database_ends_with_the_signal) {
