@@ -1,5 +1,6 @@
 #include <maestro/runtime/membership.hpp>
 
+#include <maestro/runtime/namesake.hpp>
 #include <maestro/runtime/node_link.hpp>
 #include <maestro/runtime/tcp.hpp>
 
@@ -33,6 +34,8 @@ auto obituary(const member_list& list, const member& self) -> std::string {
 
 auto membership::join(std::unique_ptr<member_table> table, member self, membership_settings settings, hooks calls,
                       std::shared_ptr<spdlog::logger> log) -> result<std::unique_ptr<membership>> {
+  auto free = wait_for_namesake(*table, self, settings.heartbeat_interval, settings.suspicion_time);
+  if (!free) return free.failure();
   auto joined = table->join(self);
   if (!joined) return joined.failure();
   std::unique_ptr<membership> made(new membership(std::move(table), std::move(self), settings, std::move(calls), std::move(log)));

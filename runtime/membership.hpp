@@ -36,7 +36,8 @@ class membership {
     std::function<void(std::string reason)> declared_dead;
   };
 
-  /// Enters `self` in the table. Errors: as `member_table::join`.
+  /// Enters `self` in the table, once no other run of its name lives any more (namesake.hpp). Errors: as
+  /// `member_table::join`, and `invalid_setting` when one does.
   [[nodiscard]] static auto join(std::unique_ptr<member_table> table, member self, membership_settings settings, hooks calls,
                                  std::shared_ptr<spdlog::logger> log) -> result<std::unique_ptr<membership>>;
   /// Stops the heartbeat. Who has not left is declared dead by the others after a while.

@@ -29,8 +29,8 @@ struct member {
   std::string address;                 ///< Where the others and clients reach it: HOST:PORT, at most 256 bytes.
   member_status status = member_status::alive;
   std::int64_t heartbeat = 0;          ///< Counted up by the member itself for as long as it lives.
-  /// False when no session of this run is connected to the store, as `join` finds it: the row may have come along with a copy of the
-  /// database. A heartbeat that moves tells otherwise.
+  /// False when no session of this run is connected to the store, as `join` and `list` find it: the run was killed, or
+  /// its row came along with a copy of the database. A heartbeat that moves tells otherwise.
   bool is_connected = true;
 
   friend auto operator==(const member&, const member&) -> bool = default;
@@ -57,6 +57,7 @@ class member_table {
   /// Counts up the heartbeat of `self` if it is alive, and reads the table.
   [[nodiscard]] virtual auto beat(const incarnation_id& self) -> result<member_list> = 0;
 
+  /// Reads the table.
   [[nodiscard]] virtual auto list() -> result<member_list> = 0;
 
   /// Ends the membership of `self`, if it is alive.

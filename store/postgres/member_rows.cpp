@@ -17,7 +17,7 @@ auto status_of(std::string_view text) -> member_status {
   return text == to_string(member_status::left) ? member_status::left : member_status::dead;
 }
 
-// The rows of sql::list_members, sql::beat_member and sql::list_at_join.
+// The rows of sql::beat_member and sql::list_sessions.
 auto list_from(const pqxx::result& rows) -> member_list {
   member_list list;
   for (const auto& row : rows) {
@@ -101,7 +101,7 @@ auto member_rows::join(const member& self) -> result<member_list> {
       superseded = with.run(transaction, sql::supersede_member, self.name, parameter(self.incarnation));
       transaction.exec(sql::forget_members);
       with.run(transaction, sql::add_member, parameter(self.incarnation), self.name, self.address, source_->run);
-      list = list_from(with.run(transaction, sql::list_at_join));
+      list = list_from(with.run(transaction, sql::list_sessions));
       list.store = store;
       with.commit(transaction);
     }
@@ -120,7 +120,7 @@ auto member_rows::beat(const incarnation_id& self) -> result<member_list> {
 auto member_rows::list() -> result<member_list> {
   return use([&](connection& with) {
     pqxx::nontransaction transaction(with.pqxx());
-    return read_list(transaction, [&] { return with.run(transaction, sql::list_members); });
+    return read_list(transaction, [&] { return with.run(transaction, sql::list_sessions); });
   });
 }
 
@@ -156,7 +156,7 @@ auto member_rows::use(Work work) -> result<std::invoke_result_t<Work, connection
   try {
     if (!connection_ || !connection_->is_usable()) {
       connection_.reset();
-      connection_ = std::make_unique<connection>(source_->uri, source_->settings, *source_->lines);
+      connection_ = source_->connect();
     }
     return work(*connection_);
   } catch (...) {

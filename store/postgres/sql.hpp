@@ -216,16 +216,8 @@ inline constexpr named end_still_member{"maestro_end_still_member", R"(
   RETURNING run
 )"};
 
-// One look at one moment. A row of nulls stands for a table without members.
-inline constexpr named list_members{"maestro_list_members", R"(
-  SELECT cluster.version, member.incarnation, member.name, member.address, member.status, member.heartbeat,
-         (extract(epoch FROM clock_timestamp()) * 1000)::bigint
-  FROM maestro_cluster AS cluster LEFT JOIN maestro_members AS member ON true
-  ORDER BY member.name COLLATE "C", member.incarnation
-)"};
-
-// The same for a member that joins, and which of the others have a session.
-inline constexpr named list_at_join{"maestro_list_at_join", R"(
+// One look at one moment, and which members have a session. A row of nulls stands for a table without members.
+inline constexpr named list_sessions{"maestro_list_sessions", R"(
   SELECT cluster.version, member.incarnation, member.name, member.address, member.status, member.heartbeat,
          (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
          member.run IN (
@@ -251,7 +243,7 @@ inline constexpr const char* identify_store_in_part = R"(
                    (SELECT extract(epoch FROM min(applied_at)) FROM maestro_migrations))
 )";
 
-// The same, and a heartbeat of one's own, which the look does not see yet.
+// The same without the sessions, and a heartbeat of one's own, which the look does not see yet.
 inline constexpr named beat_member{"maestro_beat_member", R"(
   WITH beat AS (
     UPDATE maestro_members SET heartbeat = heartbeat + 1 WHERE incarnation = $1::bytea AND status = 'alive'

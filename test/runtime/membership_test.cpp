@@ -113,10 +113,18 @@ struct cluster {
     BOOST_TEST_REQUIRE(joined.has_value());
     return std::move(*joined);
   }
+  auto try_to_join(const std::string& name, const membership_settings& settings = {10ms, 60ms})
+      -> result<std::unique_ptr<membership>> {
+    membership::hooks none{[](const cluster_view_ptr&) {}, {}, [](const std::string&) {}};
+    return membership::join(std::make_unique<table_connection>(table),
+                            {name, clock.fresh<incarnation_id>(), "elsewhere:1"}, settings, std::move(none),
+                            spdlog::null_logger_mt(name + std::to_string(++loggers)));
+  }
   // A member that gives no sign of life.
-  void add_silent(const std::string& name) {
+  void add_silent(const std::string& name, bool is_connected = true) {
     const std::lock_guard lock(table.mutex);
     table.list.members.push_back({name, clock.fresh<incarnation_id>(), "somewhere:2"});
+    table.list.members.back().is_connected = is_connected;
     ++table.list.version;
   }
 
@@ -223,6 +231,30 @@ BOOST_AUTO_TEST_CASE(who_is_superseded_is_told_by_whom) {
   const auto reason = told.get_future().get();
   BOOST_TEST(reason.find("elsewhere:9") != std::string::npos, reason);
   BOOST_TEST(reason.find("node.name") != std::string::npos, reason);
+}
+
+BOOST_AUTO_TEST_CASE(beside_a_node_that_lives_its_name_is_refused) {
+  const auto north = join("north");
+  const auto second = try_to_join("north");
+  BOOST_TEST_REQUIRE(!second.has_value());
+  BOOST_TEST((second.failure().code == errc::invalid_setting));
+  BOOST_TEST(second.failure().message.find("somewhere:1") != std::string::npos, second.failure().message);
+  BOOST_TEST(second.failure().message.find("node.name") != std::string::npos, second.failure().message);
+  BOOST_TEST((table.status_of("north") == member_status::alive));
+  BOOST_TEST(table.wait_for_beats(4));
+}
+
+BOOST_AUTO_TEST_CASE(the_name_of_a_node_without_a_session_is_free_at_once) {
+  add_silent("north", false);
+  membership_settings patient{10ms, 1h};
+  BOOST_TEST(try_to_join("north", patient).has_value());
+}
+
+BOOST_AUTO_TEST_CASE(the_name_of_a_node_that_stands_still_is_free_after_the_suspicion_time) {
+  add_silent("north");
+  const auto began = std::chrono::steady_clock::now();
+  BOOST_TEST(try_to_join("north").has_value());
+  BOOST_TEST((std::chrono::steady_clock::now() - began >= 60ms));
 }
 
 // Longer than the suspicion time, and for all of them.
