@@ -1,13 +1,16 @@
 #include "faulty_proxy.hpp"
 
 #include <array>
+#include <memory>
 #include <stdexcept>
 #include <utility>
 
 #include <arpa/inet.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 namespace maestro::test {
@@ -29,6 +32,31 @@ auto receive(int socket) -> std::string {
   return {buffer.data(), size > 0 ? static_cast<std::size_t>(size) : 0};
 }
 
+// A socket, or -1 where there is nothing at `end`.
+auto connect_to(const wire_end& end) -> int {
+  const auto connect = [](int family, const sockaddr* address, socklen_t size) {
+    const int made = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (made >= 0 && ::connect(made, address, size) == 0) return made;
+    if (made >= 0) ::close(made);
+    return -1;
+  };
+  if (end.host.starts_with('/')) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const auto path = end.host + "/.s.PGSQL." + end.port;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    return connect(AF_UNIX, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  }
+  addrinfo wanted{};
+  wanted.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (::getaddrinfo(end.host.c_str(), end.port.c_str(), &wanted, &found) != 0) return -1;
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(found, ::freeaddrinfo);
+  for (const auto* each = found; each != nullptr; each = each->ai_next)
+    if (const int made = connect(each->ai_family, each->ai_addr, each->ai_addrlen); made >= 0) return made;
+  return -1;
+}
+
 auto send_all(int socket, const std::string& bytes) -> bool {
   for (std::size_t sent = 0; sent < bytes.size();) {
     const auto size = ::send(socket, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
@@ -40,7 +68,7 @@ auto send_all(int socket, const std::string& bytes) -> bool {
 
 }  // namespace
 
-faulty_proxy::faulty_proxy(int server_port) : server_port_(server_port) {
+faulty_proxy::faulty_proxy(wire_end server) : server_end_(std::move(server)) {
   listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   auto address = local(0);
   socklen_t size = sizeof address;
@@ -76,16 +104,19 @@ void faulty_proxy::serve() {
     if (::poll(&incoming, 1, 20) != 1) continue;
     const int client = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
     if (client < 0) continue;
+    if (turns_away_) {
+      ::close(client);
+      continue;
+    }
     ++connections_;
     wires_.emplace_back([this, client] { pass(client); });
   }
 }
 
 void faulty_proxy::pass(int client) {
-  const int server = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const auto address = local(server_port_);
+  const int server = connect_to(server_end_);
   bool asked = false;
-  bool open = ::connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  bool open = server >= 0;
   while (open && !stopping_) {
     std::array<pollfd, 2> ends{{{client, POLLIN, 0}, {server, POLLIN, 0}}};
     if (::poll(ends.data(), ends.size(), 20) <= 0) continue;
@@ -108,7 +139,7 @@ void faulty_proxy::pass(int client) {
       }
     }
   }
-  ::close(server);
+  if (server >= 0) ::close(server);
   ::close(client);
 }
 

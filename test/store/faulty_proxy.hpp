@@ -9,10 +9,16 @@
 
 namespace maestro::test {
 
-/// Listens on a port of this machine and passes bytes on to `server_port` of it, until told otherwise.
+/// What a wire leads to: a host by name or address, or the folder of a Unix socket, and the port.
+struct wire_end {
+  std::string host;
+  std::string port;
+};
+
+/// Listens on a port of this machine and passes bytes on to `server`, until told otherwise.
 class faulty_proxy {
  public:
-  explicit faulty_proxy(int server_port);
+  explicit faulty_proxy(wire_end server);
   faulty_proxy(const faulty_proxy&) = delete;
   auto operator=(const faulty_proxy&) -> faulty_proxy& = delete;
   ~faulty_proxy();
@@ -25,6 +31,8 @@ class faulty_proxy {
   void lose_request(const std::string& text) { arm(text, fault::request); }
   /// The next message that holds `text` is passed on, its answer is awaited and `answer` told instead, and the wire is cut.
   void replace_answer_to(const std::string& text, const std::string& answer) { arm(text, fault::answer, answer); }
+  /// From now on who connects is hung up on, or not any more. Wires that are there stay.
+  void turn_away(bool all) noexcept { turns_away_ = all; }
   /// How often the server answered after the client had said something.
   [[nodiscard]] auto round_trips() const noexcept -> int { return round_trips_; }
   /// How many clients there have been.
@@ -39,10 +47,11 @@ class faulty_proxy {
   void serve();
   void pass(int client);
 
-  const int server_port_;
+  const wire_end server_end_;
   int listener_ = -1;
   int port_ = 0;
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> turns_away_{false};
   std::atomic<int> connections_{0};
   std::atomic<int> cuts_{0};
   std::atomic<int> round_trips_{0};

@@ -8,6 +8,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <thread>
 
@@ -407,6 +408,46 @@ BOOST_AUTO_TEST_CASE(a_transaction_that_the_server_gives_up_is_repeated_and_at_l
       succeeds(bench, *bench.writer, request);
       bench.query("DROP TRIGGER giving_up ON " + std::string(trigger.find("event_log") != trigger.npos ? "event_log" : "counters"));
     }
+}
+
+// A server that waits for a standby has committed for itself only: what it shows may be lost with it.
+BOOST_AUTO_TEST_CASE(a_doubt_is_settled_only_when_the_standbys_have_the_commit) {
+  workbench bench(postgres);
+  const auto waiting = [](const std::string& which) {
+    const auto sql = "SELECT count(*), min(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%" + which + "%'";
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (std::chrono::steady_clock::now() < deadline) {
+      const auto row = server().run(sql).at(0);
+      if (row[0].as<std::int64_t>() > 0) return row[1].as<std::int64_t>();
+    }
+    return std::int64_t{0};
+  };
+  const struct standbys {
+    standbys() { set("'nobody'"); }
+    ~standbys() { set("''"); }
+    static void set(const std::string& names) {
+      server().run("ALTER SYSTEM SET synchronous_standby_names = " + names);
+      server().run("SELECT pg_reload_conf()");
+    }
+  } none;
+  // The server takes a moment to follow its new setting: until then commits go through.
+  std::atomic<bool> waits{false};
+  std::atomic<bool> answered{false};
+  commit_outcome outcome;
+  std::thread committing([&] {
+    while (!waits) outcome = bench.commit(bench.request());
+    answered = true;
+  });
+  const auto process = waiting("INSERT INTO event_log");
+  BOOST_TEST(process != 0);
+  waits = true;
+  server().run("SELECT pg_terminate_backend(" + std::to_string(process) + ")");
+  const bool still_waits = waiting("pg_logical_emit_message") != 0;
+  BOOST_TEST(still_waits);
+  BOOST_TEST(!answered);
+  standbys::set("''");
+  committing.join();
+  BOOST_TEST(outcome.committed == 1U, to_string(outcome.failure));
 }
 
 BOOST_AUTO_TEST_CASE(two_nodes_that_want_the_same_rows_in_opposite_order_both_get_on) {

@@ -1,8 +1,12 @@
-// The PostgreSQL server that the tests run against: MAESTRO_TEST_POSTGRES is the URI of a database on it whose user may
-// create databases and roles. Each program works in a database of its own, each test in a schema of its own.
+// The PostgreSQL server that the tests run against: MAESTRO_TEST_POSTGRES is the URI of a database on it, MAESTRO_TEST_PLACE says
+// where on it. With `database` (the default) each program makes a database of its own, with `schema` it stays in the one that the URI
+// names. Each test has a schema of its own. All names begin with maestro_test_ and what MAESTRO_TEST_RUN holds.
 #pragma once
 
 #include "conformance.hpp"
+#include "faulty_proxy.hpp"
+
+#include <boost/test/unit_test.hpp>
 
 #include <memory>
 #include <string>
@@ -34,8 +38,17 @@ class postgres_place : public place {
 /// Ends the program as skipped, with the reason, when MAESTRO_TEST_POSTGRES is not set.
 void require_server();
 
-/// The port on which the server listens on this machine.
-[[nodiscard]] auto server_port() -> int;
+/// Where the server is reached, for a faulty proxy.
+[[nodiscard]] auto server_wire() -> wire_end;
+/// The URI of the database that MAESTRO_TEST_POSTGRES names, for `user` with `password`.
+[[nodiscard]] auto uri_of(const std::string& user, const std::string& password) -> std::string;
+/// A name for something that is the whole server's, such as a role; another one for each program and `what`.
+[[nodiscard]] auto name_on_server(const std::string& what) -> std::string;
+
+/// Preconditions of test cases. A superuser can make roles and act for them.
+[[nodiscard]] auto is_superuser(boost::unit_test::test_unit_id) -> boost::test_tools::assertion_result;
+/// The server takes connections without TLS, such as a faulty proxy can read.
+[[nodiscard]] auto takes_plain_connections(boost::unit_test::test_unit_id) -> boost::test_tools::assertion_result;
 
 /// Runs `sql` in the database that MAESTRO_TEST_POSTGRES names.
 auto run_on_server(const std::string& sql) -> std::vector<sql_row>;
