@@ -38,10 +38,11 @@ struct rebuild_progress {
   std::uint64_t done = 0;    ///< Events projected and committed, those of earlier attempts included.
   std::uint64_t total = 0;   ///< Events there are to project; grows while commands keep arriving.
   std::uint64_t resumed = 0; ///< How many of `done` were there when this attempt began.
-  bool paused = false;       ///< Commands wait from here on, until the end.
+  bool paused = false;       ///< Commands wait: the last step has begun. It is taken back where others hold what it needs.
 };
 
-/// Hears how far it has come, after each transaction and now and then within a long one. Returns false to stop.
+/// Hears how far it has come, after each transaction and several times a second within a long one, also while a statement runs. Returns
+/// false to stop: what runs is cancelled. Does not use the database itself where that is one in memory.
 using rebuild_watch = std::function<bool(const rebuild_progress&)>;
 
 // --- for adapters ---

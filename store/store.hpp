@@ -204,11 +204,11 @@ class database {
   ///
   /// PostgreSQL: the new tables are filled in a schema of their own, aggregate by aggregate, each in sequence order and committed
   /// together with how far it has come, so that a rebuild that was stopped or killed goes on where it was (until it is taken up again or
-  /// abandoned, each commit also notes for it what it appended to). Unique constraints other
-  /// than primary keys are checked at the end. Commands wait only while the last events are projected and the tables change places.
-  /// Where the projection is `ordered_between_aggregates` they wait all the time, the events come in timestamp order, and a rebuild
-  /// that is stopped has to begin anew. SQLite: always so, in the order of commits; commits that come meanwhile find the
-  /// store unavailable.
+  /// abandoned, each commit also notes for it what it appended to). Unique constraints other than primary keys are built when all has been
+  /// projected once. Commands wait only while the last events are projected and the tables change places: nothing that takes
+  /// longer the more data there is happens then. Where the projection is `ordered_between_aggregates` the events come in timestamp order, up to
+  /// some seconds ago while commands go on, and then the last ones; it begins anew when a writer's clock is further behind than that, and
+  /// after it was stopped. SQLite: all in one transaction, in the order of commits; commits that come meanwhile find the store unavailable.
   ///
   /// Errors: `invalid_argument` (the plan, or its schema's SQL), `store_in_use` (this projection is being rebuilt already),
   /// `projection_failed` (naming aggregate, sequence and event, or the constraint), `shutting_down` (`watch` said stop),

@@ -105,6 +105,8 @@ auto random_suffix() -> std::string {
   return suffix;
 }
 
+constexpr std::chrono::milliseconds shortest_idle{5'000};
+
 // How long the look at a pooler may take: it may have no server connection left for it.
 constexpr std::chrono::milliseconds longest_look{2'000};
 
@@ -181,7 +183,9 @@ void connection::learn_peer() {
 void connection::configure(const store_settings& settings) {
   const std::string lock = std::to_string(settings.lock_timeout.count());
   const std::string statement = std::to_string(settings.statement_timeout.count());
-  const auto answer = run_step(raw_, sql::configure, {lock.c_str(), statement.c_str()});
+  // A transaction of ours is idle while a projection computes, or another connection reads for it.
+  const std::string idle = std::to_string(std::max<std::int64_t>(shortest_idle.count(), 2 * settings.statement_timeout.count()));
+  const auto answer = run_step(raw_, sql::configure, {lock.c_str(), statement.c_str(), idle.c_str()});
   for (int row = 0; row < PQntuples(answer.get()); ++row) {
     const std::string_view name = PQgetvalue(answer.get(), row, 0);
     const bool is_promise = name == "synchronous_commit" || name == "fsync" || name == "full_page_writes";

@@ -153,18 +153,24 @@ auto member_rows::declare_dead(const member& suspect, std::int64_t version) -> r
 
 template <class Work>
 auto member_rows::use(Work work) -> result<std::invoke_result_t<Work, connection&>> {
-  try {
-    if (!connection_ || !connection_->is_usable()) {
-      connection_.reset();
-      connection_ = source_->connect();
+  while (true) {
+    const bool is_old = connection_ && connection_->is_usable();
+    try {
+      if (!is_old) {
+        connection_.reset();
+        connection_ = source_->connect();
+        (void)connection_->query(sql::hurry_changes, {});
+      }
+      return work(*connection_);
+    } catch (...) {
+      const failure problem = failure_in_flight(connection_ ? connection_->raw() : nullptr);
+      if (connection_) connection_->note(problem);
+      // The server ends the sessions of a run that was declared dead. All of this can be repeated.
+      if (is_old && problem.connection_lost() && !source_->lines->is_cut()) continue;
+      error said = error_of(problem, stage::call);
+      said.message = "store " + source_->display_name + ": " + said.message;
+      return said;
     }
-    return work(*connection_);
-  } catch (...) {
-    const failure problem = failure_in_flight(connection_ ? connection_->raw() : nullptr);
-    if (connection_) connection_->note(problem);
-    error said = error_of(problem, stage::call);
-    said.message = "store " + source_->display_name + ": " + said.message;
-    return said;
   }
 }
 

@@ -25,27 +25,41 @@ inline constexpr const char* drop_shadow = R"(
 // Constraints that hold between aggregates are met by all of them together, not by each on its way: they come back at the end.
 // Primary keys stay: a projection's own upserts need them.
 inline constexpr const char* put_constraints_off = R"(
-  CREATE TABLE {shadow}.maestro_rebuild_constraints (statement text NOT NULL);
+  CREATE TABLE {shadow}.maestro_rebuild_constraints (
+    number  integer NOT NULL PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    back    text    NOT NULL,
+    off     text    NOT NULL,
+    is_back boolean NOT NULL DEFAULT false
+  );
+  INSERT INTO {shadow}.maestro_rebuild_constraints (back, off)
+  SELECT format('ALTER TABLE {shadow}.%I ADD CONSTRAINT %I %s', owner.relname, rule.conname, pg_get_constraintdef(rule.oid)),
+         format('ALTER TABLE {shadow}.%I DROP CONSTRAINT IF EXISTS %I', owner.relname, rule.conname)
+  FROM pg_constraint AS rule JOIN pg_class AS owner ON owner.oid = rule.conrelid
+  WHERE rule.connamespace = '{shadow}'::regnamespace AND rule.contype IN ('u', 'x') AND rule.conparentid = 0
+  UNION ALL
+  SELECT pg_get_indexdef(kept.oid), format('DROP INDEX IF EXISTS {shadow}.%I', kept.relname)
+  FROM pg_index AS index JOIN pg_class AS kept ON kept.oid = index.indexrelid
+  WHERE kept.relnamespace = '{shadow}'::regnamespace AND index.indisunique AND NOT index.indisprimary AND NOT kept.relispartition
+    AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = kept.oid);
+)";
+
+inline constexpr const char* take_constraints_off = R"(
   DO $block$
   DECLARE
-    one record;
+    one text;
   BEGIN
-    FOR one IN
-      SELECT format('ALTER TABLE {shadow}.%I DROP CONSTRAINT %I', owner.relname, rule.conname) AS off,
-             format('ALTER TABLE {shadow}.%I ADD CONSTRAINT %I %s', owner.relname, rule.conname, pg_get_constraintdef(rule.oid)) AS back
-      FROM pg_constraint AS rule JOIN pg_class AS owner ON owner.oid = rule.conrelid
-      WHERE rule.connamespace = '{shadow}'::regnamespace AND rule.contype IN ('u', 'x')
-      UNION ALL
-      SELECT format('DROP INDEX {shadow}.%I', kept.relname), pg_get_indexdef(kept.oid)
-      FROM pg_index AS index JOIN pg_class AS kept ON kept.oid = index.indexrelid
-      WHERE kept.relnamespace = '{shadow}'::regnamespace AND index.indisunique AND NOT index.indisprimary
-        AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = kept.oid)
-    LOOP
-      INSERT INTO {shadow}.maestro_rebuild_constraints VALUES (one.back);
-      EXECUTE one.off;
+    FOR one IN SELECT off FROM {shadow}.maestro_rebuild_constraints ORDER BY number LOOP
+      EXECUTE one;
     END LOOP;
   END $block$;
+  UPDATE {shadow}.maestro_rebuild_constraints SET is_back = false WHERE is_back;
 )";
+
+inline constexpr const char* next_constraint = R"(
+  SELECT number, back FROM {shadow}.maestro_rebuild_constraints WHERE NOT is_back ORDER BY number LIMIT 1
+)";
+inline constexpr const char* has_constraints = "SELECT EXISTS (SELECT FROM {shadow}.maestro_rebuild_constraints)";
+inline constexpr const char* constraint_is_back = "UPDATE {shadow}.maestro_rebuild_constraints SET is_back = true WHERE number = $1";
 
 // The trigger's function acts with the rights of who rebuilds: those who append need none on what is ours.
 inline constexpr const char* follow_log = R"(
@@ -70,7 +84,9 @@ inline constexpr const char* follow_log = R"(
 )";
 
 // Everything that was committed before the trigger was there; what came since is news.
+// It reads the whole log, which is no matter for an index.
 inline constexpr const char* list_aggregates = R"(
+  SET LOCAL enable_seqscan = on;
   INSERT INTO {shadow}.maestro_rebuild_marks (aggregate_id, aggregate_type, head)
   SELECT aggregate_id, max(aggregate_type), max(sequence) FROM event_log
   GROUP BY aggregate_id HAVING max(aggregate_type) = ANY({types})
@@ -92,6 +108,10 @@ inline constexpr const char* count = R"(
   SELECT coalesce(sum(sequence), 0)::bigint, coalesce(sum(head), 0)::bigint FROM {shadow}.maestro_rebuild_marks
 )";
 
+inline constexpr const char* count_rest = R"(
+  SELECT coalesce(sum(head - sequence), 0)::bigint FROM {shadow}.maestro_rebuild_marks WHERE sequence < head
+)";
+
 inline constexpr const char* next_aggregates = R"(
   SELECT aggregate_id, aggregate_type, sequence, head FROM {shadow}.maestro_rebuild_marks
   WHERE sequence < head AND aggregate_id > $1 ORDER BY aggregate_id LIMIT 1000
@@ -99,19 +119,17 @@ inline constexpr const char* next_aggregates = R"(
 
 inline constexpr const char* set_mark = "UPDATE {shadow}.maestro_rebuild_marks SET sequence = $2 WHERE aggregate_id = $1";
 
+// The next events of all aggregates in the order of time, which is nearly the one in which they were committed.
+inline constexpr const char* next_events = R"(
+  SELECT log.timestamp, log.aggregate_id, log.sequence, log.type, log.body::text, log.aggregate_type, log.command_id, log.metadata::text,
+         mark.aggregate_type, mark.sequence
+  FROM {shadow}.maestro_rebuild_marks AS mark
+  JOIN event_log AS log ON log.aggregate_id = mark.aggregate_id AND log.sequence > mark.sequence AND log.sequence <= mark.head
+  WHERE mark.sequence < mark.head ORDER BY log.timestamp LIMIT $1
+)";
+
 // Writers wait, readers do not.
 inline constexpr const char* pause_writers = "LOCK TABLE event_log IN SHARE ROW EXCLUSIVE MODE";
-
-inline constexpr const char* restore_constraints = R"(
-  DO $block$
-  DECLARE
-    one text;
-  BEGIN
-    FOR one IN SELECT statement FROM {shadow}.maestro_rebuild_constraints LOOP
-      EXECUTE one;
-    END LOOP;
-  END $block$;
-)";
 
 // The new tables take the names, the owner and the grants of the old ones. What depends on an old one (a view, a foreign key)
 // stops it here.
@@ -159,18 +177,53 @@ inline constexpr const char* record_step = R"(
   INSERT INTO maestro_migrations (component, number) VALUES ($1, $2) ON CONFLICT DO NOTHING
 )";
 
-// In the order of time: for projections that depend on the order between aggregates.
+// --- In the order of time: for projections that depend on the order between aggregates. ---
+
+// As follow_log, but what is noted is the place of each event in that order.
+inline constexpr const char* follow_order = R"(
+  CREATE TABLE {shadow}.maestro_rebuild_news (
+    timestamp bytea NOT NULL, aggregate_id bytea NOT NULL, sequence integer NOT NULL, aggregate_type text);
+
+  CREATE FUNCTION {shadow}.maestro_rebuild_note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog
+  AS $function$
+  BEGIN
+    INSERT INTO {shadow}.maestro_rebuild_news SELECT timestamp, aggregate_id, sequence, aggregate_type FROM appended;
+    RETURN NULL;
+  END $function$;
+  CREATE TRIGGER {trigger} AFTER INSERT ON event_log REFERENCING NEW TABLE AS appended
+    FOR EACH STATEMENT EXECUTE FUNCTION {shadow}.maestro_rebuild_note();
+)";
+
+// What was committed behind the place that the rebuild has come to ($1), as well as an application of the seed's earlier events of an
+// aggregate whose type is only known now. Whatever else is news the rebuild will come to.
+inline constexpr const char* read_late_news = R"(
+  WITH gone AS (DELETE FROM {shadow}.maestro_rebuild_news RETURNING timestamp, aggregate_id, sequence, aggregate_type)
+  SELECT gone.timestamp, gone.aggregate_id, gone.timestamp <= $1::bytea FROM gone
+  WHERE (gone.timestamp <= $1::bytea
+         AND (gone.aggregate_type = ANY({types})
+              OR (gone.aggregate_type IS NULL AND EXISTS (SELECT FROM event_log AS other WHERE other.aggregate_id = gone.aggregate_id
+                                                          AND other.aggregate_type = ANY({types})))))
+     OR (gone.aggregate_type = ANY({types})
+         AND NOT EXISTS (SELECT FROM event_log AS other WHERE other.aggregate_id = gone.aggregate_id
+                         AND other.sequence < gone.sequence AND other.aggregate_type = ANY({types}))
+         AND EXISTS (SELECT FROM event_log AS other WHERE other.aggregate_id = gone.aggregate_id
+                     AND other.sequence < gone.sequence AND other.timestamp <= $1::bytea))
+)";
+
 inline constexpr const char* count_log = R"(
+  SET LOCAL enable_seqscan = on;
   SELECT count(*) FROM event_log AS log WHERE aggregate_type = ANY({types})
     OR (aggregate_type IS NULL AND EXISTS (SELECT FROM event_log AS other WHERE other.aggregate_id = log.aggregate_id
                                            AND other.aggregate_type = ANY({types})))
 )";
 
+inline constexpr const char* milliseconds = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+
 inline constexpr const char* read_log = R"(
   SELECT timestamp, aggregate_id, sequence, type, body::text, aggregate_type, command_id, metadata::text,
          coalesce(aggregate_type, (SELECT max(aggregate_type) FROM event_log AS other WHERE other.aggregate_id = log.aggregate_id))
   FROM event_log AS log
-  WHERE timestamp > $1
+  WHERE timestamp > $1::bytea AND timestamp <= $2::bytea
     AND (aggregate_type = ANY({types})
          OR (aggregate_type IS NULL AND EXISTS (SELECT FROM event_log AS other WHERE other.aggregate_id = log.aggregate_id
                                                 AND other.aggregate_type = ANY({types}))))

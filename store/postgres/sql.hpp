@@ -13,7 +13,8 @@ struct named {
 
 // What the URI's own `options` set stays. Plans are made once and must hold while tables grow from nothing to millions of
 // rows between two runs of ANALYZE, so a sequential scan is not to be chosen where there is an index, nor code compiled for it.
-// synchronous_commit is raised where a role or a database has it below what a commit promises. Returns what holds now.
+// synchronous_commit is raised where a role or a database has it below what a commit promises. The server itself ends a session of a
+// process that stands still within a transaction ($3), and of a machine that has gone. Returns what holds now.
 inline constexpr const char* configure = R"(
   SELECT wanted.name,
          CASE WHEN wanted.value IS NULL OR (setting.source = 'client' AND NOT wanted.always) OR setting.setting = ANY(wanted.enough)
@@ -22,7 +23,9 @@ inline constexpr const char* configure = R"(
   FROM (VALUES ('lock_timeout', $1, false, '{}'::text[]), ('statement_timeout', $2, false, '{}'), ('enable_seqscan', 'off', false, '{}'),
                ('jit', 'off', false, '{}'), ('bytea_output', 'hex', true, '{}'),
                ('default_transaction_isolation', 'read committed', true, '{}'),
-               ('synchronous_commit', 'on', false, '{on,remote_apply}'),
+               ('synchronous_commit', 'on', false, '{on,remote_apply}'), ('idle_in_transaction_session_timeout', $3, false, '{}'),
+               ('tcp_keepalives_idle', '10', false, '{}'), ('tcp_keepalives_interval', '5', false, '{}'),
+               ('tcp_keepalives_count', '2', false, '{}'), ('tcp_user_timeout', '20000', false, '{}'),
                ('fsync', NULL, false, '{}'), ('full_page_writes', NULL, false, '{}')) AS wanted (name, value, always, enough)
   JOIN pg_settings AS setting ON setting.name = wanted.name
 )";
@@ -167,7 +170,7 @@ inline constexpr const char* mark_session = "SELECT pg_advisory_lock_shared($1::
 // Those of a run that is taken for dead, but was perhaps only stopped: its open transaction would hold its locks for as long.
 inline constexpr named end_sessions{"maestro_end_sessions", R"(
   SELECT pg_terminate_backend(pid) FROM pg_locks
-  WHERE locktype = 'advisory' AND mode = 'ShareLock' AND objsubid = 1
+  WHERE locktype = 'advisory' AND mode = 'ShareLock' AND objsubid = 1 AND pid <> pg_backend_pid()
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND (classid::bigint << 32 | objid::bigint) = $1::bigint
 )"};
@@ -179,6 +182,12 @@ inline constexpr named terminate_backend{"maestro_terminate_backend", R"(
 
 // A commit of its own with something to write: where commits wait for standbys, it waits until they have all before it.
 inline constexpr const char* wait_for_standbys = "SELECT pg_logical_emit_message(true, 'maestro', '')";
+
+// For a connection that changes members: whoever stands still in such a change keeps all others from theirs.
+inline constexpr const char* hurry_changes = R"(
+  SELECT set_config(name, '2000', false) FROM pg_settings
+  WHERE name = 'idle_in_transaction_session_timeout' AND setting::bigint NOT BETWEEN 1 AND 2000
+)";
 
 // Members of the cluster. Every change of who is alive begins here: the row's lock keeps the others away until its end.
 inline constexpr const char* change_members = "UPDATE maestro_cluster SET version = version + 1 RETURNING version";

@@ -5,8 +5,10 @@
 
 #include <chrono>
 #include <exception>
+#include <functional>
 #include <map>
 #include <mutex>
+#include <sqlite3.h>
 #include <stdexcept>
 #include <utility>
 
@@ -17,6 +19,38 @@ namespace {
 constexpr std::int64_t events_per_page = 1000;
 // Commits that follow close on each other leave little room between them.
 constexpr std::chrono::seconds patience{60};
+// How many steps of SQLite's machine, some 10 ms, go by between two looks at whether the rebuild is to go on.
+constexpr int steps_between_looks = 1'000'000;
+
+// While it lives, `go_on` is called within long statements (the list of aggregates, an index), which end when it throws.
+class interruptible {
+ public:
+  interruptible(connection& with, std::function<void()> go_on) : raw_(with.raw()), go_on_(std::move(go_on)) {
+    sqlite3_progress_handler(raw_, steps_between_looks, look, this);
+  }
+  interruptible(const interruptible&) = delete;
+  auto operator=(const interruptible&) -> interruptible& = delete;
+  ~interruptible() { sqlite3_progress_handler(raw_, 0, nullptr, nullptr); }
+
+  /// What `go_on` threw, if it did.
+  [[nodiscard]] auto reason() const -> const std::exception_ptr& { return reason_; }
+
+ private:
+  static auto look(void* self) -> int {
+    auto& my = *static_cast<interruptible*>(self);
+    try {
+      my.go_on_();
+      return 0;
+    } catch (...) {
+      my.reason_ = std::current_exception();
+      return 1;
+    }
+  }
+
+  sqlite3* const raw_;
+  const std::function<void()> go_on_;
+  std::exception_ptr reason_;
+};
 
 // One call of `rebuild`.
 class rebuilder {
@@ -27,6 +61,17 @@ class rebuilder {
   }
 
   auto run() -> rebuild_progress {
+    const interruptible guard(connection_, [this] { tell(); });
+    try {
+      return rebuild();
+    } catch (...) {
+      if (guard.reason()) std::rethrow_exception(guard.reason());
+      throw;
+    }
+  }
+
+ private:
+  auto rebuild() -> rebuild_progress {
     const auto tables = tables_of_schema();
     connection_.wait_for_locks(patience);
     transaction_scope transaction(connection_, sql::begin_write);
@@ -46,7 +91,6 @@ class rebuilder {
     return progress_;
   }
 
- private:
   void make_tables(connection& where) const {
     for (const auto& step : plan_.schema) {
       try {

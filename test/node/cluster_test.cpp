@@ -427,6 +427,60 @@ BOOST_AUTO_TEST_CASE(a_node_that_stands_still_is_replaced_and_ends_when_it_goes_
   std::cout << "a node was stopped: the longest command took " << load.longest().count() << " ms" << std::endl;
 }
 
+// It waits for the lock that a change of members begins with for as long as this test needs, and is frozen when it has got it.
+BOOST_AUTO_TEST_CASE(a_node_that_is_frozen_in_a_change_of_members_keeps_others_from_theirs_for_a_moment_only) {
+  node_process first(uri(), {"--node.name=first"});
+  const auto holding = reader();
+  value_of(holding->query("BEGIN", {}));
+  value_of(holding->query("UPDATE maestro_cluster SET version = version", {}));
+  process frozen(node_process::command(place.uri({}, "-clock_timeout%3D60000"), {"--node.name=frozen"}));
+  const auto looking = reader();  // A transaction looks at the sessions once.
+  const auto in_change = [&](const std::string& what) {
+    return !value_of(looking->query("SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'UPDATE maestro_cluster SET version = version + 1%' AND " + what, {})).empty();
+  };
+  await("a node to wait for the row", [&] { return in_change("wait_event_type = 'Lock'"); });
+  frozen.send_signal(SIGSTOP);
+  value_of(holding->query("ROLLBACK", {}));
+  await("it to have the row", [&] { return in_change("state = 'idle in transaction'"); });
+  const auto begin = std::chrono::steady_clock::now();
+  const auto table = value_of(open_database(uri()))->open_members();
+  await("another member to join", [&] { return table->join({"another", incarnation_id{timestamp::make(1, 2, 3).bytes}, "127.0.0.1:1", member_status::alive, 0}).has_value(); });
+  const auto took = std::chrono::steady_clock::now() - begin;
+  BOOST_TEST((took < 10s));
+  std::cout << "a node was frozen in a change of members: another one joined after "
+            << std::chrono::duration_cast<std::chrono::milliseconds>(took).count() << " ms" << std::endl;
+  frozen.send_signal(SIGKILL);
+}
+
+BOOST_AUTO_TEST_CASE(a_node_that_is_frozen_in_the_last_step_of_a_rebuild_stops_the_others_for_a_moment_only) {
+  node_process frozen(place.uri({}, "-clock_timeout%3D60000"), {"--node.name=frozen"});
+  node_process other(uri(), {"--node.name=other"});
+  const auto client = other.connect();
+  for (const auto* name : {"a", "b", "c", "d"}) open(*client, account_id::named(name));
+  const auto holding = reader();
+  value_of(holding->query("BEGIN", {}));
+  value_of(holding->query("SELECT FROM balances", {}));
+  process asking({MAESTRO_COMMAND, "rebuild", "--node", frozen.address().text(), "balances"});
+  await("the last step to wait for the old table", [&] {
+    return !value_of(holding->query("SELECT FROM pg_locks WHERE NOT granted AND relation = 'balances'::regclass AND mode = 'AccessExclusiveLock'", {})).empty();
+  });
+  frozen.child().send_signal(SIGSTOP);
+  value_of(holding->query("ROLLBACK", {}));
+  await("it to have all locks", [&] {
+    return !value_of(holding->query("SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE granted AND relation = 'event_log'::regclass "
+                                    "AND mode = 'ShareRowExclusiveLock' AND state = 'idle in transaction'", {})).empty();
+  });
+  const auto begin = std::chrono::steady_clock::now();
+  for (const auto* name : {"a", "b", "c", "d"}) accepted(client->send(account_id::named(name), bank::deposit{1}));
+  const auto took = std::chrono::steady_clock::now() - begin;
+  BOOST_TEST((took < 15s));
+  std::cout << "a node was frozen in the last step of a rebuild: the others' commands waited for "
+            << std::chrono::duration_cast<std::chrono::milliseconds>(took).count() << " ms" << std::endl;
+  BOOST_TEST(value_of(reader()->query("SELECT cents FROM balances", {})).size() == 4U);
+  asking.send_signal(SIGKILL);
+  frozen.end(SIGKILL);
+}
+
 BOOST_AUTO_TEST_CASE(a_second_node_of_a_name_is_refused_while_the_first_lives) {
   cluster nodes(uri(), 2);
   process second(node_process::command(uri(), {"--node.name=node1"}));

@@ -343,6 +343,22 @@ BOOST_AUTO_TEST_CASE(a_rebuild_waits_longer_than_a_command_for_its_turn) {
   BOOST_TEST(value_of(done.get()).done == 1U);
 }
 
+BOOST_AUTO_TEST_CASE(a_rebuild_stops_within_a_statement) {
+  workbench bench(file_store, {}, counters);
+  const auto request = bench.request();
+  bench.committed(request);
+  const auto slow = std::make_shared<function_projector>([](transaction& tx, const event&) {
+    tx.execute("WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 20000000) INSERT INTO counters SELECT x'00', count(*) FROM n");
+  });
+  const rebuild_plan plan{.projection = "counters", .schema = counters, .sources = {{request.aggregate_type, slow}}};
+  int looks = 0;
+  const auto stopped = bench.opened->rebuild(plan, [&](const rebuild_progress&) { return ++looks < 5; });
+  BOOST_TEST_REQUIRE(!stopped);
+  BOOST_TEST((stopped.failure().code == errc::shutting_down), to_string(stopped.failure()));
+  BOOST_TEST(bench.count("counters") == 0);
+  bench.committed(bench.request());
+}
+
 BOOST_AUTO_TEST_CASE(a_full_disk_makes_the_store_unavailable_and_room_makes_it_work_again) {
   store_settings settings;
   settings.reconnect_limit = std::chrono::milliseconds{5};

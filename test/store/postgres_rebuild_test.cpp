@@ -1,0 +1,230 @@
+// What a rebuild on PostgreSQL does to those who work on the same server meanwhile.
+#include "counters.hpp"
+#include "own_server.hpp"
+#include "postgres_server.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <future>
+#include <utility>
+
+using namespace maestro;
+using namespace maestro::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+const store_under_test postgres{"postgres", [] { return std::make_unique<postgres_place>(); }};
+
+// A table with a handle for each account, and what makes it unique.
+auto handles(const std::string& indexed) -> rebuild_plan {
+  rebuild_plan plan;
+  plan.projection = "handles";
+  plan.schema = {{"handles", 1, "CREATE TABLE handles (id bytea PRIMARY KEY, handle text)", "-"},
+                 {"handles", 2, "CREATE UNIQUE INDEX handles_handle ON handles (" + indexed + ")", "-"}};
+  plan.sources = {{"account", std::make_shared<function_projector>([](transaction& tx, const event& event) {
+                     const bool takes = event.type != "release";
+                     tx.execute("INSERT INTO handles VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET handle = excluded.handle", event.aggregate_id,
+                                takes ? sql_value(event.type) : sql_value(nullptr));
+                   })}};
+  return plan;
+}
+
+// One account's events, with timestamps from any clock.
+struct account {
+  aggregate_id id;
+  sequence_number sequence = 0;
+  timestamp newest;
+
+  void commit(workbench& bench, const std::string& type, hybrid_clock& clock) {
+    auto request = bench.request(id, 1, 1, sequence, newest);
+    auto& event = request.units[0].events[0];
+    event.type = type;
+    event.timestamp = clock.now_above(newest);
+    bench.committed(request);
+    ++sequence;
+    newest = event.timestamp;
+  }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(postgres_rebuild)
+
+BOOST_AUTO_TEST_CASE(an_index_is_built_while_commands_go_on_and_is_cancelled_when_the_node_ends) {
+  workbench bench(postgres);
+  bench.query("CREATE FUNCTION slow(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN $1; END'");
+  for (int i = 0; i < 5; ++i) bench.committed(bench.request());
+  const auto plan = handles("slow(handle)");
+  value_of(bench.opened->migrate(plan.schema));
+  std::atomic<bool> stop{false};
+  auto rebuilt = std::async(std::launch::async, [&] { return bench.opened->rebuild(plan, [&](const rebuild_progress&) { return !stop; }); });
+  const auto is_building = [&] {
+    return !bench.query("SELECT FROM pg_stat_progress_create_index WHERE datname = current_database() AND phase LIKE 'building index%'").empty();
+  };
+  await("the index", is_building);
+  bench.committed(bench.request());
+  stop = true;
+  BOOST_TEST_REQUIRE((rebuilt.wait_for(10s) == std::future_status::ready));
+  const auto done = rebuilt.get();
+  BOOST_TEST_REQUIRE(!done);
+  BOOST_TEST((done.failure().code == errc::shutting_down), to_string(done.failure()));
+  BOOST_TEST(!is_building());
+  // It can be taken up again.
+  bench.query("CREATE OR REPLACE FUNCTION slow(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT $1'");
+  bench.query("ALTER TABLE handles DROP COLUMN handle");  // Whatever is wrong with the old one.
+  bench.query("ALTER TABLE handles ADD COLUMN handle text");
+  auto again = plan;
+  again.sources[0].projector = std::make_shared<function_projector>([](transaction& tx, const event& event) {
+    tx.execute("INSERT INTO handles VALUES ($1, $2) ON CONFLICT (id) DO NOTHING", event.aggregate_id, event.aggregate_id.text());
+  });
+  again.mode = rebuild_mode::restart;
+  BOOST_TEST(value_of(bench.opened->rebuild(again, {})).done == 6U);
+}
+
+// With the index in place, a handle is given up before another account takes it: also where the one that takes it is read first, and where
+// its node's clock is behind.
+BOOST_AUTO_TEST_CASE(a_handle_that_changes_hands_while_its_index_is_there_is_no_violation) {
+  workbench bench(postgres);
+  const auto plan = handles("handle");
+  value_of(bench.opened->migrate(plan.schema));
+  hybrid_clock right;
+  hybrid_clock late(std::chrono::minutes{5}, -std::chrono::minutes{3});
+  std::vector<account> accounts(6);
+  for (auto& each : accounts) each.id = bench.fresh_id();
+  std::size_t holder = 0;
+  for (auto& each : accounts) each.commit(bench, "release", late);
+  accounts[0].commit(bench, "wanderer", right);
+  int passes = 0;
+  (void)value_of(bench.opened->rebuild(plan, [&](const rebuild_progress& progress) {
+    // From the moment on that all was projected once.
+    if (progress.paused || progress.done < 7 || passes == 30) return true;
+    ++passes;
+    const auto next = (holder + 5) % accounts.size();
+    accounts[holder].commit(bench, "release", right);
+    accounts[next].commit(bench, "wanderer", passes % 2 == 0 ? right : late);
+    holder = next;
+    return true;
+  }));
+  BOOST_TEST(passes >= 2);
+  const auto rows = bench.query("SELECT id FROM handles WHERE handle = 'wanderer'");
+  BOOST_TEST_REQUIRE(rows.size() == 1U);
+  BOOST_TEST((rows[0][0].as<sql_bytes>().bytes == accounts[holder].id.view()));
+}
+
+// A projection whose rows say in which order the events came.
+struct arrivals {
+  rebuild_plan plan;
+  arrivals() {
+    plan.projection = "arrivals";
+    plan.ordered_between_aggregates = true;
+    plan.schema = {{"arrivals", 1, "CREATE TABLE arrivals (place bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY, timestamp bytea NOT NULL)", "-"}};
+    plan.sources = {{"account", std::make_shared<function_projector>([](transaction& tx, const event& event) {
+                       tx.execute("INSERT INTO arrivals (timestamp) VALUES ($1)", event.timestamp);
+                     })}};
+  }
+  static void check(workbench& bench) {
+    const auto by_place = bench.query("SELECT timestamp FROM arrivals ORDER BY place");
+    const auto by_time = bench.query("SELECT timestamp FROM event_log ORDER BY timestamp");
+    BOOST_TEST_REQUIRE(by_place.size() == by_time.size());
+    for (std::size_t i = 0; i < by_time.size(); ++i) BOOST_TEST_REQUIRE((by_place[i][0].as<sql_bytes>() == by_time[i][0].as<sql_bytes>()));
+  }
+};
+
+BOOST_AUTO_TEST_CASE(a_rebuild_in_the_order_of_time_goes_on_beside_commands_and_begins_anew_when_it_was_overtaken) {
+  workbench bench(postgres);
+  const arrivals of;
+  value_of(bench.opened->migrate(of.plan.schema));
+  hybrid_clock hours_ago(std::chrono::minutes{5}, -std::chrono::hours{2});
+  hybrid_clock an_hour_ago(std::chrono::minutes{5}, -std::chrono::hours{1});
+  hybrid_clock right;
+  std::vector<account> accounts(40);
+  for (auto& each : accounts) {
+    each.id = bench.fresh_id();
+    for (int i = 0; i < 60; ++i) each.commit(bench, "old", hours_ago);
+    each.commit(bench, "less old", an_hour_ago);
+  }
+  int commits = 0;
+  int beginnings = 0;
+  const auto done = value_of(bench.opened->rebuild(of.plan, [&](const rebuild_progress& progress) {
+    if (progress.paused) return true;
+    if (progress.done == 0) ++beginnings;
+    account fresh{bench.fresh_id(), 0, {}};
+    // Once, one that is far behind what was projected.
+    fresh.commit(bench, "new", progress.done >= 2000 && beginnings <= 2 ? hours_ago : right);
+    ++commits;
+    return true;
+  }));
+  BOOST_TEST(commits > 3);
+  BOOST_TEST(beginnings > 2);
+  BOOST_TEST(done.done == static_cast<std::uint64_t>(40 * 61 + commits));
+  arrivals::check(bench);
+}
+
+// The count of the log is a statement that takes as long as it takes.
+BOOST_AUTO_TEST_CASE(the_count_of_a_long_log_is_under_no_timeout) {
+  store_settings settings;
+  settings.lock_timeout = 30s;
+  settings.statement_timeout = 500ms;
+  workbench bench(postgres, settings);
+  const arrivals of;
+  value_of(bench.opened->migrate(of.plan.schema));
+  for (int i = 0; i < 5; ++i) bench.committed(bench.request());
+  const auto blocking = value_of(open_database(dynamic_cast<postgres_place&>(*bench.where).uri()))->open_reader();
+  const auto looking = value_of(open_database(dynamic_cast<postgres_place&>(*bench.where).uri()))->open_reader();
+  bool held = false;
+  std::future<void> freed;
+  const auto done = value_of(bench.opened->rebuild(of.plan, [&](const rebuild_progress&) {
+    if (std::exchange(held, true)) return true;
+    value_of(blocking->query("BEGIN", {}));
+    value_of(blocking->query("LOCK TABLE event_log IN ACCESS EXCLUSIVE MODE", {}));
+    freed = std::async(std::launch::async, [&] {
+      await("the count to take a second", [&] {
+        return !value_of(looking->query("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' "
+                                         "AND query LIKE '%count(*) FROM event_log%' AND clock_timestamp() - query_start > interval '1 s'", {})).empty();
+      });
+      value_of(blocking->query("ROLLBACK", {}));
+    });
+    return true;
+  }));
+  freed.get();
+  BOOST_TEST(done.done == 5U);
+}
+
+BOOST_AUTO_TEST_CASE(sessions_of_a_process_that_stands_still_are_bounded_by_the_server) {
+  workbench bench(postgres);
+  const auto of = [&](const std::string& name) { return bench.query("SHOW " + name).at(0).at(0).as<std::string>(); };
+  BOOST_TEST(of("idle_in_transaction_session_timeout") == "20s");
+  BOOST_TEST(of("tcp_keepalives_idle") == "10");
+  BOOST_TEST(of("tcp_keepalives_interval") == "5");
+  BOOST_TEST(of("tcp_keepalives_count") == "2");
+  BOOST_TEST(of("tcp_user_timeout") == "20000");
+  // What the address says stays.
+  const auto own = value_of(open_database(dynamic_cast<postgres_place&>(*bench.where).uri({}, "-cidle_in_transaction_session_timeout%3D7000")))->open_reader();
+  BOOST_TEST(value_of(own->query("SHOW idle_in_transaction_session_timeout", {})).at(0).at(0).as<std::string>() == "7s");
+}
+
+BOOST_AUTO_TEST_CASE(every_connection_of_a_rebuild_and_of_the_members_carries_the_mark_of_its_run) {
+  workbench bench(postgres, {}, counters);
+  bench.committed(bench.request());
+  rebuild_plan plan;
+  plan.projection = "counters";
+  plan.schema = counters;
+  plan.sources = {{"account", std::make_shared<function_projector>(count_up)}};
+  const auto members = bench.opened->open_members();
+  value_of(members->list());
+  bool looked = false;
+  value_of(bench.opened->rebuild(plan, [&](const rebuild_progress&) {
+    looked = true;
+    const auto bare = bench.query("SELECT query FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' "
+                                  "AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock')");
+    BOOST_TEST(bare.empty(), "a session without a mark, last at: " << (bare.empty() ? "" : bare[0].at(0).as<std::string>()));
+    return true;
+  }));
+  BOOST_TEST(looked);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
