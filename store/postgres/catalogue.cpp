@@ -93,7 +93,7 @@ constexpr const char* look = R"(
   SELECT 'part', relname, part.is_root::text, '' FROM part JOIN pg_class ON oid = part.id WHERE part.root = 'event_log'
   UNION ALL
   SELECT 'trigger', relname, tgname, tgenabled::text
-  FROM part JOIN pg_class ON oid = part.id JOIN pg_trigger ON tgrelid = part.id AND tgname LIKE 'event_log_no_%'
+  FROM part JOIN pg_class ON oid = part.id JOIN pg_trigger ON tgrelid = part.id AND (tgname LIKE 'event_log_no_%' OR tgname = 'event_log_lift_timestamp')
   WHERE part.root = 'event_log'
   UNION ALL
   SELECT 'gone', '', number::text, ''
@@ -146,7 +146,7 @@ void judge_triggers(const facts& found, schema_faults& faults) {
   std::vector<std::string> tables{found.log};
   tables.insert(tables.end(), found.parts.begin(), found.parts.end());
   for (const auto& table : tables)
-    for (const char* name : {"event_log_no_rewrite", "event_log_no_truncate"}) {
+    for (const char* name : {"event_log_no_rewrite", "event_log_no_truncate", "event_log_lift_timestamp"}) {
       const auto there = found.triggers.find({table, name});
       if (there == found.triggers.end()) {
         faults.triggers_missing = true;
@@ -288,6 +288,26 @@ auto repair_script() -> const char* {
     END $function$;
     IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'event_log'::regclass AND tgname = 'event_log_no_rewrite') THEN
       CREATE TRIGGER event_log_no_rewrite BEFORE UPDATE OR DELETE ON event_log FOR EACH ROW EXECUTE FUNCTION maestro_refuse_rewrite();
+    END IF;
+    CREATE OR REPLACE FUNCTION maestro_lift_timestamp() RETURNS trigger LANGUAGE plpgsql AS $function$
+    DECLARE
+      before bytea;
+    BEGIN
+      IF coalesce(pg_partition_root(TG_RELID)::oid, TG_RELID) = to_regclass('event_log')::oid THEN
+        SELECT timestamp INTO before FROM event_log WHERE aggregate_id = NEW.aggregate_id AND sequence = NEW.sequence - 1;
+      ELSE  -- That of a schema which is not the first in the search path. Its plan cannot be kept.
+        EXECUTE format('SELECT timestamp FROM %s WHERE aggregate_id = $1 AND sequence = $2', TG_RELID::regclass)
+          INTO before USING NEW.aggregate_id, NEW.sequence - 1;
+      END IF;
+      IF before >= NEW.timestamp THEN
+        NEW.timestamp := int8send(('x' || encode(substring(before FOR 8), 'hex'))::bit(64)::bigint + 1)
+          || int4send(-1 - floor(random() * 2147483647)::integer) || substring(NEW.timestamp FROM 13);
+      END IF;
+      RETURN NEW;
+    END $function$;
+    IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'event_log'::regclass AND tgname = 'event_log_lift_timestamp') THEN
+      CREATE TRIGGER event_log_lift_timestamp BEFORE INSERT ON event_log
+        FOR EACH ROW WHEN (NEW.command_id IS NULL) EXECUTE FUNCTION maestro_lift_timestamp();
     END IF;
     FOR one IN SELECT 'event_log'::regclass AS name UNION SELECT relid FROM pg_partition_tree('event_log') LOOP
       IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = one.name AND tgname = 'event_log_no_truncate') THEN

@@ -16,7 +16,7 @@ namespace maestro::postgres {
 /// What is wrong with a schema, one line each.
 struct schema_faults {
   std::vector<std::string> broken;    ///< Without it events can be lost, doubled or unreadable: a key, a unique index, a column.
-  std::vector<std::string> unguarded; ///< A trigger that is missing or disabled: nothing keeps events from being changed.
+  std::vector<std::string> unguarded; ///< A trigger that is missing or disabled: nothing keeps events from being changed, or in order.
   std::vector<projection_table> missing_tables;  ///< Of projections.
   bool triggers_missing = false;  ///< Some are not there at all.
 

@@ -215,7 +215,11 @@ class postgres_database final : public database {
   // The connection that has seen the schema is the first store's: a node that starts has one less to wait for.
   void keep_spare(std::unique_ptr<connection> seen, const schema_faults& faults) {
     std::vector<store_warning> found;
-    for (const auto& fault : faults.unguarded) found.push_back({false, "nothing keeps events from being changed or removed: " + fault});
+    for (const auto& fault : faults.unguarded) {
+      const bool is_lift = fault.find("event_log_lift_timestamp") != fault.npos;
+      found.push_back({false, (is_lift ? "an application of Maestro for Elixir on this database may read events out of order, and apply them twice: "
+                                       : "nothing keeps events from being changed or removed: ") + fault});
+    }
     if (!seen->weaknesses().empty())
       found.push_back({true, "NOT DURABLE: the server can lose events that were committed when it crashes (" + seen->weaknesses() +
                                  "); maestro.store.require-durable = true refuses such a server"});

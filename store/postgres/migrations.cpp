@@ -131,6 +131,31 @@ constexpr const char* create_members = R"(
   CREATE UNIQUE INDEX maestro_members_alive_index ON maestro_members (name) WHERE status = 'alive';
 )";
 
+// An application of the seed reads an aggregate's events by timestamp. Its own reading may be below the one of the event before, which a
+// node of ours wrote in the same millisecond, or with a clock that is ahead. What comes without a command id is from such an application.
+// The lifted reading has a node of its own, since the application's clock may make the same reading for another event.
+constexpr const char* lift_timestamps = R"(
+  CREATE FUNCTION maestro_lift_timestamp() RETURNS trigger LANGUAGE plpgsql AS $function$
+  DECLARE
+    before bytea;
+  BEGIN
+    IF coalesce(pg_partition_root(TG_RELID)::oid, TG_RELID) = to_regclass('event_log')::oid THEN
+      SELECT timestamp INTO before FROM event_log WHERE aggregate_id = NEW.aggregate_id AND sequence = NEW.sequence - 1;
+    ELSE  -- That of a schema which is not the first in the search path. Its plan cannot be kept.
+      EXECUTE format('SELECT timestamp FROM %s WHERE aggregate_id = $1 AND sequence = $2', TG_RELID::regclass)
+        INTO before USING NEW.aggregate_id, NEW.sequence - 1;
+    END IF;
+    IF before >= NEW.timestamp THEN
+      NEW.timestamp := int8send(('x' || encode(substring(before FOR 8), 'hex'))::bit(64)::bigint + 1)
+        || int4send(-1 - floor(random() * 2147483647)::integer) || substring(NEW.timestamp FROM 13);
+    END IF;
+    RETURN NEW;
+  END $function$;
+
+  CREATE TRIGGER event_log_lift_timestamp BEFORE INSERT ON event_log
+    FOR EACH ROW WHEN (NEW.command_id IS NULL) EXECUTE FUNCTION maestro_lift_timestamp();
+)";
+
 }  // namespace
 
 auto bookkeeping() -> const char* {
@@ -161,6 +186,7 @@ auto migrations(int partitions) -> std::vector<migration_step> {
       {std::string(store_component), 2, index_aggregate_types},
       {std::string(store_component), 3, refuse_rewrites},
       {std::string(store_component), 4, create_members},
+      {std::string(store_component), 5, lift_timestamps},
   };
 }
 
