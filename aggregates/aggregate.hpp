@@ -204,7 +204,8 @@ concept applies = requires(State& state, const Event& event) { Aggregate::apply(
 ///  - `using commands = maestro::commands<...>`, and for each command `C`
 ///    `static auto eval(const State&, const C&) -> R` or `eval(const State&, const C&, const maestro::context&) -> R`,
 ///    where `R` is one of the events, or `std::optional`, `std::vector`, `std::variant`, `std::tuple` or `maestro::emits` of
-///    them, or `maestro::nothing_t`, plain or in a `maestro::result`, which can also carry `maestro::reject("reason")`;
+///    them, or `maestro::nothing_t`, plain or in a `maestro::result`, which can also carry `maestro::reject("reason")`,
+///    and `maestro::reject("reason").recorded()`, which is final (error.hpp);
 ///  - `using events = maestro::events<...>`, and for each event `E` `static void apply(State&, const E&)`;
 ///  - optionally `using projections = maestro::projections<...>` (see below) and `using calls = maestro::calls<...>`, and for
 ///    each call `Q` `static auto call(const State&, const Q&) -> R`, `R` a serializable struct, plain or in a `result`.

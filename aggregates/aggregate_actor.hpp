@@ -112,7 +112,7 @@ class aggregate_actor : public caf::event_based_actor {
   struct evaluated {
     pending origin;
     commit_unit unit;          ///< Its events, until they are sent.
-    bool emitted = false;      ///< False for a rejection and for a command without events.
+    bool emitted = false;      ///< False for a command without events, and for a rejection that is not recorded.
     error rejection;
     hydrated basis;            ///< Where it was evaluated; without the state.
     std::string state_after;   ///< As JSON, where the caller wants it.
@@ -180,6 +180,9 @@ class aggregate_actor : public caf::event_based_actor {
   void pump();
   void evaluate(pending command);
   [[nodiscard]] auto evaluate_on(const hydrated& basis, pending& command) -> result<std::vector<emitted_event>>;
+  [[nodiscard]] auto check_room(const hydrated& basis, std::size_t events) const -> error;
+  [[nodiscard]] auto record_of(const error& rejection, const hydrated& basis) const
+      -> result<std::vector<emitted_event>>;
   [[nodiscard]] auto extend_tentative(evaluated& next, std::vector<emitted_event> emitted) -> error;
   void rebuild_tentative();
   void conclude_without_events(evaluated outcome);

@@ -2,6 +2,7 @@
 // answered when the store has confirmed them; when it has not, what was built on sand is evaluated again, in order.
 #include <maestro/aggregates/aggregate_actor.hpp>
 #include <maestro/aggregates/aggregate_tasks.hpp>
+#include <maestro/aggregates/recorded_rejection.hpp>
 #include <maestro/store/scheduling.hpp>
 
 #include <algorithm>
@@ -116,6 +117,10 @@ void aggregate_actor::evaluate(pending command) {
   next.basis = position(basis);
   auto emitted = evaluate_on(basis, command);
   next.origin = std::move(command);
+  if (!emitted && emitted.failure().is_recorded) {
+    next.rejection = emitted.failure();
+    emitted = record_of(next.rejection, basis);
+  }
   if (!emitted) {
     next.rejection = emitted.failure();
     environment_->report_fault(*type_, described(), next.rejection);
@@ -153,10 +158,24 @@ auto aggregate_actor::evaluate_on(const hydrated& basis, pending& command) -> re
   with.causation_id = job.causation_id;
   give_away_next();
   auto emitted = type_->eval(basis.state, command.command, with);
-  if (emitted && emitted->size() > static_cast<std::size_t>(max_sequence() - basis.sequence))
-    return error{errc::sequence_exhausted, described() + " is at sequence " + std::to_string(basis.sequence) +
-                                               " and cannot record " + std::to_string(emitted->size()) + " more events"};
+  if (emitted)
+    if (auto no_room = check_room(basis, emitted->size())) return no_room;
   return emitted;
+}
+
+auto aggregate_actor::check_room(const hydrated& basis, std::size_t events) const -> error {
+  if (events <= static_cast<std::size_t>(max_sequence() - basis.sequence)) return {};
+  return {errc::sequence_exhausted, described() + " is at sequence " + std::to_string(basis.sequence) +
+                                        " and cannot record " + std::to_string(events) + " more events"};
+}
+
+// What stands in the log for a rejection that is final.
+auto aggregate_actor::record_of(const error& rejection, const hydrated& basis) const
+    -> result<std::vector<emitted_event>> {
+  auto row = event_of_rejection(rejection);
+  if (!row) return row.failure();
+  if (auto no_room = check_room(basis, 1)) return no_room;
+  return std::vector<emitted_event>{std::move(*row)};
 }
 
 // Stamps the events and applies them to the tentative state. After an error that state is unusable.
@@ -171,11 +190,13 @@ auto aggregate_actor::extend_tentative(evaluated& next, std::vector<emitted_even
   hydrated& at = *w.tentative;
   const command_job& job = *next.origin.job;
   const std::size_t count = emitted.size();
-  next.unit.projector = type_->projector();
+  if (!next.rejection) next.unit.projector = type_->projector();
   next.unit.expires_at = job.expires_at;
   next.unit.events.reserve(count);
   for (auto& each : emitted) {
-    if (auto applied = type_->apply(at.state, each.type, each.value.get()); !applied)
+    // A rejection that is recorded has no value, and changes no state.
+    const auto applied = each.value ? type_->apply(at.state, each.type, each.value.get()) : result<void>();
+    if (!applied)
       return {applied.failure().code, "event \"" + std::string(each.type) + "\": " + applied.failure().message};
     event& row = next.unit.events.emplace_back();
     row.timestamp = environment_->clock->now_above(at.newest);
@@ -352,18 +373,22 @@ void aggregate_actor::back_off(int conflicts) {
   delayed_send(this, std::chrono::milliseconds(jitter(random)), resume_after_backoff{});
 }
 
-// Answers a command whose basis is confirmed: accepted with `events`, or rejected.
+// Answers a command whose basis is confirmed: accepted with `events`, or rejected, which one of `events` may record.
 void aggregate_actor::conclude(evaluated& finished, std::vector<event> events) {
-  if (finished.rejection) return refuse(finished.origin, finished.rejection);
+  if (finished.rejection && events.empty()) return refuse(finished.origin, finished.rejection);
+  auto& command = finished.origin;
+  // Its first attempt may still be on the way.
+  const auto* twins = twins_of(command);
+  if (!events.empty() && (!command.job->first_send || twins != nullptr)) note_recent(command.job->command_id);
+  if (finished.rejection) {
+    finished.rejection.is_recorded = false;  // It is done, and the caller is told what a repetition will be told.
+    return refuse(command, finished.rejection);
+  }
   command_answer accepted;
   if (!events.empty()) {
     accepted.first = events.front().sequence;
     accepted.last = events.back().sequence;
   }
-  auto& command = finished.origin;
-  // Its first attempt may still be on the way.
-  const auto* twins = twins_of(command);
-  if (!events.empty() && (!command.job->first_send || twins != nullptr)) note_recent(command.job->command_id);
   const auto wants_events = [](const auto& job) { return job->returns == return_mode::events; };
   const bool wanted = wants_events(command.job) || (twins != nullptr && std::any_of(twins->begin(), twins->end(), wants_events));
   if (wanted) accepted.events = std::move(events);

@@ -2,6 +2,7 @@
 // questions of callers.
 #include <maestro/aggregates/aggregate_actor.hpp>
 #include <maestro/aggregates/aggregate_tasks.hpp>
+#include <maestro/aggregates/recorded_rejection.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -179,6 +180,10 @@ auto aggregate_actor::found_before(const pending& command, lookup_task& finished
     known.failure = {errc::command_id_reused, "the command id " + command.job->command_id.text() +
                                                   " was used for another command at sequence " +
                                                   std::to_string(rows.front().sequence) + "; make a new one"};
+    return known;
+  }
+  if (records_rejection(rows.front().type)) {
+    known.failure = rejection_in(rows.front());
     return known;
   }
   known.first = rows.front().sequence;

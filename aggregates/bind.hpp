@@ -46,6 +46,17 @@ constexpr auto stored_names_differ(events<Ts...> = {}) -> bool {
   return differ;
 }
 
+/// Whether none of the types is stored under a name that is the runtime's.
+template <class... Ts>
+constexpr auto no_name_is_reserved(events<Ts...> = {}) -> bool {
+  bool free = true;
+  [[maybe_unused]] const auto look = [&](std::string_view name) {
+    free = free && !name.starts_with(reserved_type_mark);
+  };
+  (for_each_stored_name<Ts>(look), ...);
+  return free;
+}
+
 template <class List>
 inline constexpr bool names_differ = true;
 template <template <class...> class List, class First, class... Rest>
@@ -220,6 +231,8 @@ struct aggregate_check {
   static_assert(names_differ<typename Aggregate::commands>, "maestro: two commands are registered under one name");
   static_assert(stored_names_differ(stored_events<Aggregate>{}),
                 "maestro: two events, or forms that events had, are stored under one name");
+  static_assert(no_name_is_reserved(stored_events<Aggregate>{}),
+                "maestro: the name of an event begins with $: such names are the runtime's");
   static_assert(Aggregate::lifecycle.snapshot_every >= 0 && Aggregate::lifecycle.idle_timeout.count() >= 0,
                 "maestro: the members of `lifecycle` are not negative");
   static constexpr bool done =
@@ -343,7 +356,8 @@ auto bring_up_to_date(const Stored& value, const event& row, Each& each) -> resu
   }
 }
 
-/// Hands each event that `row` stands for today to `each`. What `each` or an upcast throws goes through. Errors: `cannot_hydrate`.
+/// Hands each event that `row` stands for today to `each`; there is none in a rejection that was recorded. What `each`
+/// or an upcast throws goes through. Errors: `cannot_hydrate`.
 template <class Aggregate, class Each>
 auto for_each_event(const event& row, Each&& each) -> result<void> {
   if (row.value) {
@@ -361,7 +375,8 @@ auto for_each_event(const event& row, Each&& each) -> result<void> {
   const bool known = [&]<class... Ts>(events<Ts...>) {
     return ((is_stored_as<Ts>(row.type) && read_as.template operator()<Ts>()) || ...);
   }(stored_events<Aggregate>{});
-  if (!known) return unknown_name(errc::cannot_hydrate, Aggregate::type, "event", row.type, names_of<stored_events<Aggregate>>);
+  if (!known && row.type != recorded_rejection_type)
+    return unknown_name(errc::cannot_hydrate, Aggregate::type, "event", row.type, names_of<stored_events<Aggregate>>);
   return answer;
 }
 

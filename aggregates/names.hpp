@@ -47,6 +47,11 @@ template <class T>
   }
 }
 
+/// Types that begin with it are the runtime's own.
+inline constexpr char reserved_type_mark = '$';
+/// The type of a row that records a rejection (recorded_rejection.hpp).
+inline constexpr std::string_view recorded_rejection_type = "$rejected";
+
 /// Calls `use` with each name that the log may know `T` by: its registered name, then those in its member `former_names`, as
 /// `static constexpr std::string_view former_names[] = {"money_in"};` declares them for an event that was renamed.
 template <class T, class Use>

@@ -85,7 +85,14 @@ enum class errc : std::uint16_t {
 struct error {
   errc code = errc::none;
   std::string message;
+  bool is_recorded = false;  ///< A rejection that the log is to remember; see `reject`. No caller is told so.
 
+  /// The same rejection, for the log to remember. Any other error stays as it is.
+  [[nodiscard]] auto recorded() const -> error {
+    error copy = *this;
+    copy.is_recorded = code == errc::rejected;
+    return copy;
+  }
   [[nodiscard]] auto kind() const noexcept -> error_kind { return kind_of(code); }
   /// True when there is an error.
   [[nodiscard]] explicit operator bool() const noexcept { return code != errc::none; }
@@ -96,6 +103,13 @@ struct error {
 [[nodiscard]] auto to_string(const error& failure) -> std::string;
 
 /// The domain's own "no": `return maestro::reject("insufficient funds");`
+/// It leaves no trace: the same command, sent again under its id when the state has changed, may be accepted.
+///
+/// `return maestro::reject("the offer has ended").recorded();` is final: each repetition of the command, on whichever
+/// node and after every restart, gets the same answer. The log remembers it as an event of the runtime's own,
+/// `$rejected`, which changes no state and which no projection sees. It costs a commit, and takes a sequence of the
+/// aggregate as any event does. Its reason is UTF-8 text of at most 4,096 bytes; a longer one is answered
+/// `invalid_event`, and nothing is recorded.
 [[nodiscard]] inline auto reject(std::string reason) -> error { return {errc::rejected, std::move(reason)}; }
 
 /// A value or an error. Converts from both, so a function returns either; `operator bool` is true for a value.

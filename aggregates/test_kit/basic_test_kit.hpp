@@ -136,6 +136,8 @@ class test_outcome {
   auto rejected(std::string_view reason) -> test_outcome& { return report(examination_.check_rejection(reason)); }
   /// The domain refused the command, for whatever reason.
   auto rejected() -> test_outcome& { return report(examination_.check_rejection(std::nullopt)); }
+  /// The refusal is final, `reject("...").recorded()`: `.rejected("reason").recorded()`.
+  auto recorded() -> test_outcome& { return report(examination_.check_recorded()); }
   /// The state after the command's events, which a rejection leaves as it was. Compared as JSON.
   auto then_state(const typename Aggregate::state& expected) -> test_outcome& {
     return report(examination_.check_state(encode(expected)));

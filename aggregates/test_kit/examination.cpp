@@ -1,4 +1,5 @@
 #include <maestro/aggregates/metadata.hpp>
+#include <maestro/aggregates/recorded_rejection.hpp>
 #include <maestro/aggregates/test_kit/difference.hpp>
 #include <maestro/aggregates/test_kit/examination.hpp>
 
@@ -57,7 +58,9 @@ auto state_lines(std::string_view expected, std::string_view found, const differ
 }  // namespace
 
 auto failure_text(const error& failure) -> std::string {
-  if (failure.code == errc::rejected) return "the rejection \"" + shortened(failure.message) + "\"";
+  if (failure.code == errc::rejected)
+    return std::string(failure.is_recorded ? "the recorded rejection \"" : "the rejection \"") +
+           shortened(failure.message) + "\"";
   return shortened(to_string(failure));
 }
 
@@ -136,7 +139,16 @@ auto examination::evaluate(const decoded_command& command) -> std::string {
   const auto again = subject_.type->eval(*once_more_on, command, with);
   if (auto difference = compare_answers(*answer_, again); !difference.empty())
     return "eval answers differently when it is asked again, and the runtime may ask several times" + difference;
-  return *answer_ ? apply_found(*on) : std::string();
+  return *answer_ ? apply_found(*on) : record_rejection();
+}
+
+// One that is final takes a row of the log, and leaves the state as it was.
+auto examination::record_rejection() -> std::string {
+  const auto& rejection = answer_->failure();
+  if (!rejection.is_recorded) return {};
+  if (const auto row = event_of_rejection(rejection); !row) return row.failure().message;
+  ++with_.sequence;
+  return {};
 }
 
 auto examination::apply_found(const state_ptr& onto) -> std::string {
@@ -218,6 +230,13 @@ auto examination::check_rejection(std::optional<std::string_view> reason) const 
   text += ", found " + answer_text(answer);
   if (answer) text += lines_of(*answer, "found");
   return text + "\n  state before: " + state_text(before_);
+}
+
+auto examination::check_recorded() const -> std::string {
+  if (!problem_.empty()) return problem_;
+  if (!*answer_ && answer_->failure().is_recorded) return {};
+  return title() + ": expected a recorded rejection, found " + answer_text(*answer_) +
+         "\n  state before: " + state_text(before_);
 }
 
 auto examination::check_state(const result<std::string>& expected) const -> std::string {

@@ -40,6 +40,7 @@ class examination {
 
   /// Each is empty when it is as expected, or else says what is not.
   [[nodiscard]] auto check_events(const emitted_list& expected) const -> std::string;
+  [[nodiscard]] auto check_recorded() const -> std::string;
   [[nodiscard]] auto check_rejection(std::optional<std::string_view> reason) const -> std::string;
   [[nodiscard]] auto check_state(const result<std::string>& expected) const -> std::string;
 
@@ -53,6 +54,7 @@ class examination {
  private:
   auto replay(const state_ptr& onto, const emitted_event& stored, sequence_number sequence) const -> result<void>;
   auto evaluate(const decoded_command& command) -> std::string;
+  auto record_rejection() -> std::string;
   auto apply_found(const state_ptr& onto) -> std::string;
   auto check_replayed(const state_ptr& live) const -> std::string;
   auto codec_problem(const emitted_event& written) const -> std::string;

@@ -1,3 +1,4 @@
+#include <maestro/aggregates/recorded_rejection.hpp>
 #include <maestro/aggregates/test_kit/difference.hpp>
 #include <maestro/aggregates/test_kit/tables.hpp>
 
@@ -162,11 +163,19 @@ auto kit_tables::when(const kit_place& place, std::string_view command, const re
     return attempt;
   }
   const auto& answer = aggregate.answer();
-  const auto done = answer ? commit(place, *answer, aggregate.with().command_id) : result<void>(answer.failure());
-  if (done)
-    attempt.events = answer->size();
-  else
+  std::vector<emitted_event> rows;
+  if (answer) {
+    rows = *answer;
+  } else {
+    attempt.failure = answer.failure();
+    if (!attempt.failure.is_recorded) return attempt;
+    rows.push_back(*event_of_rejection(attempt.failure));  // That it can be recorded was looked at.
+  }
+  const auto done = commit(place, rows, aggregate.with().command_id);
+  if (!done)
     attempt.failure = done.failure();
+  else if (answer)
+    attempt.events = rows.size();
   return attempt;
 }
 

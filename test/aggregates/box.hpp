@@ -52,6 +52,14 @@ struct explode {};  ///< Throws in eval.
 struct crush {};    ///< Its event throws in apply.
 struct forget {};   ///< Its event leaves a member out.
 struct garble {};   ///< Its event reads another member than it writes.
+/// Is refused for good.
+struct burn {
+  std::string reason;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(reason));
+  }
+};
 
 // --- events ---
 
@@ -140,8 +148,8 @@ struct owners {
 class box : public maestro::aggregate<box, box_state> {
  public:
   static constexpr std::string_view type = "box";
-  using commands =
-      maestro::commands<put, weigh, stick, look_inside, describe_context, toss, waver, explode, crush, forget, garble>;
+  using commands = maestro::commands<put, weigh, stick, look_inside, describe_context, toss, waver, explode, crush,
+                                     forget, garble, burn>;
   using events = maestro::events<has_been_put, weighed, stuck, looked, crushed, forgotten, garbled, sealed>;
   using projections = maestro::projections<owners>;
 
@@ -163,6 +171,9 @@ class box : public maestro::aggregate<box, box_state> {
   static auto eval(const box_state&, const waver&) -> maestro::result<sealed> {
     if (++tosses % 2 == 0) return maestro::reject("not now");
     return sealed{};
+  }
+  static auto eval(const box_state&, const burn& command) -> maestro::result<sealed> {
+    return maestro::reject(command.reason).recorded();
   }
   static auto eval(const box_state&, const explode&) -> sealed { throw std::runtime_error("boom"); }
   static auto eval(const box_state&, const crush&) -> crushed { return {}; }

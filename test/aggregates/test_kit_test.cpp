@@ -106,6 +106,31 @@ BOOST_AUTO_TEST_CASE(one_scenario_serves_several_commands_and_one_command_follow
   all_passed(3);
 }
 
+BOOST_AUTO_TEST_CASE(a_rejection_can_be_expected_to_be_recorded) {
+  const auto half_full = kit::given(has_been_put{5});
+  half_full.when(burn{"it is needed"}).rejected("it is needed").recorded().then_state({5, 0, {}, false});
+  half_full.when(burn{"it is needed"}).recorded();
+  all_passed(4);
+  // It takes a sequence, and what the log holds of it can be given.
+  half_full.when(burn{"it is needed"})
+      .when(describe_context{})
+      .then(looked{maestro::derive_aggregate_id("box", "test").text(),
+                   maestro::derive_command_id(maestro::command_id::make(946'684'800'000, 0, 1), "next").text(), "", 2,
+                   946'684'800});
+  kit::given(has_been_put{5}, maestro::stored_event{"$rejected", R"({"reason":"it is needed"})"})
+      .when(put{1})
+      .then(has_been_put{1});
+  all_passed(6);
+  half_full.when(burn{std::string(5'000, 'x')}).rejected();
+  BOOST_TEST((capture::failures.back().find("the rejection cannot be recorded: its reason has 5000 bytes") !=
+              std::string::npos),
+             capture::failures.back());
+  kit::given(sealed{}).when(put{1}).rejected("the box is closed").recorded();
+  BOOST_TEST((capture::failures.back().find(
+                  R"(expected a recorded rejection, found the rejection "the box is closed")") != std::string::npos),
+             capture::failures.back());
+}
+
 BOOST_AUTO_TEST_CASE(the_context_is_what_the_scenario_says) {
   const auto id = maestro::derive_aggregate_id("box", "mine");
   const auto command = maestro::command_id::make(5, 0, 7);
@@ -382,6 +407,21 @@ BOOST_AUTO_TEST_CASE(a_command_is_evaluated_on_what_was_committed) {
   tables.when("one", put{1, "carol"}).committed();
   BOOST_TEST(capture::failures.back() ==
              R"(box "one": put {"count":1,"owner":"carol"}: expected to be committed, found the rejection "the box is closed")");
+}
+
+BOOST_AUTO_TEST_CASE(a_rejection_that_is_recorded_is_in_the_log_and_in_no_table) {
+  box_tables tables;
+  tables.given("one", has_been_put{3, "al"});
+  tables.when("one", burn{"it is needed"}).committed();
+  BOOST_TEST((capture::failures.back().find(R"(found the recorded rejection "it is needed")") != std::string::npos),
+             capture::failures.back());
+  capture::failures.clear();
+  tables.when("one", put{1, "bo"}).committed();
+  tables.query("select type, sequence from event_log order by sequence")
+      .then({{"put in", 1}, {"$rejected", 2}, {"put in", 3}});
+  tables.query("select owner from owners order by owner").then({{"al"}, {"bo"}});
+  tables.survive_a_rebuild();
+  BOOST_TEST(capture::failures.empty());
 }
 
 BOOST_AUTO_TEST_CASE(a_constraint_refuses_a_commands_events_as_a_whole) {

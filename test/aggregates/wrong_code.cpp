@@ -30,6 +30,8 @@ struct lowered : with_number<lowered> {};
 struct raised_before : with_number<raised_before> {
 #ifdef FORMER_NAME_TAKEN
   static constexpr std::string_view former_names[] = {"lowered"};
+#elif defined(NAME_OF_THE_RUNTIME)
+  static constexpr std::string_view former_names[] = {"$rejected"};
 #endif
 };
 struct level : with_number<level> {};
