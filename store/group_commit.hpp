@@ -69,7 +69,7 @@ class batch_writer {
   /// Looks each unit up, all at one moment. Must see everything that was committed before the call.
   [[nodiscard]] virtual auto inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> = 0;
 
-  /// Whether it will never write again (`database::cut_off`): then nothing is tried again.
+  /// Whether it will never write again (`database::cut_off`, a file that was taken away): then nothing is tried again.
   [[nodiscard]] virtual auto is_cut_off() const noexcept -> bool { return false; }
 };
 

@@ -62,7 +62,7 @@ class sqlite_store final : public store, private batch_writer {
   // The outcome when the file was taken away before the commit was reported.
   [[nodiscard]] auto lost_in_commit() const -> std::optional<write_outcome>;
   auto inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> override;
-  [[nodiscard]] auto is_cut_off() const noexcept -> bool override { return source_->is_cut_off; }
+  [[nodiscard]] auto is_cut_off() const noexcept -> bool override { return source_->is_cut_off || source_->guard.is_gone(); }
 
   // Makes sure that nothing is left of a commit in doubt. Throws `sql_error`.
   void overwrite_doubtful();

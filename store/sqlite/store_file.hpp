@@ -68,6 +68,8 @@ class file_guard {
  public:
   /// Throws `sql_error` when a place of `some` or `others` does not lead to its file any more, or one did not before.
   void look(std::span<const file_place> some, std::span<const file_place> others) const;
+  /// Whether something was not where it was: then nothing will ever be written here again.
+  [[nodiscard]] auto is_gone() const noexcept -> bool { return gone_; }
 
  private:
   mutable std::atomic<bool> gone_{false};

@@ -279,7 +279,19 @@ BOOST_AUTO_TEST_CASE(a_file_that_comes_back_is_used_again_after_a_restart_only) 
   bench.reader.reset();
   bench.opened.reset();
   auto again = bench.where->open({});
-  BOOST_TEST(value_of(again->open_reader()->get_events(before.aggregate_id)).size() == 2U);
+  BOOST_TEST(value_of(again->open_reader()->get_events(before.aggregate_id, {})).size() == 2U);
+}
+
+BOOST_AUTO_TEST_CASE(a_file_that_is_gone_for_good_is_not_waited_for) {
+  store_settings patient;
+  patient.reconnect_limit = std::chrono::seconds{20};
+  workbench bench(file_store, patient);
+  bench.committed(bench.request(2));
+  std::filesystem::remove(dynamic_cast<sqlite_file&>(*bench.where).uri().substr(7));
+  const auto began = std::chrono::steady_clock::now();
+  for (int attempt = 0; attempt < 3; ++attempt)
+    BOOST_TEST((bench.commit(bench.request()).failure.code == errc::store_unavailable));
+  BOOST_TEST((std::chrono::steady_clock::now() - began < patient.reconnect_limit));
 }
 
 BOOST_AUTO_TEST_CASE(a_commit_during_which_the_file_was_taken_away_is_in_doubt) {
