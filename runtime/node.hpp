@@ -55,7 +55,8 @@ class node {
 
   /// A client of this node, in this process, without the network. It must be gone before the node is.
   [[nodiscard]] auto local_client() -> std::unique_ptr<client>;
-  /// A new connection to the node's store for reading, for tools in the same process. One thread at a time.
+  /// A new connection to the node's store for reading, for tools in the same process; it writes nothing. One thread at
+  /// a time.
   [[nodiscard]] auto open_reader() -> std::unique_ptr<store>;
 
  private:

@@ -103,9 +103,9 @@ class store {
   /// Success does not tell which happened.
   [[nodiscard]] virtual auto commit_snapshot(const snapshot& snapshot) -> result<void> = 0;
 
-  /// The first `range.limit` events of `id` in `range`, in sequence order: 1,000 unless `range` says another limit. All: `scan_events`.
-  [[nodiscard]] virtual auto get_events(const aggregate_id& id, event_range range = {})
-      -> result<std::vector<event>> = 0;
+  /// The first `range.limit` events of `id` in `range`, in sequence order. There may be more when there are that many;
+  /// all of them, page by page: `scan_events`.
+  [[nodiscard]] virtual auto get_events(const aggregate_id& id, event_range range) -> result<std::vector<event>> = 0;
 
   /// Hands the events of `id` in `range` to `take`, in sequence order and in pages of `range.limit`; where that is possible the next page is
   /// read while `take` works on one. What `take` fails with is what this fails with.
@@ -136,7 +136,8 @@ class store {
   /// The newest timestamp in the log; none (zero) when it is empty.
   [[nodiscard]] virtual auto newest_timestamp() -> result<timestamp> = 0;
 
-  /// Runs SQL outside any commit, for tools and tests: `sql` with parameters, its rows back.
+  /// Runs SQL outside any commit, for tools and tests: `sql` with parameters, its rows back. A reader's must not change
+  /// anything.
   [[nodiscard]] virtual auto query(std::string_view sql, std::span<const sql_value> parameters)
       -> result<std::vector<sql_row>> = 0;
 
@@ -171,7 +172,8 @@ class database {
 
   /// A connection for commits.
   [[nodiscard]] virtual auto open_writer() -> std::unique_ptr<store> = 0;
-  /// A connection for reads; does not wait behind a writer. Nothing keeps its `query` or `commit_all` from writing.
+  /// A connection for reads; does not wait behind a writer. It writes nothing: `commit_all`, `commit_snapshot` and SQL
+  /// that changes something are refused as `invalid_argument`.
   [[nodiscard]] virtual auto open_reader() -> std::unique_ptr<store> = 0;
 
   /// A connection to the table of the nodes that share this store.

@@ -55,7 +55,9 @@ class postgres_database final : public database {
       : source_(std::move(from)), own_steps_(migrations(source_->settings.partitions)) {}
 
   auto open_writer() -> std::unique_ptr<store> override { return std::make_unique<postgres_store>(source_, take_spare()); }
-  auto open_reader() -> std::unique_ptr<store> override { return std::make_unique<postgres_store>(source_, take_spare()); }
+  auto open_reader() -> std::unique_ptr<store> override {
+    return std::make_unique<postgres_store>(source_, take_spare(), postgres_store::purpose::only_reads);
+  }
   auto open_members() -> std::unique_ptr<member_table> override { return std::make_unique<member_rows>(source_); }
   [[nodiscard]] auto single_owner() const noexcept -> bool override { return false; }
   [[nodiscard]] auto sql_dialect() const noexcept -> dialect override { return dialect::postgres; }

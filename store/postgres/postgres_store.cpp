@@ -1,11 +1,11 @@
-#include <maestro/store/postgres/postgres_store.hpp>
-
 #include <maestro/store/event_check.hpp>
 #include <maestro/store/postgres/event_insert.hpp>
 #include <maestro/store/postgres/event_scan.hpp>
+#include <maestro/store/postgres/postgres_store.hpp>
 #include <maestro/store/postgres/projected_batch.hpp>
 #include <maestro/store/postgres/row.hpp>
 #include <maestro/store/postgres/values.hpp>
+#include <maestro/store/read_only.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -16,6 +16,8 @@
 namespace maestro::postgres {
 
 namespace {
+
+constexpr const char* read_only_transaction = "25006";
 
 auto sequence_of(const pqxx::row& row, int column) -> sequence_number {
   return row[static_cast<pqxx::row::size_type>(column)].as<sequence_number>();
@@ -98,6 +100,7 @@ class text_array {
 // --- commits -----------------------------------------------------------------------------------------------------------
 
 auto postgres_store::commit_all(std::span<const commit_request* const> requests) -> std::vector<commit_outcome> {
+  if (purpose_ == purpose::only_reads) return only_reads(requests.size());
   auto outcomes = group_commit(*this, requests, source_->settings);
   for (auto& outcome : outcomes)
     if (outcome.failure.code == errc::store_unavailable) outcome.failure = named(std::move(outcome.failure));
@@ -178,6 +181,7 @@ auto postgres_store::inspect(std::span<const write_unit> units) -> result<std::v
 // --- reads and snapshots -----------------------------------------------------------------------------------------------
 
 auto postgres_store::commit_snapshot(const snapshot& snapshot) -> result<void> {
+  if (purpose_ == purpose::only_reads) return only_reads("a snapshot");
   if (auto checked = check_snapshot(snapshot); !checked) return checked.failure();
   // Safe to run again on another connection: it never goes back.
   return use([&](connection& with) {
@@ -282,6 +286,9 @@ auto postgres_store::use(Work work, stage of) -> result<std::invoke_result_t<Wor
       }
     } catch (...) {
       // Statements that are not prepared any more, or for a table that was changed: a new connection prepares them anew.
+      if (const failure problem = failure_in_flight(connection_ ? connection_->raw() : nullptr);
+          purpose_ == purpose::only_reads && is_read_only_ && problem.sqlstate() == read_only_transaction)
+        return only_reads(problem.what());
       const failure problem = noted_failure();
       if (spoils_connection(problem) && is_old && !again) continue;
       return named(error_of(problem, of));
@@ -299,7 +306,12 @@ auto postgres_store::noted_failure() -> failure {
 auto postgres_store::connected() -> connection& {
   if (!connection_ || !connection_->is_usable()) {
     connection_.reset();
+    is_read_only_ = false;
     connection_ = source_->connect();
+  }
+  if (purpose_ == purpose::only_reads && !is_read_only_) {
+    connection_->execute_script(sql::only_read);
+    is_read_only_ = true;
   }
   if (doubtful_) end_doubtful_backend();
   return *connection_;

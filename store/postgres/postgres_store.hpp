@@ -7,6 +7,7 @@
 #include <maestro/store/store.hpp>
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,9 +32,12 @@ struct source {
 
 class postgres_store final : public store, private batch_writer {
  public:
+  enum class purpose : std::uint8_t { writes, only_reads };
+
   /// `ready`: a connection that was made for something else, or none.
-  explicit postgres_store(std::shared_ptr<const source> from, std::unique_ptr<connection> ready = nullptr)
-      : source_(std::move(from)), connection_(std::move(ready)) {}
+  explicit postgres_store(std::shared_ptr<const source> from, std::unique_ptr<connection> ready = nullptr,
+                          purpose is = purpose::writes)
+      : source_(std::move(from)), purpose_(is), connection_(std::move(ready)) {}
 
   auto commit_all(std::span<const commit_request* const> requests) -> std::vector<commit_outcome> override;
   auto commit_snapshot(const snapshot& snapshot) -> result<void> override;
@@ -70,7 +74,9 @@ class postgres_store final : public store, private batch_writer {
   auto use(Work work, stage of = stage::call) -> result<std::invoke_result_t<Work, connection&>>;
 
   const std::shared_ptr<const source> source_;
+  const purpose purpose_;
   std::unique_ptr<connection> connection_;
+  bool is_read_only_ = false;  // The session of `connection_`.
   std::optional<backend> doubtful_;
   careful_mode careful_;
 };

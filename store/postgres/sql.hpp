@@ -52,6 +52,9 @@ inline constexpr named insert_event{"maestro_insert_event", R"(
      OR $9::bytea = (SELECT log.timestamp FROM event_log AS log WHERE log.aggregate_id = $2::bytea AND log.sequence = $3::integer - 1)
 )"};
 
+// For a session that only reads, until it ends.
+inline constexpr const char* only_read = "SET default_transaction_read_only = on";
+
 inline constexpr const char* begin = "BEGIN";
 inline constexpr const char* commit = "COMMIT";
 inline constexpr const char* rollback = "ROLLBACK";

@@ -141,6 +141,10 @@ void statement::reset() noexcept {
   sqlite3_clear_bindings(statement_);
 }
 
+auto statement::only_reads() const -> bool {
+  return sqlite3_stmt_readonly(statement_) != 0;
+}
+
 auto statement::is_null(int column) const -> bool { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
 
 auto statement::integer(int column) const -> std::int64_t { return sqlite3_column_int64(statement_, column); }

@@ -41,6 +41,8 @@ class statement {
   auto bind(int number, const id16<Tag>& id) -> statement& {
     return bind_bytes(number, id.view());
   }
+  /// Whether it changes nothing in the database.
+  [[nodiscard]] auto only_reads() const -> bool;
   /// All parameters at once; their number must be the statement's own.
   auto bind(std::span<const sql_value> parameters) -> statement&;
 

@@ -41,7 +41,7 @@ class sqlite_database final : public database {
   sqlite_database(std::shared_ptr<source> source, std::string name) : source_(std::move(source)), name_(std::move(name)) {}
 
   auto open_writer() -> std::unique_ptr<store> override { return std::make_unique<sqlite_store>(source_); }
-  auto open_reader() -> std::unique_ptr<store> override { return std::make_unique<sqlite_store>(source_); }
+  auto open_reader() -> std::unique_ptr<store> override { return std::make_unique<sqlite_store>(source_, true); }
   auto open_members() -> std::unique_ptr<member_table> override { return make_lone_member_table(); }
   [[nodiscard]] auto single_owner() const noexcept -> bool override { return true; }
   [[nodiscard]] auto sql_dialect() const noexcept -> dialect override { return dialect::sqlite; }

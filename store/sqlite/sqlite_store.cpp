@@ -1,8 +1,8 @@
-#include <maestro/store/sqlite/sqlite_store.hpp>
-
 #include <maestro/store/event_check.hpp>
+#include <maestro/store/read_only.hpp>
 #include <maestro/store/sqlite/projection_transaction.hpp>
 #include <maestro/store/sqlite/sql.hpp>
+#include <maestro/store/sqlite/sqlite_store.hpp>
 
 #include <algorithm>
 #include <exception>
@@ -167,6 +167,7 @@ auto sqlite_store::use(Work work, stage of) -> result<std::invoke_result_t<Work,
 }
 
 auto sqlite_store::commit_all(std::span<const commit_request* const> requests) -> std::vector<commit_outcome> {
+  if (only_reads_) return maestro::only_reads(requests.size());
   return group_commit(*this, requests, source_->settings);
 }
 
@@ -266,6 +267,7 @@ auto sqlite_store::inspect(std::span<const write_unit> units) -> result<std::vec
 }
 
 auto sqlite_store::commit_snapshot(const snapshot& snapshot) -> result<void> {
+  if (only_reads_) return maestro::only_reads("a snapshot");
   if (auto checked = check_snapshot(snapshot); !checked) return checked.failure();
   return use([&](connection& with) {
     auto& upsert = with.prepare(sql::commit_snapshot);
@@ -340,7 +342,17 @@ auto sqlite_store::newest_timestamp() -> result<timestamp> {
 }
 
 auto sqlite_store::query(std::string_view sql, std::span<const sql_value> parameters) -> result<std::vector<sql_row>> {
-  return use([&](connection& with) { return with.prepare(sql).bind(parameters).rows(); }, stage::query);
+  error refused;
+  auto answer = use(
+      [&](connection& with) -> std::vector<sql_row> {
+        auto& prepared = with.prepare(sql);
+        if (!only_reads_ || prepared.only_reads()) return prepared.bind(parameters).rows();
+        refused = maestro::only_reads(std::string(sql));
+        return {};
+      },
+      stage::query);
+  if (refused) return refused;
+  return answer;
 }
 
 }  // namespace maestro::sqlite

@@ -37,7 +37,8 @@ struct source {
 
 class sqlite_store final : public store, private batch_writer {
  public:
-  explicit sqlite_store(std::shared_ptr<const source> from) : source_(std::move(from)) {}
+  explicit sqlite_store(std::shared_ptr<const source> from, bool only_reads = false)
+      : source_(std::move(from)), only_reads_(only_reads) {}
 
   auto commit_all(std::span<const commit_request* const> requests) -> std::vector<commit_outcome> override;
   auto commit_snapshot(const snapshot& snapshot) -> result<void> override;
@@ -71,6 +72,7 @@ class sqlite_store final : public store, private batch_writer {
   auto use(Work work, stage of = stage::call) -> result<std::invoke_result_t<Work, connection&>>;
 
   const std::shared_ptr<const source> source_;
+  const bool only_reads_;
   std::shared_ptr<connection> connection_;  // Null until first needed.
   careful_mode careful_;
   bool doubtful_ = false;  // A commit that was rolled back may be in the file all the same.

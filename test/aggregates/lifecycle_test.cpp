@@ -25,7 +25,9 @@ auto replayed(stage& on) -> counter_state {
   return decode<counter_state>(on.type->encode_state(at.value().state).value()).value();
 }
 
-auto log_of(stage& on) -> std::vector<event> { return on.store->open_reader()->get_events(on.id).value(); }
+auto log_of(stage& on) -> std::vector<event> {
+  return on.store->open_reader()->get_events(on.id, {}).value();
+}
 
 // An aggregate that notes when it was evaluated, and whose state can become something that has no JSON.
 struct note {};

@@ -52,7 +52,7 @@ auto true_history(stage& on) -> recorded_history {
   tell(0, add{1}, {}, return_mode::state);                // 1
   tell(1, climb{3}, twice, return_mode::events);          // 2 to 4
   ask(0, query_kind::get);                                // Still shows 1.
-  const auto newest = on.store->open_reader()->get_events(on.id).value().back().timestamp;
+  const auto newest = on.store->open_reader()->get_events(on.id, {}).value().back().timestamp;
   std::vector<event> foreign(1);
   foreign[0] = {on.clock.now_above(newest), on.id, 5, "counter", "added", R"({"amount":10})", std::nullopt, "", nullptr};
   notes.append(*on.store->open_writer(), std::move(foreign), newest);  // 5

@@ -129,7 +129,7 @@ void open(client& at, const account_id& id) { accepted(at.send(id, bank::open{"S
 
 // Which process wrote an account's events: each has a clock of its own. 0 stands for several.
 auto writer_of(store& from, const account_id& id) -> std::uint64_t {
-  const auto events = value_of(from.get_events(id));
+  const auto events = value_of(from.get_events(id, {}));
   BOOST_TEST_REQUIRE(!events.empty());
   const auto first = events.front().timestamp.node();
   for (const auto& each : events)

@@ -61,7 +61,7 @@ BOOST_FIXTURE_TEST_SUITE(faults_of_the_program, logging_node)
 BOOST_AUTO_TEST_CASE(a_table_of_a_projection_that_is_gone_rejects_nobody_and_is_told_in_the_log) {
   const auto id = ::test::batch::id::named("one");
   BOOST_TEST_REQUIRE(!here->send(id, ::test::add{1}).answer.failure);
-  const auto tool = running->open_reader();
+  const auto tool = stranger_at(store.uri());
   BOOST_TEST_REQUIRE(tool->query("ALTER TABLE batch_totals RENAME TO somewhere_else", {}).has_value());
   for (int i = 0; i < 5; ++i) {
     const auto failure = here->send(id, ::test::add{1}).answer.failure;

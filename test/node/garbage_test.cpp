@@ -69,7 +69,7 @@ class fuzzer {
     if (!started) return answered(started.failure());
     node_ = std::move(*started);
     client_ = node_->local_client();
-    hand_ = node_->open_reader();
+    hand_ = stranger_at(store_.uri());
   }
   void stop() {
     hand_.reset();

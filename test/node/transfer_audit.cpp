@@ -40,7 +40,7 @@ auto value_of(result<T> got) -> T {
 
 void read_transfers(store& log, movements_by_transfer& into, transfer_counts& counts) {
   for (const auto& head : value_of(log.list_aggregates("transfer", {}, 1'000'000))) {
-    const auto events = value_of(log.get_events(head.aggregate_id));
+    const auto events = value_of(log.get_events(head.aggregate_id, {}));
     into[head.aggregate_id.text()].end = events.back().type;
     for (const auto* step : {"pay", "paid", "declined", "collect", "delivered", "turned away", "take back", "returned"})
       counts.may_follow.insert(derive_command_id(events.front().command_id.value(), step));

@@ -337,7 +337,7 @@ BOOST_DATA_TEST_CASE(reads_go_on_in_another_thread_while_commits_run, data::make
   std::atomic<bool> done{false};
   std::thread reading([&] {
     while (!done) {
-      auto events = bench.reader->get_events(id);
+      auto events = bench.reader->get_events(id, {});
       if (!events) in_order = false;
       for (std::size_t i = 0; events && i < events->size(); ++i)
         if ((*events)[i].sequence != static_cast<sequence_number>(i) + 1) in_order = false;

@@ -66,7 +66,7 @@ class fuzzer {
     doubtful.in_doubt = true;
     answered(bench_.commit(doubtful).failure);
     said(bench_.writer->commit_snapshot({id, 3, "account", "{}", 1, 3}));
-    said(reader.get_events(id));
+    said(reader.get_events(id, {}));
     said(reader.scan_events(id, {0, max_sequence(), 2}, [](std::span<event>) -> result<bool> { return true; }));
     said(reader.get_snapshot(id));
     said(reader.get_histories(ids_, 2));

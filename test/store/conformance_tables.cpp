@@ -171,7 +171,7 @@ BOOST_DATA_TEST_CASE(a_store_without_tables_says_what_to_do_and_works_once_that_
   request_maker make;
   const auto request = make.request();
   for (const auto& problem : {writer->commit_events(request.units[0].events, {}).failure(),
-                              writer->get_events(request.aggregate_id).failure()}) {
+                              writer->get_events(request.aggregate_id, {}).failure()}) {
     BOOST_TEST((problem.code == errc::store_unavailable), to_string(problem));
     BOOST_TEST((problem.message.find("maestro migrate") != std::string::npos), problem.message);
   }
@@ -562,6 +562,46 @@ BOOST_DATA_TEST_CASE(a_query_for_tools_says_what_is_wrong, data::make(stores_und
   BOOST_TEST_REQUIRE(!wrong);
   BOOST_TEST((wrong.failure().code == errc::invalid_argument));
   BOOST_TEST((wrong.failure().message.find("nonsense") != std::string::npos));
+}
+
+BOOST_DATA_TEST_CASE(a_reader_writes_nothing, data::make(stores_under_test()), store) {
+  workbench bench(store, {}, handles());
+  const auto request = bench.request(2);
+  bench.committed(request);
+  const auto refused = [](const error& failure) {
+    BOOST_TEST((failure.code == errc::invalid_argument), to_string(failure));
+  };
+  const bool is_server = bench.opened->sql_dialect() == dialect::postgres;
+  for (const std::string sql :
+       {"INSERT INTO handles (handle) VALUES ('a')", "DELETE FROM snapshots", "CREATE TABLE made (id integer)",
+        "UPDATE maestro_schema SET minimum = 99", "DROP TABLE handles"}) {
+    const auto done = bench.reader->query(sql, {});
+    BOOST_TEST_REQUIRE(!done, sql);
+    refused(done.failure());
+  }
+  const auto more = bench.request();
+  const auto* one = &more;
+  const auto outcome = bench.reader->commit_all({&one, 1}).at(0);
+  BOOST_TEST(outcome.committed == 0U);
+  refused(outcome.failure);
+  refused(bench.reader->commit_snapshot({request.aggregate_id, 2, "account", "{}", 1, 2}).failure());
+
+  // It reads on, and writers write.
+  BOOST_TEST(bench.events(request.aggregate_id).size() == 2U);
+  BOOST_TEST(bench.count("handles") == 0);
+  BOOST_TEST(!value_of(bench.reader->get_snapshot(request.aggregate_id)));
+  bench.committed(more);
+  if (!is_server) return;
+  // Also after its connection was lost, and over the connection that has migrated.
+  bench.query("SELECT pg_terminate_backend($1::integer)",
+              bench.reader->query("SELECT pg_backend_pid()", {}).value().at(0));
+  BOOST_TEST(bench.events(request.aggregate_id).size() == 2U);
+  refused(bench.reader->query("DELETE FROM snapshots", {}).failure());
+  value_of(bench.opened->migrate({}));
+  const auto spare = bench.opened->open_reader();
+  refused(spare->query("DELETE FROM snapshots", {}).failure());
+  value_of(bench.opened->migrate({}));
+  value_of(bench.opened->open_writer()->query("DELETE FROM snapshots", {}));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

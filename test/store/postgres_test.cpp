@@ -100,7 +100,7 @@ BOOST_AUTO_TEST_CASE(a_database_that_the_seed_made_is_upgraded_in_place) {
   succeed(opened->check({}));
 
   const auto id = *aggregate_id::parse("01a206ac419a00000000000005474ce0");
-  const auto old = value_of(writer->get_events(id));
+  const auto old = value_of(writer->get_events(id, {}));
   BOOST_TEST_REQUIRE(old.size() == 1U);
   BOOST_TEST(old[0].type == "counter_incremented");
   BOOST_TEST(old[0].body == R"({"message":"increment"})");
@@ -116,7 +116,7 @@ BOOST_AUTO_TEST_CASE(a_database_that_the_seed_made_is_upgraded_in_place) {
   value_of(writer->query("INSERT INTO event_log (timestamp, aggregate_id, sequence, type, body) "
                          "VALUES ('\\x01a206ac419b00000000000005474ce1', $1, 4, 'counter_incremented', '{}')",
                          std::vector<sql_value>{id}));
-  BOOST_TEST(value_of(writer->get_events(id)).size() == 4U);
+  BOOST_TEST(value_of(writer->get_events(id, {})).size() == 4U);
 }
 
 // `mix ecto.rollback` and `mix ecto.migrate` of the seed's application: the table of migrations knows nothing of it.
@@ -515,7 +515,7 @@ BOOST_AUTO_TEST_CASE(a_log_that_was_not_migrated_says_what_to_do) {
   request_maker make;
   const auto request = make.request();
   for (const auto& problem : {writer->commit_events(request.units[0].events, {}).failure(),
-                              writer->get_events(request.aggregate_id).failure()}) {
+                              writer->get_events(request.aggregate_id, {}).failure()}) {
     BOOST_TEST((problem.code == errc::store_unavailable), to_string(problem));
     BOOST_TEST((problem.message.find("maestro migrate") != std::string::npos), problem.message);
   }
@@ -823,7 +823,7 @@ BOOST_AUTO_TEST_CASE(tables_that_are_missing_say_what_to_do) {
   BOOST_TEST_REQUIRE(!refused);
   BOOST_TEST((refused.failure().code == errc::store_unavailable));
   BOOST_TEST((refused.failure().message.find("maestro migrate") != std::string::npos), refused.failure().message);
-  const auto read = opened->open_reader()->get_events(request.aggregate_id);
+  const auto read = opened->open_reader()->get_events(request.aggregate_id, {});
   BOOST_TEST((read.failure().code == errc::store_unavailable));
 }
 

@@ -54,7 +54,8 @@ class crash_image {
     for (const std::string part : {"", "-wal"}) std::filesystem::copy_file(file + part, folder_.path("store.db" + part));
   }
   auto count(const aggregate_id& id) -> std::size_t {
-    return value_of(value_of(open_database("sqlite:" + folder_.path("store.db")))->open_reader()->get_events(id)).size();
+    return value_of(value_of(open_database("sqlite:" + folder_.path("store.db")))->open_reader()->get_events(id, {}))
+        .size();
   }
 
  private:
@@ -133,7 +134,7 @@ BOOST_AUTO_TEST_CASE(what_was_committed_is_there_when_the_file_is_opened_again) 
   bench.opened.reset();
   auto again = bench.where->open({});
   succeed(again->check({}));
-  BOOST_TEST(value_of(again->open_reader()->get_events(request.aggregate_id)).size() == 3U);
+  BOOST_TEST(value_of(again->open_reader()->get_events(request.aggregate_id, {})).size() == 3U);
 }
 
 BOOST_AUTO_TEST_CASE(a_second_opener_is_told_who_uses_the_file) {
@@ -251,7 +252,7 @@ BOOST_AUTO_TEST_CASE(a_file_that_was_taken_away_is_not_written_any_more) {
         BOOST_TEST(outcome.committed == 0U);
         BOOST_TEST((outcome.failure.code == errc::store_unavailable), to_string(outcome.failure));
       }
-      const auto read = bench.reader->get_events(before.aggregate_id);
+      const auto read = bench.reader->get_events(before.aggregate_id, {});
       BOOST_TEST((!read && read.failure().code == errc::store_unavailable));
       snapshot state;
       state.aggregate_id = before.aggregate_id;

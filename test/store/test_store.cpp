@@ -1,5 +1,7 @@
 #include "test_store.hpp"
 
+#include <maestro/store/sqlite/sqlite_store.hpp>
+
 #include <cstdlib>
 #include <string_view>
 
@@ -20,6 +22,15 @@ test_store::test_store() {
   } else {
     BOOST_FAIL("MAESTRO_TEST_STORE is memory, file or postgres, not " << kind);
   }
+}
+
+auto stranger_at(const std::string& uri) -> std::unique_ptr<store> {
+  const std::string scheme = "sqlite:";
+  if (!uri.starts_with(scheme)) return open_database(uri).value()->open_writer();
+  // Past the lock, which keeps other stores away.
+  auto file = std::make_shared<sqlite::source>();
+  file->file = uri.substr(scheme.size());
+  return std::make_unique<sqlite::sqlite_store>(std::move(file));
 }
 
 }  // namespace maestro::test

@@ -4,6 +4,8 @@
 #include "postgres_server.hpp"
 #include "temporary_folder.hpp"
 
+#include <maestro/store/store.hpp>
+
 #include <memory>
 #include <string>
 
@@ -25,5 +27,9 @@ class test_store {
   std::unique_ptr<postgres_place> schema_;
   std::string uri_;
 };
+
+/// A connection that writes to the store at `uri` beside whoever uses it, also in the same process and to an embedded
+/// file: a stranger's.
+[[nodiscard]] auto stranger_at(const std::string& uri) -> std::unique_ptr<store>;
 
 }  // namespace maestro::test
