@@ -184,14 +184,16 @@ class database {
   /// Returns what was applied, `component number` each, or put back. Safe to run concurrently from several processes. Errors, beside
   /// those of `check`:
   /// `invalid_argument` (the numbers of a component are not 1, 2, 3 ..., or a step has no SQL), `store_unavailable`,
-  /// `schema_too_new`, `internal_error` (a step's SQL fails; what came before it stays applied).
+  /// `schema_too_new`, `invalid_setting` (the role lacks a right), `internal_error` (a step's SQL fails; what came
+  /// before it stays applied).
   /// PostgreSQL: the connection stays for the first writer or reader that is opened afterwards; so does that of `check`.
   [[nodiscard]] virtual auto migrate(std::span<const migration> components) -> result<std::vector<std::string>> = 0;
 
   /// Checks that the store can be reached and that its schema is there and readable by this program, that every step of
   /// `components` was applied, and that what the steps made is still there: the keys and indexes that judge races, the columns of the
   /// store's own tables, the tables of `components`. Errors: `store_unavailable` (also: what is missing, and what puts it back),
-  /// `schema_too_new`, `invalid_setting` (a pooler that shares sessions, a server that `store.require-durable` refuses), and
+  /// `schema_too_new`, `invalid_setting` (a pooler that shares sessions, a server that `store.require-durable` refuses,
+  /// a schema that the role may not use), and
   /// `invalid_argument` as for `migrate`.
   [[nodiscard]] virtual auto check(std::span<const migration> components) -> result<void> = 0;
 
@@ -212,7 +214,8 @@ class database {
   /// some seconds ago while commands go on, and then the last ones; it begins anew when a writer's clock is further behind than that, and
   /// after it was stopped. SQLite: all in one transaction, in the order of commits; commits that come meanwhile find the store unavailable.
   ///
-  /// Errors: `invalid_argument` (the plan, or its schema's SQL), `store_in_use` (this projection is being rebuilt already),
+  /// Errors: `invalid_argument` (the plan, or its schema's SQL), `invalid_setting` (the role lacks a right),
+  /// `store_in_use` (this projection is being rebuilt already),
   /// `projection_failed` (naming aggregate, sequence and event, or the constraint), `shutting_down` (`watch` said stop),
   /// `store_unavailable`, `internal_error`.
   [[nodiscard]] virtual auto rebuild(const rebuild_plan& plan, const rebuild_watch& watch) -> result<rebuild_progress> = 0;

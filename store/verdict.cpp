@@ -14,6 +14,7 @@ auto code_of(verdict said) -> errc {
     case verdict::invalid_event: return errc::invalid_event;
     case verdict::internal_error: return errc::internal_error;
     case verdict::invalid_argument: return errc::invalid_argument;
+    case verdict::invalid_setting: return errc::invalid_setting;
   }
   return errc::internal_error;
 }

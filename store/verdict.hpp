@@ -33,6 +33,7 @@ enum class verdict : std::uint8_t {
   invalid_event,
   internal_error,
   invalid_argument,
+  invalid_setting,  ///< The store's settings, or the rights of its role, have to change first.
 };
 
 /// The code that a caller is told.

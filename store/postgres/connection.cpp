@@ -7,7 +7,9 @@
 #include <array>
 #include <chrono>
 #include <cstdlib>
+#include <functional>
 #include <random>
+#include <set>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -32,17 +34,23 @@ auto parse(const std::string& uri) -> option_list {
 class parameters {
  public:
   explicit parameters(const std::string& uri) : given_(parse(uri)) {
-    for (auto* option = given_.get(); option != nullptr && option->keyword != nullptr; ++option)
-      if (option->val != nullptr) set(option->keyword, option->val);
+    bool names_a_service = std::getenv("PGSERVICE") != nullptr;
+    for (auto* option = given_.get(); option != nullptr && option->keyword != nullptr; ++option) {
+      if (option->val == nullptr) continue;
+      set(option->keyword, option->val);
+      names_a_service = names_a_service || std::string_view(option->keyword) == "service";
+    }
+    if (names_a_service) resolve_service();
   }
 
   void set(const std::string& keyword, std::string value) { values_.emplace_back(keyword, std::move(value)); }
 
-  // Sets what neither the URI nor the environment says.
+  // Sets what neither the URI nor the environment nor a service file says.
   void set_default(std::string_view keyword, std::string value) {
     for (auto* option = given_.get(); option != nullptr && option->keyword != nullptr; ++option) {
       if (option->keyword != keyword) continue;
-      if (option->val == nullptr && (option->envvar == nullptr || std::getenv(option->envvar) == nullptr))
+      if (option->val == nullptr && (option->envvar == nullptr || std::getenv(option->envvar) == nullptr) &&
+          !of_service_.contains(option->keyword))
         set(option->keyword, std::move(value));
       return;
     }
@@ -62,6 +70,20 @@ class parameters {
   }
 
  private:
+  // libpq alone knows where service files are. It reads one when a connection begins, and this one ends there: its
+  // address is none.
+  void resolve_service() {
+    auto with_no_address = values_;
+    with_no_address.emplace_back("hostaddr", "none");
+    std::swap(values_, with_no_address);
+    const std::unique_ptr<PGconn, decltype(&PQfinish)> begun(start(), PQfinish);
+    std::swap(values_, with_no_address);
+    const option_list all(PQconninfo(begun.get()));
+    for (auto* option = all.get(); option != nullptr && option->keyword != nullptr; ++option)
+      if (option->val != nullptr && (option->compiled == nullptr || std::string_view(option->val) != option->compiled))
+        of_service_.insert(option->keyword);
+  }
+
   template <class Function>
   [[nodiscard]] auto connect_by(Function begin) const -> PGconn* {
     std::vector<const char*> keywords;
@@ -77,6 +99,7 @@ class parameters {
 
   option_list given_;
   std::vector<std::pair<std::string, std::string>> values_;
+  std::set<std::string, std::less<>> of_service_;  // What a service file sets, or the URI or the environment.
 };
 
 // Whether a '/' or '@' in a password was not written as %XX. libpq ends the user part at the first '@' that comes before any '/', and

@@ -5,6 +5,7 @@
 #include <maestro/store/postgres/migrations.hpp>
 #include <maestro/store/postgres/postgres_store.hpp>
 #include <maestro/store/postgres/rebuild.hpp>
+#include <maestro/store/postgres/rights.hpp>
 #include <maestro/store/postgres/row.hpp>
 
 #include <algorithm>
@@ -181,8 +182,9 @@ class postgres_database final : public database {
   }
 
   [[nodiscard]] auto forbidden(const schema_state& found) const -> error {
-    return {errc::store_unavailable, "store " + source_->display_name + ": the role may not use schema " + found.forbidden +
-                                         " of its search_path: GRANT USAGE ON SCHEMA " + found.forbidden + " TO it"};
+    return {errc::invalid_setting, "store " + source_->display_name + ": the role may not use schema " +
+                                       found.forbidden + " of its search_path: GRANT USAGE ON SCHEMA " + found.forbidden +
+                                       " TO it"};
   }
 
   // Makes the tables that say what is applied. Only where they are missing: a role that may not create tables can still start.
@@ -207,7 +209,8 @@ class postgres_database final : public database {
         const auto status = outcome_of(problem, stage::commit).status;
         const bool passing = with && (status == write_status::contention || status == write_status::in_doubt);
         if (!passing || attempt == source_->settings.max_retries)
-          return with ? said(problem, stage::migration, "migration " + what + " failed: ") : said(problem, stage::call);
+          return with ? said(problem, stage::migration, "migration " + what + " failed: ", advice(*with, problem))
+                      : said(problem, stage::call);
         with.reset();
       }
       std::this_thread::sleep_for(std::chrono::milliseconds{std::min(50 << std::min(attempt, 5), 1000)});
@@ -234,10 +237,20 @@ class postgres_database final : public database {
     return std::move(spare_);
   }
 
-  [[nodiscard]] auto said(const failure& problem, stage stage, const std::string& what = {}) const -> error {
+  [[nodiscard]] auto said(const failure& problem, stage stage, const std::string& what = {},
+                          const std::string& then = {}) const -> error {
     error failure = problem.is_setting() ? error{errc::invalid_setting, problem.what()} : error_of(problem, stage);
-    failure.message = "store " + source_->display_name + ": " + what + failure.message;
+    failure.message = "store " + source_->display_name + ": " + what + failure.message + then;
     return failure;
+  }
+  // What to do about a migration that was forbidden; empty for all other problems.
+  [[nodiscard]] auto advice(connection& with, const failure& problem) const -> std::string {
+    if (error_of(problem, stage::migration).code != errc::invalid_setting) return {};
+    try {
+      return ". " + advice_for_migrating(look_at_rights(with), source_->display_name);
+    } catch (const failure&) {
+      return {};
+    }
   }
 
   const std::shared_ptr<const source> source_;

@@ -88,7 +88,8 @@ struct meaning_row {
 // constraint of a projection's table is an answer to a command. All else there is the program's fault, which no caller can help.
 constexpr auto verdicts = [] {
   using enum verdict;
-  constexpr auto projection = projection_failed, program = program_failed, internal = internal_error, argument = invalid_argument;
+  constexpr auto projection = projection_failed, program = program_failed, internal = internal_error;
+  constexpr auto argument = invalid_argument, setting = invalid_setting;
   return std::array{
       //          meaning              events          projection   commit       call         query        migration
       meaning_row{meaning::lost,       unavailable,    unavailable, in_doubt,    unavailable, unavailable, unavailable},
@@ -98,7 +99,7 @@ constexpr auto verdicts = [] {
       meaning_row{meaning::outdated,   unavailable,    unavailable, unavailable, unavailable, unavailable, internal},
       meaning_row{meaning::defect,     unavailable,    program,     program,     unavailable, unavailable, unavailable},
       meaning_row{meaning::unmigrated, unavailable,    program,     program,     unavailable, argument,    internal},
-      meaning_row{meaning::forbidden,  unavailable,    program,     program,     unavailable, argument,    unavailable},
+      meaning_row{meaning::forbidden,  unavailable,    program,     program,     unavailable, argument,    setting},
       meaning_row{meaning::contention, contention,     contention,  contention,  unavailable, unavailable, unavailable},
       meaning_row{meaning::cancelled,  contention,     too_slow,    contention,  unavailable, unavailable, unavailable},
       meaning_row{meaning::over_limit, unavailable,    too_slow,    unavailable, unavailable, unavailable, unavailable},
@@ -149,8 +150,18 @@ auto verdict_on(const failure& problem, stage stage) -> verdict {
   return verdict::internal_error;
 }
 
+// libpqxx shows the place in the statement, which says nothing where a right is missing.
+auto without_place(std::string text) -> std::string {
+  for (auto at = text.find(" LINE "); at != text.npos; at = text.find(" LINE ", at + 1))
+    if (const auto end = text.find_first_not_of("0123456789", at + 6);
+        end != at + 6 && end != text.npos && text[end] == ':')
+      return text.substr(0, at);
+  return text;
+}
+
 auto explained(const failure& problem) -> std::string {
   std::string text = problem.what();
+  if (meaning_of(problem) == meaning::forbidden) text = without_place(std::move(text));
   if (!problem.constraint().empty() && text.find(problem.constraint()) == text.npos)
     text += " (constraint \"" + problem.constraint() + "\")";
   return text;
@@ -175,6 +186,12 @@ auto failure_from(PGconn* connection, const PGresult* answer) -> failure {
 
 auto failure_in_flight(PGconn* connection) -> failure {
   const bool lost = connection == nullptr || PQstatus(connection) == CONNECTION_BAD;
+  // Over a connection that was lost libpqxx speaks of whatever it could not do; libpq knows why it was lost.
+  const auto text_of = [&](const std::exception& problem) {
+    if (connection == nullptr || !lost) return one_line(problem.what());
+    auto text = one_line(PQerrorMessage(connection));
+    return text.empty() ? std::string("the connection to the server was lost") : text;
+  };
   try {
     throw;
   } catch (const failure& problem) {
@@ -185,15 +202,17 @@ auto failure_in_flight(PGconn* connection) -> failure {
     return {"40P01", "", one_line(problem.what()), lost};
   } catch (const pqxx::transaction_rollback& problem) {
     return {"40000", "", one_line(problem.what()), lost};
+  } catch (const pqxx::insufficient_privilege& problem) {
+    return {"42501", "", one_line(problem.what()), lost};
   } catch (const pqxx::sql_error& problem) {
     // libpqxx does not tell the server's function; nothing that the store itself asks for is unsupported.
     return {problem.sqlstate(), "", one_line(problem.what()), lost, problem.sqlstate() == "0A000"};
   } catch (const pqxx::broken_connection& problem) {
-    return {"", "", one_line(problem.what()), true};
+    return {"", "", text_of(problem), true};
   } catch (const pqxx::in_doubt_error& problem) {
-    return {"", "", one_line(problem.what()), true};
+    return {"", "", text_of(problem), true};
   } catch (const std::exception& problem) {
-    return {"", "", one_line(problem.what()), lost};
+    return {"", "", text_of(problem), lost};
   }
 }
 

@@ -266,6 +266,13 @@ inline constexpr named beat_member{"maestro_beat_member", R"(
   ORDER BY member.name COLLATE "C", member.incarnation
 )"};
 
+// Whose session this is, and what it may make.
+inline constexpr const char* look_at_rights = R"(
+  SELECT quote_ident(current_user), quote_ident(coalesce(current_schema(), 'public')), quote_ident(current_database()),
+         coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)::text,
+         has_database_privilege(current_database(), 'CREATE')::text
+)";
+
 // What is applied, and the step that a program must know. A component of null stands for a schema without steps.
 inline constexpr const char* look_at_schema = R"(
   SELECT (SELECT coalesce(max(minimum), 1) FROM maestro_schema), migration.component, migration.number

@@ -526,6 +526,59 @@ BOOST_AUTO_TEST_CASE(a_lone_node_that_was_killed_serves_at_once_when_it_is_start
   BOOST_TEST(again.end() == 0);
 }
 
+// What SECURITY.md says that a node's role needs, and nothing else.
+BOOST_AUTO_TEST_CASE(a_node_whose_role_may_only_what_is_documented_lives_the_banks_life) {
+  { const node_process first(uri()); }
+  const auto hand = value_of(open_database(uri()))->open_writer();
+  const auto run = [&](const std::string& sql) { value_of(hand->query(sql, {})); };
+  const auto role =
+      "maestro_test_node_" + value_of(hand->query("SELECT pg_backend_pid()::text", {})).at(0).at(0).as<std::string>();
+  run("CREATE ROLE " + role);
+  run("GRANT USAGE ON SCHEMA " + place.name() + " TO " + role);
+  for (const char* table :
+       {"event_log", "snapshots", "maestro_members", "maestro_cluster", "maestro_migrations", "maestro_schema"})
+    run("GRANT SELECT ON " + std::string(table) + " TO " + role);
+  run("GRANT INSERT ON event_log TO " + role);
+  run("GRANT INSERT, UPDATE ON snapshots TO " + role);
+  run("GRANT UPDATE ON maestro_cluster TO " + role);
+  run("GRANT INSERT, UPDATE, DELETE ON maestro_members TO " + role);
+  for (const char* table : {"balances", "handles", "batch_totals"})
+    run("GRANT SELECT, INSERT, UPDATE, DELETE ON " + std::string(table) + " TO " + role);
+  {
+    node_process node(place.uri({}, "-crole%3D" + role), {"--node.migrate=false", "--node.name=limited"});
+    const auto id = std::string("name:alice");
+    const std::vector<std::pair<std::string, std::vector<std::string>>> life{
+        {"send", {"account", id, "open", R"({"owner":"Alice","handle":"al"})"}},
+        {"send", {"account", id, "deposit", R"({"cents":500})"}},
+        {"send", {"account", id, "withdraw", R"({"cents":200})"}},
+        {"get", {"account", id}},
+        {"get", {"account", id, "--fetch"}},
+        {"replay", {"account", id, "1"}},
+        {"diff", {"account", id, "1", "3"}},
+        {"events", {"account", id}},
+        {"list", {"account"}},
+        {"snapshot", {"account", id}},
+        {"members", {}},
+        {"send", {"account", id, "withdraw", R"({"cents":300})"}},
+        {"send", {"account", id, "close", "{}"}}};
+    for (const auto& [verb, arguments] : life) {
+      const auto ended = node.maestro(verb, arguments);
+      BOOST_TEST(ended.status == 0, verb << ": " << ended.errors);
+    }
+    const auto taken = node.maestro("send", {"account", "name:bob", "withdraw", R"({"cents":1})"});
+    BOOST_TEST(taken.status == 3, taken.errors);
+    const auto rebuilt = node.maestro("rebuild", {"balances"});
+    BOOST_TEST(rebuilt.status == 2, rebuilt.errors);
+    BOOST_TEST(rebuilt.errors.find("GRANT CREATE ON DATABASE") != std::string::npos, rebuilt.errors);
+    // One that takes over the name ends the sessions of the one before, which is of the same role.
+    BOOST_TEST(node.end(SIGKILL) == 128 + SIGKILL);
+    node_process again(place.uri({}, "-crole%3D" + role), {"--node.migrate=false", "--node.name=limited"});
+    BOOST_TEST((again.end() == 0), again.child().errors());
+  }
+  run("DROP OWNED BY " + role);
+  run("DROP ROLE " + role);
+}
+
 BOOST_AUTO_TEST_CASE(the_members_are_watched_for_as_long_as_one_likes) {
   cluster nodes(uri(), 1);
   process watching({MAESTRO_COMMAND, "members", "--watch", "--node", nodes[0].address().text()});

@@ -117,7 +117,7 @@ BOOST_AUTO_TEST_CASE(what_is_missing_forbidden_or_defective_is_the_stores_matter
     check({with(sqlstate), "unavailable", "unavailable", "program_failed", "program_failed", "store_unavailable",
            "invalid_argument", "internal_error"});
   check({with("42501"), "unavailable", "unavailable", "program_failed", "program_failed", "store_unavailable",
-         "invalid_argument", "store_unavailable"});
+         "invalid_argument", "invalid_setting"});
   for (const char* sqlstate : {"XX000", "XX001"})
     check(away(with(sqlstate), "unavailable", "unavailable", "program_failed", "program_failed"));
 }
