@@ -68,6 +68,8 @@ constexpr const char* look = R"(
     UNION SELECT id, name, true FROM own WHERE name <> 'event_log' AND id IS NOT NULL)
   SELECT 'books', '', '', (to_regclass('maestro_migrations') IS NOT NULL AND to_regclass('maestro_schema') IS NOT NULL)::text
   UNION ALL
+  SELECT 'citus', '', '', (to_regclass('pg_dist_partition') IS NOT NULL AND to_regclass('pg_dist_schema') IS NOT NULL)::text
+  UNION ALL
   SELECT 'partitions', '', '', count(*)::text FROM pg_inherits WHERE inhparent = to_regclass('event_log')
   UNION ALL
   SELECT 'forbidden', '', nspname, '' FROM pg_namespace
@@ -183,6 +185,7 @@ auto look_for_schema(connection& with, std::span<const projection_table> tables)
     const auto name = row.at(2).as<std::string>();
     const auto more = row.at(3).as<std::string>();
     if (what == "books") seen.has_books = more == "true";
+    else if (what == "citus") seen.has_citus = more == "true";
     else if (what == "partitions") seen.partitions = std::stoi(more);
     else if (what == "forbidden") seen.forbidden += (seen.forbidden.empty() ? "" : ", ") + name;
     else if (what == "column") found.columns[{table, name}] = more;
@@ -208,22 +211,17 @@ auto repair_script() -> const char* {
     part record;
     one record;
     is_partitioned boolean;
-    restored_default boolean;
   BEGIN
     IF to_regclass('event_log') IS NULL OR to_regclass('snapshots') IS NULL THEN
       RETURN;  -- Their rows are gone with them: that is for a backup.
     END IF;
     is_partitioned := (SELECT relkind = 'p' FROM pg_class WHERE oid = 'event_log'::regclass);
-    restored_default := NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'event_log'::regclass AND attname = 'transaction_id' AND NOT attisdropped);
 
     ALTER TABLE event_log
       ADD COLUMN IF NOT EXISTS aggregate_type varchar(256),
       ADD COLUMN IF NOT EXISTS command_id     bytea,
       ADD COLUMN IF NOT EXISTS metadata       jsonb,
       ADD COLUMN IF NOT EXISTS transaction_id xid8;
-    IF restored_default THEN
-      ALTER TABLE event_log ALTER COLUMN transaction_id SET DEFAULT pg_current_xact_id();
-    END IF;
     IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'event_log'::regclass AND conname = 'command_id_size') THEN
       ALTER TABLE event_log ADD CONSTRAINT command_id_size CHECK (length(command_id) = 16) NOT VALID;
     END IF;

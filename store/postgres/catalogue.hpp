@@ -26,6 +26,7 @@ struct schema_faults {
 /// One look at one moment.
 struct schema_look {
   bool has_books = false;  ///< The tables that say what is applied.
+  bool has_citus = false;  ///< The database is one of Citus' nodes.
   int partitions = 0;
   std::string forbidden;   ///< Schemas of the search path that the role may not use.
   schema_faults faults;    ///< To be judged only where all of the store's own steps were applied.

@@ -1,6 +1,7 @@
 #include <maestro/store/postgres/database.hpp>
 
 #include <maestro/store/postgres/catalogue.hpp>
+#include <maestro/store/postgres/citus.hpp>
 #include <maestro/store/postgres/member_rows.hpp>
 #include <maestro/store/postgres/migrations.hpp>
 #include <maestro/store/postgres/postgres_store.hpp>
@@ -25,14 +26,16 @@ namespace {
 // What a database says of its schema.
 struct schema_state : schema_look {
   std::int64_t minimum = 1;
+  distribution on_citus;
   std::set<std::pair<std::string, int>> applied;
 
   [[nodiscard]] auto has(const migration_step& step) const -> bool { return applied.contains({step.component, step.number}); }
 };
 
-// However many steps there are, two round trips: what starts waits for them.
+// However many steps there are, two round trips (on Citus three): what starts waits for them.
 auto look_at(connection& with, std::span<const projection_table> tables) -> schema_state {
-  schema_state state{look_for_schema(with, tables), 1, {}};
+  schema_state state{look_for_schema(with, tables), 1, {}, {}};
+  if (state.has_citus) state.on_citus = look_at_distribution(with);
   if (!state.has_books) return state;
   pqxx::nontransaction transaction(with.pqxx());
   for (const auto& row : transaction.exec(sql::look_at_schema)) {
@@ -81,6 +84,10 @@ class postgres_database final : public database {
     std::vector<const migration_step*> missing;
     for (const auto& step : *steps)
       if (!found->has(step)) missing.push_back(&step);
+    if (!found->on_citus.schema.empty()) {
+      if (!missing.empty()) return refused_while_distributed(found->on_citus, "migration " + missing.front()->name());
+      if (found->faults.can_be_repaired()) return refused_while_distributed(found->on_citus, "a repair of the store");
+    }
     std::vector<std::string> applied;
     for (const auto* step : missing) {
       auto done = repeat(over, step->name(), [&](connection& with) { return apply(with, *step); });
@@ -130,10 +137,24 @@ class postgres_database final : public database {
 
   auto rebuild(const rebuild_plan& plan, const rebuild_watch& watch) -> result<rebuild_progress> override {
     if (auto checked = check_plan(plan, dialect::postgres); !checked) return checked.failure();
+    if (auto checked = check_place(plan); !checked) return checked.failure();
     return postgres::rebuild(source_, plan, watch);
   }
 
  private:
+  // Tables cannot change places in a schema that Citus has distributed.
+  [[nodiscard]] auto check_place(const rebuild_plan& plan) const -> result<void> {
+    std::unique_ptr<connection> with;
+    try {
+      with = source_->connect();
+      const auto found = look_at(*with, {});
+      if (found.on_citus.schema.empty()) return {};
+      return refused_while_distributed(found.on_citus, "rebuilding projection \"" + plan.projection + "\"");
+    } catch (...) {
+      return said(failure_in_flight(with ? with->raw() : nullptr), stage::call);
+    }
+  }
+
   // One transaction under the lock that keeps other migrations away. True when the step was not there before.
   auto apply(connection& with, const migration_step& step) -> result<bool> {
     pqxx::work transaction(with.pqxx());
@@ -168,6 +189,7 @@ class postgres_database final : public database {
 
   // Where all steps were applied: whether what they made is there.
   [[nodiscard]] auto judge(const schema_state& found) const -> result<void> {
+    if (auto checked = check_distribution(found.on_citus); !checked) return checked.failure();
     if (auto checked = check_partitions(found.partitions, source_->settings.partitions); !checked) return checked.failure();
     if (!found.faults.broken.empty()) {
       std::string all;
@@ -207,7 +229,8 @@ class postgres_database final : public database {
       } catch (...) {
         const failure problem = failure_in_flight(with ? with->raw() : nullptr);
         const auto status = outcome_of(problem, stage::commit).status;
-        const bool passing = with && (status == write_status::contention || status == write_status::in_doubt);
+        const bool lost = status == write_status::in_doubt && spoils_connection(problem);
+        const bool passing = with && (status == write_status::contention || lost);
         if (!passing || attempt == source_->settings.max_retries)
           return with ? said(problem, stage::migration, "migration " + what + " failed: ", advice(*with, problem))
                       : said(problem, stage::call);

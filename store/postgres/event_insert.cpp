@@ -83,7 +83,7 @@ event_insert::event_insert(std::span<const write_unit> units) {
 
 void event_insert::write_one(const write_unit& unit) {
   const event& event = unit.unit->events.front();
-  statement_ = &sql::insert_event;
+  statement_ = event.sequence == 1 ? &sql::insert_first_event : &sql::insert_event;
   add(std::string(event.timestamp.view()));
   add(std::string(event.aggregate_id.view()));
   std::string sequence;
@@ -97,8 +97,7 @@ void event_insert::write_one(const write_unit& unit) {
   else add_null();
   if (event.metadata.empty()) add_null();
   else add(as_jsonb(event.metadata));
-  if (event.sequence == 1) add_null();
-  else add(std::string(unit.predecessor.view()));
+  if (event.sequence > 1) add(std::string(unit.predecessor.view()));
 }
 
 void event_insert::write_many(std::span<const write_unit> units) {

@@ -35,7 +35,8 @@ class binary_array {
   std::uint32_t size_ = 0;
 };
 
-/// `sql::insert_event` where there is one event to be written, which is what a lone caller waits for, or else `sql::insert_events`.
+/// `sql::insert_event`, or `sql::insert_first_event`, where there is one event to be written, which is what a lone caller waits for, or
+/// else `sql::insert_events`.
 class event_insert {
  public:
   explicit event_insert(std::span<const write_unit> units);

@@ -25,11 +25,11 @@ auto one_line(std::string text) -> std::string {
 // What a failure is about.
 enum class meaning : std::uint8_t {
   lost,         // The connection is gone.
-  unknown,      // The server itself does not know what became of the transaction.
+  unknown,      // The server itself does not know what became of the transaction, perhaps since another one has it.
   trouble,      // The server or its machine is in trouble, is going away, or lets nobody in.
   read_only,    // This session may not write, another one may: a standby that was promoted, a setting that was taken back.
   outdated,     // What is prepared on this connection is of another time.
-  defect,       // The server's own defect, or damaged data.
+  defect,       // The server's own defect, or damaged data. Citus says so too when it loses a worker in the middle of COMMIT.
   unmigrated,   // A table or column of the store is not there.
   forbidden,    // The role lacks a right.
   contention,   // Another transaction was in the way; the same may succeed at once.
@@ -49,8 +49,7 @@ struct sqlstate_row {
 
 // The longest prefix that fits counts.
 constexpr std::array sqlstates{
-    sqlstate_row{"08", meaning::trouble},        // connection exception: a foreign server, a pooler
-    sqlstate_row{"08007", meaning::unknown},     // transaction resolution unknown
+    sqlstate_row{"08", meaning::unknown},        // connection exception: a pooler or a coordinator has lost its own server
     sqlstate_row{"08P01", meaning::wrong},       // protocol violation: a statement with another number of parameters
     sqlstate_row{"22", meaning::unfit},          // data exception
     sqlstate_row{"23", meaning::refused},        // integrity constraint violation
@@ -70,7 +69,7 @@ constexpr std::array sqlstates{
     sqlstate_row{"54", meaning::unfit},          // program limit exceeded: too large for an index, too deep
     sqlstate_row{"55P03", meaning::contention},  // lock not available
     sqlstate_row{"57014", meaning::cancelled},   // query canceled
-    sqlstate_row{"57P", meaning::trouble},       // shutdown, crash, starting up
+    sqlstate_row{"57P", meaning::unknown},       // shutdown, crash, starting up; without an end of this connection, of another server
     sqlstate_row{"58", meaning::trouble},        // system error: input and output
     sqlstate_row{"72000", meaning::contention},  // snapshot too old
     sqlstate_row{"F0", meaning::trouble},        // configuration file error
@@ -97,7 +96,7 @@ constexpr auto verdicts = [] {
       meaning_row{meaning::trouble,    unavailable,    unavailable, unavailable, unavailable, unavailable, unavailable},
       meaning_row{meaning::read_only,  unavailable,    unavailable, unavailable, unavailable, unavailable, unavailable},
       meaning_row{meaning::outdated,   unavailable,    unavailable, unavailable, unavailable, unavailable, internal},
-      meaning_row{meaning::defect,     unavailable,    program,     program,     unavailable, unavailable, unavailable},
+      meaning_row{meaning::defect,     unavailable,    program,     in_doubt,    unavailable, unavailable, unavailable},
       meaning_row{meaning::unmigrated, unavailable,    program,     program,     unavailable, argument,    internal},
       meaning_row{meaning::forbidden,  unavailable,    program,     program,     unavailable, argument,    setting},
       meaning_row{meaning::contention, contention,     contention,  contention,  unavailable, unavailable, unavailable},
@@ -117,9 +116,12 @@ static_assert([] {
   return verdicts.size() == static_cast<std::size_t>(meaning::wrong) + 1;
 }(), "a row for each meaning, in their order");
 
-// The log's primary key and its sequence index, or a partition's.
+// The log's primary key and its sequence index, or a partition's. On Citus the name is a shard's, which ends in its number, or is missing.
 auto is_of_the_log(std::string_view constraint) -> bool {
-  return constraint == "event_log_pkey" || constraint == "aggregate_sequence_index" || constraint.ends_with("_pkey") ||
+  if (const auto last = constraint.find_last_not_of("0123456789"); last + 1 < constraint.size() && constraint[last] == '_')
+    constraint.remove_suffix(constraint.size() - last);
+  return constraint.empty() || constraint == "event_log_pkey" || constraint == "aggregate_sequence_index" ||
+         constraint.ends_with("_pkey") ||
          constraint.ends_with("_aggregate_id_sequence_idx") || constraint.ends_with("_timestamp_idx");
 }
 

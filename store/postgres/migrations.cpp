@@ -47,8 +47,7 @@ constexpr const char* create_partitioned_log = R"(
   END $block$;
 )";
 
-// The rest of the first step: the columns that Maestro adds, none of which touches the seed's rows. transaction_id gets its
-// default in a second statement: a new column with a volatile default would rewrite the table.
+// The rest of the first step: the columns that Maestro adds, none of which touches the seed's rows.
 constexpr const char* complete_tables = R"(
   CREATE UNIQUE INDEX IF NOT EXISTS aggregate_sequence_index ON event_log (aggregate_id, sequence);
 
@@ -65,7 +64,6 @@ constexpr const char* complete_tables = R"(
     ADD COLUMN IF NOT EXISTS metadata       jsonb,
     ADD COLUMN IF NOT EXISTS transaction_id xid8;
   ALTER TABLE event_log
-    ALTER COLUMN transaction_id SET DEFAULT pg_current_xact_id(),
     ADD CONSTRAINT command_id_size CHECK (length(command_id) = 16) NOT VALID;
 
   ALTER TABLE snapshots
@@ -156,6 +154,9 @@ constexpr const char* lift_timestamps = R"(
     FOR EACH ROW WHEN (NEW.command_id IS NULL) EXECUTE FUNCTION maestro_lift_timestamp();
 )";
 
+// Earlier first steps gave transaction_id a default. Nothing reads the column, and Citus inserts no row where a default is volatile.
+constexpr const char* forget_transactions = "ALTER TABLE event_log ALTER COLUMN transaction_id DROP DEFAULT;";
+
 }  // namespace
 
 auto bookkeeping() -> const char* {
@@ -187,6 +188,7 @@ auto migrations(int partitions) -> std::vector<migration_step> {
       {std::string(store_component), 3, refuse_rewrites},
       {std::string(store_component), 4, create_members},
       {std::string(store_component), 5, lift_timestamps},
+      {std::string(store_component), 6, forget_transactions},
   };
 }
 

@@ -109,8 +109,7 @@ auto postgres_store::commit_all(std::span<const commit_request* const> requests)
 
 auto postgres_store::write(std::span<const write_unit> units, std::chrono::milliseconds lock_wait) -> write_outcome {
   try {
-    connected().prepare(sql::insert_event);
-    connected().prepare(sql::insert_events);
+    for (const auto* statement : {&sql::insert_first_event, &sql::insert_event, &sql::insert_events}) connected().prepare(*statement);
   } catch (...) {
     return outcome_of(noted_failure(), stage::begin);
   }
@@ -322,7 +321,7 @@ void postgres_store::end_doubtful_backend() {
   pqxx::nontransaction transaction(connection_->pqxx());
   while (!connection_->run(transaction, sql::terminate_backend, doubtful_->process, doubtful_->started).empty()) {
     if (std::chrono::steady_clock::now() > deadline)
-      throw failure("57P01", "", "the server process of a commit in doubt does not end", false);
+      throw failure("58000", "", "the server process of a commit in doubt does not end", false);
     std::this_thread::sleep_for(std::chrono::milliseconds{5});
   }
   // Its commit may have been waiting for a standby when it was ended, and can be seen now all the same.

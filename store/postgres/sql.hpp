@@ -13,6 +13,7 @@ struct named {
 
 // What the URI's own `options` set stays. Plans are made once and must hold while tables grow from nothing to millions of
 // rows between two runs of ANALYZE, so a sequential scan is not to be chosen where there is an index, nor code compiled for it.
+// Citus hands a SET LOCAL, such as that of a shorter wait for locks, on to its workers only when it is told to.
 // synchronous_commit is raised where a role or a database has it below what a commit promises. The server itself ends a session of a
 // process that stands still within a transaction ($3), and of a machine that has gone. Returns what holds now.
 inline constexpr const char* configure = R"(
@@ -26,6 +27,7 @@ inline constexpr const char* configure = R"(
                ('synchronous_commit', 'on', false, '{on,remote_apply}'), ('idle_in_transaction_session_timeout', $3, false, '{}'),
                ('tcp_keepalives_idle', '10', false, '{}'), ('tcp_keepalives_interval', '5', false, '{}'),
                ('tcp_keepalives_count', '2', false, '{}'), ('tcp_user_timeout', '20000', false, '{}'),
+               ('citus.propagate_set_commands', 'local', false, '{}'),
                ('fsync', NULL, false, '{}'), ('full_page_writes', NULL, false, '{}')) AS wanted (name, value, always, enough)
   JOIN pg_settings AS setting ON setting.name = wanted.name
 )";
@@ -44,12 +46,17 @@ inline constexpr named insert_events{"maestro_insert_events", R"(
       WHERE log.aggregate_id = predecessor.aggregate_id AND log.sequence = predecessor.sequence))
 )"};
 
-// The same for one event, whose predecessor, unless it is an aggregate's first, has the sequence before it.
+// The same for one event, whose predecessor has the sequence before it.
 inline constexpr named insert_event{"maestro_insert_event", R"(
   INSERT INTO event_log (timestamp, aggregate_id, sequence, type, body, aggregate_type, command_id, metadata)
   SELECT $1::bytea, $2::bytea, $3::integer, $4::text, $5::jsonb, $6::text, $7::bytea, $8::jsonb
-  WHERE $9::bytea IS NULL
-     OR $9::bytea = (SELECT log.timestamp FROM event_log AS log WHERE log.aggregate_id = $2::bytea AND log.sequence = $3::integer - 1)
+  WHERE $9::bytea = (SELECT log.timestamp FROM event_log AS log WHERE log.aggregate_id = $2::bytea AND log.sequence = $3::integer - 1)
+)"};
+
+// The same for an aggregate's first. Not one statement with the other, by `$9 IS NULL OR`: Citus answers it with INSERT 0 0.
+inline constexpr named insert_first_event{"maestro_insert_first_event", R"(
+  INSERT INTO event_log (timestamp, aggregate_id, sequence, type, body, aggregate_type, command_id, metadata)
+  VALUES ($1::bytea, $2::bytea, $3::integer, $4::text, $5::jsonb, $6::text, $7::bytea, $8::jsonb)
 )"};
 
 // For a session that only reads, until it ends.

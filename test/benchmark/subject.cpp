@@ -57,7 +57,7 @@ auto subject::round(std::size_t callers, std::chrono::milliseconds length, const
   taken.value *= events_each;
   meter.stop(taken, taken.value * std::chrono::duration<double>(length).count());
   if (log_) {
-    const auto rows = must(log_->query("SELECT count(*), count(DISTINCT transaction_id) FROM event_log WHERE timestamp >= $1",
+    const auto rows = must(log_->query("SELECT count(*), count(DISTINCT xmin::text) FROM event_log WHERE timestamp >= $1",
                                        std::vector<sql_value>{since}));
     const auto events = rows.at(0).at(0).as<double>();
     const auto transactions = rows.at(0).at(1).as<double>();

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <functional>
 #include <thread>
 
@@ -448,6 +449,38 @@ BOOST_AUTO_TEST_CASE(a_doubt_is_settled_only_when_the_standbys_have_the_commit) 
   standbys::set("''");
   committing.join();
   BOOST_TEST(outcome.committed == 1U, to_string(outcome.failure));
+}
+
+// Until a session is gone, an open transaction of its node may still commit. One that stands still makes the difference to be seen.
+BOOST_AUTO_TEST_CASE(a_node_is_dead_when_its_sessions_are_gone_and_not_before) {
+  workbench bench(postgres);
+  hybrid_clock clock;
+  const auto stopped = bench.where->open({});
+  const auto members = stopped->open_members();
+  const member first{"north", clock.fresh<incarnation_id>(), "somewhere:1"};
+  value_of(members->join(first));
+  const auto session = stopped->open_writer();
+  const auto process = own_process(*session);
+  const auto others = bench.opened->open_members();
+  const auto version = value_of(others->list()).version;
+
+  ::kill(static_cast<pid_t>(process), SIGSTOP);
+  std::atomic<bool> told{false};
+  std::thread thawing([&] {
+    // It is told to end, and takes no notice yet.
+    await("the session to be ended", [&] {
+      return !server().run("SELECT FROM pg_stat_activity WHERE query LIKE '%pg_terminate_backend(pid) FROM pg_locks%' "
+                           "AND pid <> pg_backend_pid()", place_of(bench).name()).empty();
+    });
+    told = true;
+    ::kill(static_cast<pid_t>(process), SIGCONT);
+  });
+  BOOST_TEST(value_of(others->declare_dead(first, version)));
+  const auto left = bench.query("SELECT FROM pg_locks WHERE pid = $1", {process}).size();
+  const bool was_told = told;
+  thawing.join();
+  BOOST_TEST(was_told);
+  BOOST_TEST(left == 0U);
 }
 
 BOOST_AUTO_TEST_CASE(two_nodes_that_want_the_same_rows_in_opposite_order_both_get_on) {

@@ -80,6 +80,16 @@ class partitioned_place final : public postgres_place {
   }
 };
 
+auto has_citus() -> bool {
+  return run_on_server("SELECT to_regclass('pg_catalog.pg_dist_schema') IS NOT NULL").at(0).at(0).as<bool>();
+}
+
+auto is_no_citus(boost::unit_test::test_unit_id) -> boost::test_tools::assertion_result {
+  boost::test_tools::assertion_result is(!has_citus());
+  is.message() << "the database has Citus";
+  return is;
+}
+
 }  // namespace
 
 auto maestro::test::stores_under_test() -> std::vector<store_under_test> {
@@ -111,7 +121,6 @@ BOOST_AUTO_TEST_CASE(a_database_that_the_seed_made_is_upgraded_in_place) {
 
   request_maker make;
   succeed(writer->commit_events(make.request(id, 1, 2, 1, old[0].timestamp).units[0].events, old[0].timestamp));
-  BOOST_TEST(!value_of(writer->query("SELECT transaction_id FROM event_log ORDER BY sequence DESC", {})).at(0).at(0).is_null());
   // The seed's application goes on writing.
   value_of(writer->query("INSERT INTO event_log (timestamp, aggregate_id, sequence, type, body) "
                          "VALUES ('\\x01a206ac419b00000000000005474ce1', $1, 4, 'counter_incremented', '{}')",
@@ -215,7 +224,7 @@ BOOST_AUTO_TEST_CASE(migrations_that_run_at_the_same_time_are_applied_once) {
     BOOST_TEST(problems[i].empty(), problems[i]);
     total += applied[i];
   }
-  BOOST_TEST(total == 6U);  // Five of the store, one of the counters.
+  BOOST_TEST(total == 7U);  // Six of the store, one of the counters.
 }
 
 BOOST_AUTO_TEST_CASE(a_role_that_may_not_create_tables_can_use_those_that_are_there,
@@ -415,7 +424,9 @@ BOOST_AUTO_TEST_CASE(a_scan_whose_connection_is_lost_goes_on_where_it_was) {
 
 // The server waits with the next page until there is room for it, and for as long its statement runs.
 BOOST_AUTO_TEST_CASE(a_scan_may_take_longer_over_a_page_than_a_statement_may_run) {
-  workbench bench(postgres);
+  store_settings patient;  // A busy server takes a while to fill the log.
+  patient.statement_timeout = std::chrono::minutes{2};
+  workbench bench(postgres, patient);
   const auto id = bench.fresh_id();
   // The second page is some 24 MB, more than the sockets hold: the receiving one, which grows with what is read from it, has seen but
   // the first page, which is small.
@@ -810,6 +821,95 @@ BOOST_AUTO_TEST_CASE(a_commit_that_comes_with_a_warning_is_looked_up) {
     BOOST_TEST(own_process(*bench.writer) != before);  // Over another connection, once the doubtful process had ended.
   }
   BOOST_TEST(bench.query("SELECT value FROM counters").at(0).at(0).as<std::int64_t>() == 2);
+}
+
+// As Citus says at COMMIT that it has lost a worker: the transaction may have been carried out there.
+BOOST_AUTO_TEST_CASE(a_commit_that_ends_in_an_internal_error_is_in_doubt) {
+  store_settings impatient;
+  impatient.reconnect_limit = std::chrono::milliseconds{20};
+  workbench bench(postgres, impatient, counters);
+  bench.query("CREATE FUNCTION defect() RETURNS trigger LANGUAGE plpgsql AS "
+              "'BEGIN RAISE EXCEPTION ''failure on connection'' USING ERRCODE = ''XX000''; END'");
+  for (const bool projecting : {false, true}) {
+    bench.query("CREATE CONSTRAINT TRIGGER failing AFTER INSERT ON event_log DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION defect()");
+    auto request = bench.request(1, 2);
+    if (projecting) request = with_projection(request, count_up);
+    const auto outcome = bench.commit(request);
+    BOOST_TEST((outcome.failure.code == errc::in_doubt), to_string(outcome.failure));
+    bench.query("DROP TRIGGER failing ON event_log");
+    request.in_doubt = true;
+    BOOST_TEST(bench.commit(request).committed == 1U);
+    BOOST_TEST(bench.sequences(request.aggregate_id) == numbers(1, 2));
+  }
+}
+
+// On Citus an index has its shard's number behind its name.
+BOOST_AUTO_TEST_CASE(a_race_is_decided_by_an_index_with_a_shards_name) {
+  workbench bench(postgres);
+  bench.query("ALTER INDEX event_log_pkey RENAME TO event_log_pkey_102009");
+  bench.query("ALTER INDEX aggregate_sequence_index RENAME TO aggregate_sequence_index_102009");
+  for (const std::size_t events : {1U, 3U}) {
+    const auto first = bench.request(1, static_cast<int>(events));
+    bench.committed(first);
+    BOOST_TEST(bench.commit(first).committed == 1U);  // The same again.
+    auto second = bench.request(1, static_cast<int>(events));
+    second.aggregate_id = first.aggregate_id;
+    for (auto& event : second.units[0].events) event.aggregate_id = first.aggregate_id;
+    const auto outcome = bench.commit(second);
+    BOOST_TEST((outcome.failure.code == errc::retry_command), to_string(outcome.failure));
+    BOOST_TEST(bench.sequences(first.aggregate_id).size() == events);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(no_column_of_the_log_has_a_default) {
+  workbench bench(postgres);
+  const auto defaults = [&] {
+    return bench.query("SELECT count(*) FROM pg_attrdef WHERE adrelid = 'event_log'::regclass").at(0).at(0).as<std::int64_t>();
+  };
+  BOOST_TEST(defaults() == 0);
+  // As the first step of earlier programs made it.
+  bench.query("ALTER TABLE event_log ALTER COLUMN transaction_id SET DEFAULT pg_current_xact_id()");
+  bench.query("DELETE FROM maestro_migrations WHERE component = 'maestro' AND number = 6");
+  value_of(bench.opened->migrate({}));
+  BOOST_TEST(defaults() == 0);
+}
+
+// Its catalogue, made by hand: what is whole on a worker serves as it is, and is not changed there.
+BOOST_AUTO_TEST_CASE(a_schema_that_citus_has_distributed_is_used_and_not_changed, *boost::unit_test::precondition(is_no_citus)) {
+  workbench bench(postgres, {}, counters);
+  const auto name = place_of(bench).name();
+  bench.query("CREATE TABLE pg_dist_partition (logicalrelid regclass, partmethod \"char\")");
+  bench.query("CREATE TABLE pg_dist_schema (schemaid oid, colocationid integer)");
+  const auto says = [](const error& failure, const std::string& what) {
+    BOOST_TEST((failure.message.find(what) != std::string::npos), failure.message);
+  };
+  bench.query("INSERT INTO pg_dist_partition VALUES ('event_log', 'n'), ('counters', 'n')");
+  bench.query("INSERT INTO pg_dist_schema VALUES ('" + name + "'::regnamespace, 7)");
+  BOOST_TEST(value_of(bench.opened->migrate(counters)).empty());
+  succeed(bench.opened->check(counters));
+  bench.committed(bench.request());
+
+  const auto rebuilt = bench.opened->rebuild(counting(), {});
+  BOOST_TEST_REQUIRE(!rebuilt);
+  BOOST_TEST((rebuilt.failure().code == errc::invalid_argument));
+  says(rebuilt.failure(), "citus_schema_undistribute('" + name + "')");
+  bench.query("DROP INDEX aggregate_sequence_index");
+  const auto repaired = bench.opened->migrate(counters);
+  BOOST_TEST_REQUIRE(!repaired);
+  says(repaired.failure(), "citus_schema_undistribute('" + name + "')");
+  bench.query("DELETE FROM maestro_migrations WHERE number = 6");
+  const auto migrated = bench.opened->migrate(counters);
+  BOOST_TEST_REQUIRE(!migrated);
+  says(migrated.failure(), "migration maestro 5");
+  bench.query("TRUNCATE pg_dist_schema");
+  BOOST_TEST(!value_of(bench.opened->migrate(counters)).empty());
+
+  // A log in shards by its rows: a commit can lose a part of them.
+  bench.query("UPDATE pg_dist_partition SET partmethod = 'h' WHERE logicalrelid = 'event_log'::regclass");
+  for (const auto& refused : {bench.opened->check(counters).failure(), bench.opened->migrate(counters).failure()}) {
+    BOOST_TEST((refused.code == errc::invalid_setting), to_string(refused));
+    says(refused, "undistribute_table('event_log')");
+  }
 }
 
 BOOST_AUTO_TEST_CASE(tables_that_are_missing_say_what_to_do) {
