@@ -75,8 +75,8 @@ using sequence_number = std::int32_t;
 /// The largest sequence that an aggregate can reach: 2147483647, the log's `integer`.
 [[nodiscard]] constexpr auto max_sequence() noexcept -> sequence_number { return 2147483647; }
 
-/// The id of the aggregate of type `type` that is known by `name`: the first 16 bytes of SHA-256 over the ASCII text
-/// `maestro:name:`, the type, one NUL byte and the name. The same on every machine and in every release.
+/// The id of the aggregate of type `type` that is known by `name`: the first 16 bytes of SHA-256 over the ASCII text `maestro:name:`, the
+/// type, one NUL byte and the name, the top bit cleared, so that it reads as a date before 6430. The same everywhere, in every release.
 [[nodiscard]] auto derive_aggregate_id(std::string_view type, std::string_view name) -> aggregate_id;
 
 /// The id of a follow-up of command `parent`, told apart by `step`: keeps the parent's time (its first 8 bytes) and takes

@@ -1,6 +1,12 @@
 #include <maestro/store/id.hpp>
 
+#include <maestro/store/clock.hpp>
+
 #include <boost/test/unit_test.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
 
 using namespace maestro;
 
@@ -32,6 +38,24 @@ BOOST_AUTO_TEST_CASE(a_named_id_is_sha256_of_type_and_name) {
   BOOST_TEST(derive_aggregate_id("account", "alice").text() == "1e98c568987a3d6150a5afdceeba5ed8");
   BOOST_TEST((parse_aggregate_id("account", "name:alice") == derive_aggregate_id("account", "alice")));
   BOOST_TEST((derive_aggregate_id("account", "alice") != derive_aggregate_id("handle", "alice")));
+}
+
+// The seed formats an id as a date with four digits for the year: 253402300799999 is the last millisecond of 9999.
+BOOST_AUTO_TEST_CASE(a_derived_id_reads_as_a_date_that_the_seed_can_format) {
+  constexpr std::uint64_t last = 253'402'300'799'999;
+  std::uint64_t latest = 0;
+  hybrid_clock clock;
+  const auto made_now = clock.fresh<command_id>();
+  for (int i = 0; i < 10'000; ++i) {
+    const auto id = derive_aggregate_id("account", std::to_string(i));
+    latest = std::max(latest, id.milliseconds());
+    BOOST_TEST(derive_command_id(made_now, std::to_string(i)).milliseconds() == made_now.milliseconds());
+  }
+  BOOST_TEST(latest <= last);
+  BOOST_TEST(latest > 0x7f00'0000'0000U);  // No more than the bit is given up.
+  BOOST_TEST(clock.fresh<aggregate_id>().milliseconds() <= last);
+  // printf 'maestro:name:account\0a' | sha256sum begins with f613, a date in the year 10543.
+  BOOST_TEST(derive_aggregate_id("account", "a").text() == "7613b5aab546de9b7cdedf045b3913b7");
 }
 
 BOOST_AUTO_TEST_CASE(a_derived_command_id_keeps_its_parents_time) {
