@@ -900,7 +900,7 @@ BOOST_AUTO_TEST_CASE(a_schema_that_citus_has_distributed_is_used_and_not_changed
   bench.query("DELETE FROM maestro_migrations WHERE number = 6");
   const auto migrated = bench.opened->migrate(counters);
   BOOST_TEST_REQUIRE(!migrated);
-  says(migrated.failure(), "migration maestro 5");
+  says(migrated.failure(), "migration maestro 6");
   bench.query("TRUNCATE pg_dist_schema");
   BOOST_TEST(!value_of(bench.opened->migrate(counters)).empty());
 
