@@ -309,9 +309,18 @@ class event_collector {
   template <class Event>
   auto operator()(Event&& event) -> result<void> {
     using plain = std::remove_cvref_t<Event>;
-    auto body = encode(event);
+    auto body = encode_noting(event);
     if (!body) return failure_of(errc::invalid_event, "event", registered_name<plain>(), body.failure());
-    list_.push_back({registered_name<plain>(), std::move(*body), std::make_shared<plain>(std::forward<Event>(event))});
+    std::shared_ptr<const void> value;
+    if (body->lost_a_sign) {
+      // It is applied now as others will read it.
+      auto again = decode<plain>(body->text);
+      if (!again) return failure_of(errc::invalid_event, "event", registered_name<plain>(), again.failure());
+      value = std::make_shared<plain>(std::move(*again));
+    } else {
+      value = std::make_shared<plain>(std::forward<Event>(event));
+    }
+    list_.push_back({registered_name<plain>(), std::move(body->text), std::move(value)});
     return {};
   }
   [[nodiscard]] auto take() && -> std::vector<emitted_event> { return std::move(list_); }
@@ -443,8 +452,8 @@ class bound_definition final : public definition {
                    [&]() -> result<state_ptr> { return state_ptr(std::make_shared<state_type>(get(state))); });
   }
   auto encode_state(const state_ptr& state) const -> result<std::string> override {
-    // A state is no row: it may be larger than what is stored.
-    return encode(get(state), json_limits{64 * 1024 * 1024, 64});
+    // A state is no row: it may be larger than what is stored, and hold what old events say.
+    return encode(get(state), json_limits{64 * 1024 * 1024, 64, true, false});
   }
 
   auto decode_command(std::string_view name, std::string_view payload) const -> result<decoded_command> override {
@@ -479,7 +488,7 @@ class bound_definition final : public definition {
 
   auto prepare_snapshot(const state_ptr& state) const -> result<std::string> override {
     return guarded(errc::internal_error, "prepare_snapshot",
-                   [&] { return encode(Aggregate::prepare_snapshot(get(state))); });
+                   [&] { return encode(Aggregate::prepare_snapshot(get(state)), of_states); });
   }
   auto use_snapshot(std::string_view body) const -> result<state_ptr> override {
     return guarded(errc::cannot_hydrate, "use_snapshot", [&]() -> result<state_ptr> {
@@ -507,6 +516,9 @@ class bound_definition final : public definition {
   auto projections() const -> std::vector<projection_definition> override { return each_alone(projection_list{}); }
 
  private:
+  // A state may hold values of enums that old events say, and so may what is made of it.
+  static constexpr json_limits of_states{json_limits{}.bytes, json_limits{}.depth, true, false};
+
   static auto get(const state_ptr& state) -> state_type& { return *static_cast<state_type*>(state.get()); }
 
   template <class... Cs>
@@ -531,12 +543,12 @@ class bound_definition final : public definition {
   }
   template <class R>
   static auto encode_reply(const R& reply) -> result<std::string> {
-    return encode(reply);
+    return encode(reply, of_states);
   }
   template <class R>
   static auto encode_reply(const result<R>& reply) -> result<std::string> {
     if (!reply) return reply.failure();
-    return encode(*reply);
+    return encode(*reply, of_states);
   }
 
   template <class... Ps>

@@ -5,19 +5,34 @@
 
 #include <nlohmann/json.hpp>
 
+#include <limits>
 #include <utility>
 
 namespace maestro {
+
+namespace {
+
+// Whatever a stranger stored: nothing here goes down into it.
+constexpr json_limits of_stored_metadata{std::numeric_limits<std::size_t>::max(),
+                                         std::numeric_limits<std::size_t>::max(), false, false};
+
+// The text that a JSON string denotes; empty for any other value.
+auto text_of(std::string_view value) -> std::string {
+  if (!value.starts_with('"')) return {};
+  const auto text = nlohmann::json::parse(value, nullptr, /*allow_exceptions=*/false);
+  return text.is_string() ? text.get<std::string>() : std::string();
+}
+
+}  // namespace
 
 auto check_metadata(std::string_view metadata) -> result<std::string> {
   if (metadata.empty()) return std::string();
   auto compact = json_compact(metadata);
   if (!compact) return error{errc::malformed_payload, "metadata: " + compact.failure().message};
-  const auto document = nlohmann::json::parse(*compact, nullptr, false);
-  for (const auto& member : document.items())
-    if (member.key().starts_with('$'))
+  for (const auto& member : json_members(*compact))
+    if (member.name.starts_with('$'))
       return error{errc::malformed_payload,
-                   "metadata: the member \"" + member.key() + "\" begins with $, such names are the runtime's"};
+                   "metadata: the member " + json_quote(member.name) + " begins with $, such names are the runtime's"};
   if (*compact == "{}") return std::string();
   return compact;
 }
@@ -48,18 +63,17 @@ auto metadata_with_ids(std::string_view callers, std::string_view correlation_id
 
 auto read_metadata(std::string_view metadata) -> event_metadata {
   event_metadata said;
-  auto document = nlohmann::json::parse(metadata, nullptr, false);
-  if (!document.is_object()) return said;
-  const auto id = [&](const char* name) {
-    const auto found = document.find(name);
-    return found != document.end() && found->is_string() ? found->get<std::string>() : std::string();
-  };
-  said.correlation_id = id("$correlation_id");
-  said.causation_id = id("$causation_id");
-  auto callers = nlohmann::json::object();
-  for (const auto& [name, value] : document.items())
-    if (!name.starts_with('$')) callers[name] = value;
-  if (!callers.empty()) said.callers = callers.dump();
+  if (!json_check(metadata, of_stored_metadata)) return said;
+  for (const auto& [name, value] : json_members(metadata)) {
+    if (name == "$correlation_id")
+      said.correlation_id = text_of(value);
+    else if (name == "$causation_id")
+      said.causation_id = text_of(value);
+    if (name.starts_with('$')) continue;
+    said.callers += (said.callers.empty() ? "{" : ",") + json_quote(name) + ":";
+    said.callers += value;
+  }
+  if (!said.callers.empty()) said.callers += '}';
   return said;
 }
 
@@ -73,11 +87,11 @@ auto first_event_metadata(std::string_view callers, std::size_t events, const fi
 }
 
 auto read_fingerprint(std::string_view metadata) -> std::optional<fingerprint> {
-  const auto document = nlohmann::json::parse(metadata, nullptr, false);
-  if (!document.is_object()) return std::nullopt;
-  const auto member = document.find("$fingerprint");
-  if (member == document.end() || !member->is_string()) return std::nullopt;
-  const auto id = command_id::parse(member->get_ref<const std::string&>());
+  if (!json_check(metadata, of_stored_metadata)) return std::nullopt;
+  std::string print;
+  for (const auto& [name, value] : json_members(metadata))
+    if (name == "$fingerprint") print = text_of(value);
+  const auto id = command_id::parse(print);
   if (!id) return std::nullopt;
   return id->bytes;
 }

@@ -36,7 +36,8 @@ struct event_metadata {
   std::string causation_id;    ///< Empty for none.
   std::string callers;         ///< The caller's own members, as one JSON object; empty for none.
 };
-/// Reads `event::metadata`, in a projection for instance. What is no JSON object says nothing.
+/// Reads `event::metadata`, in a projection for instance, however large or deep it is. The caller's members are as they
+/// are stored. What is no JSON object says nothing.
 [[nodiscard]] auto read_metadata(std::string_view metadata) -> event_metadata;
 
 /// The metadata of a command's first event: `callers` (compact, or empty) with `$events` and `$fingerprint`.

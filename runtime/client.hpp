@@ -216,7 +216,7 @@ class client {
   template <class T>
   static auto decode_reply(const query_reply& reply) -> result<at_sequence<T>> {
     if (reply.code != 0) return failure_of(reply);
-    auto value = decode<T>(reply.state, json_limits{64 * 1024 * 1024, 64});
+    auto value = decode<T>(reply.state, json_limits{64 * 1024 * 1024, 64, true, false});
     if (!value) return value.failure();
     return at_sequence<T>{reply.sequence, std::move(*value)};
   }

@@ -98,6 +98,9 @@ class scanner {
     return {};
   }
 
+  // Valid after `run`.
+  [[nodiscard]] auto has_signed_zero() const -> bool { return has_signed_zero_; }
+
  private:
   [[nodiscard]] auto at_end() const -> bool { return at_ == text_.size(); }
 
@@ -222,8 +225,9 @@ class scanner {
     if (at_ - from > 1000) return wrong("a number of more than 1000 characters");
     const auto number = text_.substr(from, at_ - from);
     if (is_infinite(number)) return wrong("a number beyond the range of a double");
-    if (number.front() == '-' && is_zero(number) && number.find('.') != std::string_view::npos) keep(from + 1);
-    else keep(from);
+    const bool is_signed_zero = number.front() == '-' && is_zero(number);
+    has_signed_zero_ = has_signed_zero_ || is_signed_zero;
+    keep(is_signed_zero ? from + 1 : from);
     return true;
   }
 
@@ -342,6 +346,7 @@ class scanner {
   std::size_t at_ = 0;
   std::vector<char> open_;
   name_ledger names_;
+  bool has_signed_zero_ = false;
   bool fresh_ = false;  // Nothing has followed the innermost opening bracket yet.
   error failure_;
 };
@@ -516,14 +521,70 @@ class canonical_form {
 }  // namespace
 
 auto json_compact(std::string_view text, json_limits limits) -> result<std::string> {
-  std::string output;
-  output.reserve(text.size());
-  if (auto checked = scanner(text, limits, &output).run(); !checked) return checked.failure();
+  auto compact = json_compact_noting(text, limits);
+  if (!compact) return std::move(compact).failure();
+  return std::move(compact->text);
+}
+
+auto json_compact_noting(std::string_view text, json_limits limits) -> result<compact_json> {
+  compact_json output;
+  output.text.reserve(text.size());
+  scanner scan(text, limits, &output.text);
+  if (auto checked = scan.run(); !checked) return std::move(checked).failure();
+  output.lost_a_sign = scan.has_signed_zero();
   return output;
 }
 
 auto json_check(std::string_view text, json_limits limits) -> result<void> {
   return scanner(text, limits, nullptr).run();
+}
+
+auto json_has_signed_zero(std::string_view text, json_limits limits) -> result<bool> {
+  scanner scan(text, limits, nullptr);
+  if (auto checked = scan.run(); !checked) return std::move(checked).failure();
+  return scan.has_signed_zero();
+}
+
+auto json_members(std::string_view text) -> std::vector<json_member> {
+  std::vector<json_member> members;
+  std::size_t at = 0;
+  const auto is_space = [&] { return std::string_view(" \n\r\t").find(text[at]) != std::string_view::npos; };
+  const auto skip_space = [&] {
+    while (at < text.size() && is_space()) ++at;
+  };
+  // From one quote to behind the other.
+  const auto skip_string = [&] {
+    for (++at; at < text.size() && text[at] != '"'; ++at)
+      if (text[at] == '\\') ++at;
+    at = std::min(at + 1, text.size());
+  };
+  skip_space();
+  for (++at; skip_space(), at < text.size() && text[at] == '"';) {
+    const auto name = at;
+    skip_string();
+    auto& each = members.emplace_back();
+    each.name = unescaped(text.substr(name, at - name));
+    skip_space();
+    ++at;  // The colon.
+    skip_space();
+    const auto value = at;
+    for (std::size_t depth = 0; at < text.size();) {
+      const char byte = text[at];
+      if (depth == 0 && (byte == ',' || byte == '}')) break;
+      if (byte == '"') {
+        skip_string();
+        continue;
+      }
+      if (byte == '{' || byte == '[') ++depth;
+      if (byte == '}' || byte == ']') --depth;
+      ++at;
+    }
+    auto end = at;
+    while (end > value && std::string_view(" \n\r\t").find(text[end - 1]) != std::string_view::npos) --end;
+    each.value = text.substr(value, end - value);
+    if (at < text.size() && text[at] == ',') ++at;
+  }
+  return members;
 }
 
 auto json_quote(std::string_view text) -> std::string {

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace maestro {
 
@@ -19,24 +20,44 @@ struct json_limits {
   std::size_t bytes = 1024 * 1024;  ///< Size of the text.
   std::size_t depth = 64;           ///< Nesting of objects and arrays.
   bool names_differ = true;         ///< Whether an object with two members of one name is refused.
+  bool values_defined = true;       ///< Whether an enum's value must be one of its `defined_values` (codec.hpp).
 
   /// For what a store holds already: it was judged when it was written, perhaps by another program, and a database may write a
   /// number out in more digits. The depth is what can be read without exhausting a thread's stack.
   [[nodiscard]] static constexpr auto of_stored() -> json_limits {
-    return {std::numeric_limits<std::size_t>::max(), 1000, false};
+    return {std::numeric_limits<std::size_t>::max(), 1000, false, false};
   }
 };
 
-/// Checks `text` and returns it without the whitespace between its tokens, and with -0.0 as 0.0; nothing else changes. The text must be one JSON
-/// object within `limits`: valid UTF-8, RFC 8259 grammar, no NUL character (jsonb refuses `\u0000`), no lone surrogate,
-/// and no number beyond the range of a double (NaN and Infinity are no JSON at all), of more than 1000 characters or with an
-/// exponent beyond 400 either way (jsonb would write it out), and no two members of one name in an object (jsonb keeps the last,
-/// other readers the first). Runs in one pass, in constant stack, whatever the locale.
-/// Errors: `malformed_payload`, saying what is wrong and at which byte.
+/// Checks `text` and returns it without the whitespace between its tokens, and with -0.0 (any zero with a sign) as 0.0;
+/// nothing else changes. The text must be one JSON object within `limits`: valid UTF-8, RFC 8259 grammar, no NUL
+/// character (jsonb refuses `\u0000`), no lone surrogate, and no number beyond the range of a double (NaN and Infinity
+/// are no JSON at all), of more than 1000 characters or with an exponent beyond 400 either way (jsonb would write it
+/// out), and no two members of one name in an object (jsonb keeps the last, other readers the first). Runs in one pass,
+/// in constant stack, whatever the locale. Errors: `malformed_payload`, saying what is wrong and at which byte.
 [[nodiscard]] auto json_compact(std::string_view text, json_limits limits = {}) -> result<std::string>;
+
+/// A text as `json_compact` returns it.
+struct compact_json {
+  std::string text;
+  bool lost_a_sign = false;  ///< It held a zero with a sign.
+};
+/// `json_compact`, and whether a number was changed.
+[[nodiscard]] auto json_compact_noting(std::string_view text, json_limits limits = {}) -> result<compact_json>;
 
 /// `json_compact` without the copy: checks only.
 [[nodiscard]] auto json_check(std::string_view text, json_limits limits = {}) -> result<void>;
+/// `json_check`, and whether `json_compact` would change a number.
+[[nodiscard]] auto json_has_signed_zero(std::string_view text, json_limits limits = {}) -> result<bool>;
+
+/// A member of an object: its name, and its value as it is written.
+struct json_member {
+  std::string name;
+  std::string_view value;
+};
+/// The members of the object `text`, in their order; those inside of other members are not looked at. `text` must have
+/// passed `json_check`, with any limits. Runs in constant stack.
+[[nodiscard]] auto json_members(std::string_view text) -> std::vector<json_member>;
 
 /// `text` as a JSON string, quotes included. Bytes that are not UTF-8 become U+FFFD.
 [[nodiscard]] auto json_quote(std::string_view text) -> std::string;

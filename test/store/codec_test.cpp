@@ -171,6 +171,115 @@ struct with_opinion {
   int member = 0;
 };
 
+// An author's own words, which look like cereal's.
+struct with_cereals_words {
+  template <class Archive>
+  void serialize(Archive&) {
+    throw std::runtime_error("JSON Parsing failed - provided NVP (member) not found");
+  }
+  int member = 0;
+};
+
+enum class size : std::uint8_t { small, large };
+constexpr auto defined_values(size) {
+  return std::array{size::small, size::large};
+}
+struct shirt {
+  enum class cut { slim = -1, wide = 1 };
+  friend constexpr auto defined_values(cut) { return std::array{cut::slim, cut::wide}; }
+  enum class id : std::int64_t {};
+  size of = size::small;
+  cut as = cut::slim;
+  id number{};
+  std::vector<size> others;
+  std::optional<size> next;
+  std::map<std::string, size> by_name;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(of), CEREAL_NVP(as), CEREAL_NVP(number), CEREAL_NVP(others), CEREAL_NVP(next),
+            CEREAL_NVP(by_name));
+  }
+};
+
+struct narrow {
+  std::int8_t i8 = 0;
+  std::uint8_t u8 = 0;
+  std::int16_t i16 = 0;
+  std::uint16_t u16 = 0;
+  char c = 0;
+  char16_t c16 = 0;
+  std::int32_t i32 = 0;
+  std::uint32_t u32 = 0;
+  std::uint64_t u64 = 0;
+  bool yes = false;
+  float rate = 0;
+  std::bitset<12> bits;
+  std::vector<std::int8_t> list;
+  std::array<std::uint8_t, 3> fixed{};
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(i8), CEREAL_NVP(u8), CEREAL_NVP(i16), CEREAL_NVP(u16), CEREAL_NVP(c), CEREAL_NVP(c16),
+            CEREAL_NVP(i32), CEREAL_NVP(u32), CEREAL_NVP(u64), CEREAL_NVP(yes), CEREAL_NVP(rate), CEREAL_NVP(bits),
+            CEREAL_NVP(list), CEREAL_NVP(fixed));
+  }
+};
+
+// The forms that cereal takes.
+struct by_a_free_function {
+  int x = 0;
+};
+template <class Archive>
+void serialize(Archive& archive, by_a_free_function& value) {
+  archive(cereal::make_nvp("x", value.x));
+}
+struct in_two {
+  int x = 0;
+  template <class Archive>
+  void save(Archive& archive) const {
+    archive(CEREAL_NVP(x));
+  }
+  template <class Archive>
+  void load(Archive& archive) {
+    archive(CEREAL_NVP(x));
+  }
+};
+struct in_two_free {
+  int x = 0;
+};
+template <class Archive>
+void save(Archive& archive, const in_two_free& value) {
+  archive(cereal::make_nvp("x", value.x));
+}
+template <class Archive>
+void load(Archive& archive, in_two_free& value) {
+  archive(cereal::make_nvp("x", value.x));
+}
+class in_private {
+  friend class cereal::access;
+  int x = 0;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(x));
+  }
+};
+class without_a_friend {
+  int x = 0;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(x));
+  }
+};
+static_assert(!maestro::serializable<without_a_friend> && !maestro::serializable<std::vector<int>> &&
+              !maestro::serializable<std::string> && !maestro::serializable<std::map<std::string, int>> &&
+              !maestro::serializable<int>);
+
+// `text` with `from` replaced by `to`.
+auto with(std::string text, const std::string& from, const std::string& to) -> std::string {
+  const auto at = text.find(from);
+  BOOST_TEST_REQUIRE((at != std::string::npos), text << " has no " << from);
+  return text.replace(at, from.size(), to);
+}
+
 struct german_digits : std::numpunct<char> {
   auto do_thousands_sep() const -> char override { return '.'; }
   auto do_decimal_point() const -> char override { return ','; }
@@ -266,6 +375,107 @@ BOOST_AUTO_TEST_CASE(an_authors_own_exception_is_told_as_it_is) {
   BOOST_TEST(back.failure().message == "Is the assertion about flags and rapidjson true?");
 }
 
+BOOST_AUTO_TEST_CASE(an_authors_words_that_look_like_cereals_are_told_as_they_are) {
+  BOOST_TEST(decode<with_cereals_words>("{}").failure().message ==
+             "JSON Parsing failed - provided NVP (member) not found");
+  BOOST_TEST(encode(with_cereals_words{}).failure().message ==
+             "cannot be written as JSON: JSON Parsing failed - provided NVP (member) not found");
+}
+
+BOOST_AUTO_TEST_CASE(a_number_beyond_its_members_range_is_refused_by_name) {
+  const auto right = encode(narrow{}).value();
+  const std::vector<std::pair<std::string, std::string>> wrong{
+      {"i8", "128"},         {"i8", "-129"},    {"u8", "256"},         {"u8", "-1"},
+      {"i16", "32768"},      {"i16", "-32769"}, {"u16", "65536"},      {"u16", "-1"},
+      {"c", "300"},          {"c16", "65536"},  {"i32", "2147483648"}, {"u32", "-1"},
+      {"u32", "4294967296"}, {"u64", "-1"},     {"yes", "2"},          {"yes", "1"},
+      {"i8", "1.5"},         {"i8", "\"1\""},   {"i8", "4294967297"},  {"u8", "18446744073709551617"}};
+  for (const auto& [name, number] : wrong) {
+    const std::string before = name == "yes" ? "false" : "0";
+    const auto refused = decode<narrow>(with(right, "\"" + name + "\":" + before, "\"" + name + "\":" + number));
+    BOOST_TEST_REQUIRE(!refused.has_value(), name << " took " << number);
+    BOOST_TEST(refused.failure().message == "member \"" + name + "\" has the wrong type or is out of range");
+  }
+  for (const char* number : {"1e300", "-1e300", "3.5e38"})
+    BOOST_TEST(decode<narrow>(with(right, R"("rate":0.0)", R"("rate":)" + std::string(number))).failure().message ==
+               "member \"rate\" has the wrong type or is out of range");
+  BOOST_TEST(decode<narrow>(with(right, R"("list":[])", R"("list":[1,-200])")).failure().message ==
+             "an element of member \"list\" has the wrong type or is out of range");
+  BOOST_TEST(decode<narrow>(with(right, R"("value1":0)", R"("value1":256)")).failure().message ==
+             "an element of member \"fixed\" has the wrong type or is out of range");
+  BOOST_TEST(decode<narrow>(with(right, R"("bits":{"type":0,"data":0})", R"("bits":{"type":0,"data":4096})"))
+                 .failure()
+                 .message == "member \"bits\" has the wrong type or is out of range");
+  narrow most;
+  most.i8 = -128;
+  most.u8 = 255;
+  most.i16 = -32768;
+  most.u16 = 65535;
+  most.c = 127;
+  most.c16 = 65535;
+  most.rate = -std::numeric_limits<float>::max();
+  most.bits = std::bitset<12>(4095);
+  most.list = {127, -128};
+  most.fixed = {255, 0, 255};
+  const auto text = encode(most);
+  BOOST_TEST_REQUIRE(text.has_value());
+  BOOST_TEST(*encode(*decode<narrow>(*text)) == *text);
+}
+
+BOOST_AUTO_TEST_CASE(a_value_that_an_enum_does_not_define_is_refused_by_name) {
+  const auto right = encode(shirt{}).value();
+  const auto refusal = [&](const std::string& from, const std::string& to) {
+    const auto refused = decode<shirt>(with(right, from, to));
+    return refused ? std::string("taken") : refused.failure().message;
+  };
+  const std::string undefined = ", which its enum does not define";
+  BOOST_TEST(refusal(R"("of":0)", R"("of":7)") == "member \"of\" has the value 7" + undefined);
+  BOOST_TEST(refusal(R"("of":0)", R"("of":256)") == "member \"of\" has the wrong type or is out of range");
+  BOOST_TEST(refusal(R"("as":-1)", R"("as":0)") == "member \"as\" has the value 0" + undefined);
+  BOOST_TEST(refusal(R"("others":[])", R"("others":[1,2])") ==
+             "an element of member \"others\" has the value 2" + undefined);
+  BOOST_TEST(refusal(R"("next":{"nullopt":true})", R"("next":{"nullopt":false,"data":3})") ==
+             "member \"data\" has the value 3" + undefined);
+  BOOST_TEST(refusal(R"("by_name":[])", R"("by_name":[{"key":"a","value":9}])") ==
+             "member \"value\" has the value 9" + undefined);
+  // One that says nothing of its values has all of them.
+  BOOST_TEST(refusal(R"("number":0)", R"("number":9007199254740993)") == "taken");
+  BOOST_TEST((decode<shirt>(with(right, R"("of":0)", R"("of":1)"))->of == size::large));
+
+  shirt odd;
+  odd.of = static_cast<size>(5);
+  BOOST_TEST(encode(odd).failure().message == "cannot be written as JSON: member \"of\" has the value 5" + undefined);
+  odd = {};
+  odd.others = {static_cast<size>(6)};
+  BOOST_TEST(encode(odd).failure().message ==
+             "cannot be written as JSON: an element of member \"others\" has the value 6" + undefined);
+  // What is stored already is read.
+  const auto old = decode<shirt>(with(right, R"("of":0)", R"("of":7)"), json_limits::of_stored());
+  BOOST_TEST_REQUIRE(old.has_value());
+  BOOST_TEST(static_cast<int>(old->of) == 7);
+  BOOST_TEST(!decode<shirt>(with(right, R"("of":0)", R"("of":7)")).has_value());
+}
+
+BOOST_AUTO_TEST_CASE(each_form_that_cereal_takes_is_stored_and_read) {
+  const auto survives = []<class T>(T) {
+    const auto back = decode<T>(R"({"x":7})");
+    return back && encode(*back).value() == R"({"x":7})";
+  };
+  BOOST_TEST(survives(by_a_free_function{}));
+  BOOST_TEST(survives(in_two{}));
+  BOOST_TEST(survives(in_two_free{}));
+  BOOST_TEST(survives(in_private{}));
+}
+
+BOOST_AUTO_TEST_CASE(too_few_elements_are_told_in_words) {
+  struct pair {
+    std::array<int, 2> two{};
+    void serialize(cereal::JSONInputArchive& archive) { archive(CEREAL_NVP(two)); }
+    void serialize(cereal::JSONOutputArchive& archive) { archive(CEREAL_NVP(two)); }
+  };
+  BOOST_TEST(decode<pair>(R"({"two":[1]})").failure().message == "an element, or a member without a name, is missing");
+}
+
 BOOST_AUTO_TEST_CASE(a_mistyped_member_is_named) {
   BOOST_TEST(decode<item>(R"({"name":"a","count":"1"})").failure().message ==
              "member \"count\" has the wrong type or is out of range");
@@ -291,6 +501,17 @@ BOOST_AUTO_TEST_CASE(negative_zero_is_written_as_zero) {
   order value;
   value.rate = -0.0;
   BOOST_TEST((encode(value)->find(R"("rate":0.0)") != std::string::npos));
+  BOOST_TEST(encode_noting(value)->lost_a_sign);
+  value.rate = 0.0;
+  BOOST_TEST(!encode_noting(value)->lost_a_sign);
+}
+
+BOOST_AUTO_TEST_CASE(negative_zero_is_read_as_zero) {
+  for (const char* zero : {"-0.0", "-0", "-0e0", "-0.00E-7"}) {
+    const auto back = decode<order>(R"({"cents":1,"items":[],"rate":)" + std::string(zero) + "}");
+    BOOST_TEST_REQUIRE(back.has_value());
+    BOOST_TEST(!std::signbit(back->rate), zero);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(the_global_locale_does_not_matter) {

@@ -63,7 +63,8 @@ BOOST_AUTO_TEST_CASE(two_members_of_one_name_are_refused_at_any_depth) {
 }
 
 BOOST_AUTO_TEST_CASE(negative_zero_becomes_zero_where_jsonb_makes_it_so) {
-  BOOST_TEST(*json_compact(R"({"a":[-0.0,-0.00e5,-0.5,-10.0]})") == R"({"a":[0.0,0.00e5,-0.5,-10.0]})");
+  BOOST_TEST(*json_compact(R"({"a":[-0.0,-0.00e5,-0.5,-10.0,-0,-0e1,-0.1]})") ==
+             R"({"a":[0.0,0.00e5,-0.5,-10.0,0,0e1,-0.1]})");
 }
 
 BOOST_AUTO_TEST_CASE(the_stored_order_is_that_of_jsonb) {
@@ -169,6 +170,20 @@ BOOST_AUTO_TEST_CASE(a_member_that_is_there_twice_has_no_fingerprint) {
 BOOST_AUTO_TEST_CASE(quoting_makes_any_bytes_a_json_string) {
   BOOST_TEST(json_quote("a\"b\\c\n") == R"("a\"b\\c\n")");
   BOOST_TEST(json_quote("\xff") == "\"\xef\xbf\xbd\"");
+}
+
+BOOST_AUTO_TEST_CASE(the_members_of_an_object_are_what_stands_between_its_commas) {
+  const std::string text = R"( { "a" : { "x" : [ 1 , "}" ] , "y" : "\"," } , "b\u0041\"" : -1.5e3 ,"c":[],"":null } )";
+  const auto members = json_members(text);
+  BOOST_TEST_REQUIRE(members.size() == 4U);
+  BOOST_TEST(members[0].name == "a");
+  BOOST_TEST(members[0].value == R"({ "x" : [ 1 , "}" ] , "y" : "\"," })");
+  BOOST_TEST(members[1].name == "bA\"");
+  BOOST_TEST(members[1].value == "-1.5e3");
+  BOOST_TEST(members[2].value == "[]");
+  BOOST_TEST(members[3].name == "");
+  BOOST_TEST(members[3].value == "null");
+  BOOST_TEST(json_members(" { } ").empty());
 }
 
 BOOST_AUTO_TEST_SUITE_END()
