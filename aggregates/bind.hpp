@@ -37,13 +37,40 @@ inline constexpr std::array<std::string_view, sizeof...(Ts)> names_of<List<Ts...
 /// Appends `step` with the number that follows.
 void add_step(std::vector<migration>& steps, std::string_view component, schema_step step);
 
-/// Whether no two of the types can be meant by one name in the log.
-template <class... Ts>
-constexpr auto stored_names_differ(events<Ts...> = {}) -> bool {
-  bool differ = true;
-  [[maybe_unused]] const auto once = [&](std::string_view name) { differ = differ && (is_stored_as<Ts>(name) + ... + 0) == 1; };
-  (for_each_stored_name<Ts>(once), ...);
-  return differ;
+template <class First, class Second>
+constexpr auto share_a_stored_name() -> bool {
+  bool share = false;
+  for_each_stored_name<First>([&](std::string_view name) { share = share || is_stored_as<Second>(name); });
+  return share;
+}
+template <class First, class Second>
+constexpr auto share_a_name() -> bool {
+  return registered_name<First>() == registered_name<Second>();
+}
+
+// Instantiated for two types that clash, so that the compiler names both.
+template <class First, class Second>
+struct registered_under_one_name {
+  static_assert(std::is_same_v<First, Second> && !std::is_same_v<First, Second>,
+                "maestro: two commands, two calls or two projections of an aggregate are registered under one name");
+  static constexpr bool done = true;
+};
+template <class First, class Second>
+struct stored_under_one_name {
+  static_assert(std::is_same_v<First, Second> && !std::is_same_v<First, Second>,
+                "maestro: two events, or forms that events had, are stored under one name");
+  static constexpr bool done = true;
+};
+
+template <class First, class Second>
+constexpr auto differ_in_name() -> bool {
+  if constexpr (share_a_name<First, Second>()) return registered_under_one_name<First, Second>::done;
+  return true;
+}
+template <class First, class Second>
+constexpr auto differ_in_stored_names() -> bool {
+  if constexpr (share_a_stored_name<First, Second>()) return stored_under_one_name<First, Second>::done;
+  return true;
 }
 
 /// Whether none of the types is stored under a name that is the runtime's.
@@ -61,7 +88,12 @@ template <class List>
 inline constexpr bool names_differ = true;
 template <template <class...> class List, class First, class... Rest>
 inline constexpr bool names_differ<List<First, Rest...>> =
-    ((registered_name<First>() != registered_name<Rest>()) && ...) && names_differ<List<Rest...>>;
+    (differ_in_name<First, Rest>() && ...) && names_differ<List<Rest...>>;
+template <class List>
+inline constexpr bool stored_names_differ = true;
+template <class First, class... Rest>
+inline constexpr bool stored_names_differ<events<First, Rest...>> =
+    (differ_in_stored_names<First, Rest>() && ...) && stored_names_differ<events<Rest...>>;
 
 template <class Projection, class Event>
 concept projects_with_row = requires(transaction& tx, const Event& value, const maestro::event& row) {
@@ -93,8 +125,13 @@ constexpr auto emits_listed() -> bool {
 
 template <class Aggregate, class Command>
 struct command_check {
+  static_assert(
+      !is_versioned<Command>,
+      "maestro: cereal's class versions are not supported: give new members optional_member, and an event whose "
+      "meaning changed a new name");
   static_assert(serializable<Command>,
-                "maestro: a command needs a default constructor, a copy constructor and a serialize member");
+                "maestro: a command needs a default constructor, a copy constructor and a serialize member, or what "
+                "else cereal takes");
   static_assert(evaluates<Aggregate, Command>,
                 "maestro: a listed command needs `static auto eval(const State&, const Command&)`, public, with or without a "
                 "third parameter `const maestro::context&`");
@@ -106,8 +143,13 @@ struct command_check {
 
 template <class Aggregate, class Event>
 struct event_check {
+  static_assert(
+      !is_versioned<Event>,
+      "maestro: cereal's class versions are not supported: give new members optional_member, and an event whose "
+      "meaning changed a new name");
   static_assert(serializable<Event>,
-                "maestro: an event needs a default constructor, a copy constructor and a serialize member");
+                "maestro: an event needs a default constructor, a copy constructor and a serialize member, or what "
+                "else cereal takes");
   static_assert(applies<Aggregate, typename Aggregate::state, Event>,
                 "maestro: a listed event needs `static void apply(State&, const Event&)`, public");
   static_assert(registered_name<Event>().size() <= 256, "maestro: an event's registered name has at most 256 characters");
@@ -150,17 +192,68 @@ constexpr auto upcasts_to_listed() -> bool {
   }
 }
 
+/// Whether a value of type `R`, returned by an `upcast`, can hold a `T`.
+template <class R, class T>
+inline constexpr bool can_hold = std::is_same_v<R, T>;
+template <class R, class T>
+inline constexpr bool can_hold<result<R>, T> = can_hold<R, T>;
+template <class R, class T>
+inline constexpr bool can_hold<std::optional<R>, T> = can_hold<R, T>;
+template <class R, class T>
+inline constexpr bool can_hold<std::vector<R>, T> = can_hold<R, T>;
+template <class... Rs, class T>
+inline constexpr bool can_hold<std::variant<Rs...>, T> = (can_hold<Rs, T> || ...);
+template <class... Rs, class T>
+inline constexpr bool can_hold<std::tuple<Rs...>, T> = (can_hold<Rs, T> || ...);
+template <class... Rs, class T>
+inline constexpr bool can_hold<emits<Rs...>, T> = (can_hold<Rs, T> || ...);
+
+template <class Aggregate, class Old, class Next>
+constexpr auto upcasts_to() -> bool {
+  if constexpr (upcasts_with_row<Aggregate, Old> || upcasts_plainly<Aggregate, Old>)
+    return can_hold<decltype(call_upcast<Aggregate>(std::declval<const Old&>(), std::declval<const event&>())), Next>;
+  else
+    return false;
+}
+
+// The forms that an event goes through, one after another: the newest first, so that the compiler names them all.
+template <class Aggregate, class Newest, class... Older>
+struct upcast_chain {
+  static constexpr bool is_circle = (std::is_same_v<Newest, Older> || ...);
+  static_assert(
+      !is_circle,
+      "maestro: upcasts lead back to a form that they began with, and would never end: of these former events "
+      "one has to become a listed event");
+  template <class... Fs>
+  static constexpr auto goes_on(former_events<Fs...>) -> bool {
+    return (step<Fs>() && ...);
+  }
+  template <class Next>
+  static constexpr auto step() -> bool {
+    if constexpr (!is_circle && upcasts_to<Aggregate, Newest, Next>())
+      return upcast_chain<Aggregate, Next, Newest, Older...>::done;
+    else
+      return true;
+  }
+  static constexpr bool done = goes_on(typename Aggregate::former_events{});
+};
+
 template <class Aggregate, class Old>
 struct former_event_check {
+  static_assert(
+      !is_versioned<Old>,
+      "maestro: cereal's class versions are not supported: give new members optional_member, and an event whose "
+      "meaning changed a new name");
   static_assert(is_stored_json<Old> || serializable<Old>,
-                "maestro: an event's former form needs a default constructor, a copy constructor and a serialize member");
+                "maestro: an event's former form needs a default constructor, a copy constructor and a serialize "
+                "member, or what else cereal takes");
   static_assert(upcasts_with_row<Aggregate, Old> || upcasts_plainly<Aggregate, Old>,
                 "maestro: a listed former event needs `static auto upcast(const FormerEvent&)`, public, with or without a second "
                 "parameter `const maestro::event&`");
   static_assert(upcasts_to_listed<Aggregate, Old>(),
                 "maestro: this former event's upcast returns something other than the aggregate's listed `events` or "
                 "`former_events` (one, or several in an optional, vector, variant, tuple or maestro::emits)");
-  static constexpr bool done = true;
+  static constexpr bool done = upcast_chain<Aggregate, Old>::done;
 };
 
 template <class Aggregate, class Call>
@@ -168,7 +261,13 @@ concept answers = requires(const typename Aggregate::state& state, const Call& q
 
 template <class Aggregate, class Call>
 struct call_check {
-  static_assert(serializable<Call>, "maestro: a call needs a default constructor, a copy constructor and a serialize member");
+  static_assert(
+      !is_versioned<Call>,
+      "maestro: cereal's class versions are not supported: give new members optional_member, and an event whose "
+      "meaning changed a new name");
+  static_assert(serializable<Call>,
+                "maestro: a call needs a default constructor, a copy constructor and a serialize member, or what else "
+                "cereal takes");
   static_assert(answers<Aggregate, Call>,
                 "maestro: a listed call needs `static auto call(const State&, const Call&)`, public");
   static constexpr bool done = true;
@@ -222,14 +321,21 @@ concept places_itself = requires(const aggregate_id& id, std::span<const std::st
 template <class Aggregate>
 struct aggregate_check {
   using state = typename Aggregate::state;
+  static_assert(
+      !is_versioned<state>,
+      "maestro: cereal's class versions are not supported: give new members optional_member, and an event whose "
+      "meaning changed a new name");
   static_assert(std::is_base_of_v<aggregate<Aggregate, state>, Aggregate>,
                 "maestro: an aggregate derives publicly from maestro::aggregate<itself, its state>");
   static_assert(std::string_view(Aggregate::type).size() > 0 && std::string_view(Aggregate::type).size() <= 256,
                 "maestro: an aggregate's `type` has 1 to 256 characters");
   static_assert(serializable<state>,
-                "maestro: the state needs a default constructor, a copy constructor and a serialize member");
-  static_assert(names_differ<typename Aggregate::commands>, "maestro: two commands are registered under one name");
-  static_assert(stored_names_differ(stored_events<Aggregate>{}),
+                "maestro: the state needs a default constructor, a copy constructor and a serialize member, or what "
+                "else cereal takes");
+  static_assert(names_differ<typename Aggregate::commands> && names_differ<typename Aggregate::calls> &&
+                    names_differ<typename Aggregate::projections>,
+                "maestro: two commands, two calls or two projections of an aggregate are registered under one name");
+  static_assert(stored_names_differ<stored_events<Aggregate>>,
                 "maestro: two events, or forms that events had, are stored under one name");
   static_assert(no_name_is_reserved(stored_events<Aggregate>{}),
                 "maestro: the name of an event begins with $: such names are the runtime's");
