@@ -471,6 +471,14 @@ auto bring_up_to_date(const Stored& value, const event& row, Each& each) -> resu
   }
 }
 
+/// All names that the log may know the events of a list by.
+template <class... Ts>
+auto stored_names_of(events<Ts...>) -> std::vector<std::string_view> {
+  std::vector<std::string_view> names;
+  (for_each_stored_name<Ts>([&](std::string_view name) { names.push_back(name); }), ...);
+  return names;
+}
+
 /// Hands each event that `row` stands for today to `each`; there is none in a rejection that was recorded. What `each`
 /// or an upcast throws goes through. Errors: `cannot_hydrate`.
 template <class Aggregate, class Each>
@@ -535,6 +543,13 @@ class bound_definition final : public definition {
   }
 
   auto type() const -> std::string_view override { return Aggregate::type; }
+  auto names() const -> served_names override {
+    const auto& of_commands = names_of<command_list>;
+    const auto& of_calls = names_of<call_list>;
+    return {{of_commands.begin(), of_commands.end()},
+            stored_names_of(stored_events<Aggregate>{}),
+            {of_calls.begin(), of_calls.end()}};
+  }
   auto snapshot_version() const -> int override { return Aggregate::snapshot_version; }
   auto lifecycle() const -> const lifecycle_policy& override { return Aggregate::lifecycle; }
   auto place(const aggregate_id& id, const placement& members) const -> std::size_t override {

@@ -28,6 +28,13 @@ struct emitted_event {
   std::shared_ptr<const void> value;
 };
 
+/// What a program can do with the aggregates of one type, by name. The texts live as long as the program.
+struct served_names {
+  std::vector<std::string_view> commands;
+  std::vector<std::string_view> events;  ///< That it can read in the log: today's, and those of former forms and names.
+  std::vector<std::string_view> calls;
+};
+
 /// One projection of an aggregate type: what it takes to fill its tables anew.
 struct projection_definition {
   std::string name;
@@ -43,6 +50,7 @@ class definition {
   virtual ~definition() = default;
 
   [[nodiscard]] virtual auto type() const -> std::string_view = 0;
+  [[nodiscard]] virtual auto names() const -> served_names = 0;
   [[nodiscard]] virtual auto snapshot_version() const -> int = 0;
   [[nodiscard]] virtual auto lifecycle() const -> const lifecycle_policy& = 0;
   /// The member that aggregate `id` lives on: an index into the names of `members`, which is not empty.

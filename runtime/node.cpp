@@ -6,6 +6,7 @@
 #include <maestro/runtime/program.hpp>
 #include <maestro/runtime/rebuild_service.hpp>
 #include <maestro/runtime/registry.hpp>
+#include <maestro/runtime/served.hpp>
 #include <maestro/runtime/setting_table.hpp>
 #include <maestro/runtime/supervisor.hpp>
 #include <maestro/store/json.hpp>
@@ -265,8 +266,13 @@ auto node::parts::join() -> result<void> {
     was_behind = is_behind;
   };
   hooks.declared_dead = [this](const std::string& reason) { fail(reason); };
-  auto joined = membership::join(database->open_members(), {name, clock.fresh<incarnation_id>(), advertised}, settings.membership,
-                                 std::move(hooks), shared_log());
+  member self{name, clock.fresh<incarnation_id>(), advertised};
+  auto told = served(types).text();
+  if (!told) return told.failure();
+  self.served = std::move(*told);
+  self.serves = served_digest(self.served);
+  auto joined =
+      membership::join(database->open_members(), std::move(self), settings.membership, std::move(hooks), shared_log());
   if (!joined) return joined.failure();
   cluster = std::move(*joined);
   return {};

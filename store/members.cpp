@@ -22,8 +22,10 @@ class lone_member_table final : public member_table {
  public:
   auto join(const member& self) -> result<member_list> override {
     if (auto checked = check_member(self); !checked) return checked.failure();
-    if (list_.members.empty() || list_.members.front().incarnation != self.incarnation)
+    if (list_.members.empty() || list_.members.front().incarnation != self.incarnation) {
       list_ = {list_.version + 1, {}, 0, {self}};
+      served_ = std::exchange(list_.members.front().served, {});
+    }
     return list_;
   }
   auto beat(const incarnation_id& self) -> result<member_list> override {
@@ -31,6 +33,9 @@ class lone_member_table final : public member_table {
     return list_;
   }
   auto list() -> result<member_list> override { return list_; }
+  auto served_text(const std::string& serves) -> result<std::string> override {
+    return list_.members.empty() || list_.members.front().serves != serves ? std::string() : served_;
+  }
   auto leave(const incarnation_id& self) -> result<void> override {
     end(self, member_status::left);
     return {};
@@ -57,6 +62,7 @@ class lone_member_table final : public member_table {
   }
 
   member_list list_;
+  std::string served_;  // Of the one member.
 };
 
 }  // namespace
@@ -72,6 +78,11 @@ auto to_string(member_status status) noexcept -> std::string_view {
 
 auto check_member(const member& self) -> result<void> {
   if (auto checked = check_text("a name", self.name); !checked) return checked;
+  if (self.served.size() > max_served_text)
+    return error{errc::invalid_argument, "the names of all commands, events and calls of this program take " +
+                                             std::to_string(self.served.size()) +
+                                             " bytes; a member of a cluster tells the others " +
+                                             std::to_string(max_served_text) + " at most"};
   return check_text("an address", self.address);
 }
 

@@ -5,6 +5,7 @@
 #include <maestro/store/error.hpp>
 #include <maestro/store/id.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -22,6 +23,8 @@ enum class member_status : std::uint8_t {
 
 [[nodiscard]] auto to_string(member_status status) noexcept -> std::string_view;
 
+inline constexpr std::size_t max_served_text = 1024 * 1024;
+
 /// One run of a node.
 struct member {
   std::string name;                    ///< Stays the same from one run to the next; 1 to 256 bytes.
@@ -32,6 +35,12 @@ struct member {
   /// False when no session of this run is connected to the store, as `join` and `list` find it: the run was killed, or
   /// its row came along with a copy of the database. A heartbeat that moves tells otherwise.
   bool is_connected = true;
+  /// Names what its program serves: 16 hexadecimal digits, or empty where it has not said so. Members with the same
+  /// serve the same.
+  std::string serves{};
+  /// The text that `serves` names (runtime/served.hpp), at most `max_served_text` bytes. For `join` alone: lists leave
+  /// it empty, and `served_text` reads it.
+  std::string served{};
 
   friend auto operator==(const member&, const member&) -> bool = default;
 };
@@ -50,8 +59,9 @@ class member_table {
  public:
   virtual ~member_table() = default;
 
-  /// Enters `self` as alive, and declares earlier incarnations of its name dead. Does nothing for one that is there. Errors:
-  /// `invalid_argument` (a name or an address that is empty or too long).
+  /// Enters `self` as alive, and declares earlier incarnations of its name dead. Does nothing for one that is there.
+  /// Errors: `invalid_argument` (a name or an address that is empty or too long, or a text of what it serves that is
+  /// too long).
   [[nodiscard]] virtual auto join(const member& self) -> result<member_list> = 0;
 
   /// Counts up the heartbeat of `self` if it is alive, and reads the table.
@@ -59,6 +69,10 @@ class member_table {
 
   /// Reads the table.
   [[nodiscard]] virtual auto list() -> result<member_list> = 0;
+
+  /// The text that `serves`, of a member in the table, names. Empty where no row has one, or it is longer than a text
+  /// may be. What stands there may be anything.
+  [[nodiscard]] virtual auto served_text(const std::string& serves) -> result<std::string> = 0;
 
   /// Ends the membership of `self`, if it is alive.
   [[nodiscard]] virtual auto leave(const incarnation_id& self) -> result<void> = 0;

@@ -39,6 +39,8 @@ constexpr std::array store_columns{
     wanted_column{"maestro_members", "heartbeat", " int8 "},
     wanted_column{"maestro_members", "joined_at", " timestamptz "},
     wanted_column{"maestro_members", "ended_at", " timestamptz "},
+    wanted_column{"maestro_members", "served_digest", " varchar text "},
+    wanted_column{"maestro_members", "served", " varchar text "},
 };
 
 struct wanted_index {
@@ -269,6 +271,9 @@ auto repair_script() -> const char* {
       ALTER TABLE maestro_cluster ADD PRIMARY KEY (only_row);
     END IF;
     IF to_regclass('maestro_members') IS NOT NULL THEN
+      ALTER TABLE maestro_members
+        ADD COLUMN IF NOT EXISTS served_digest varchar(16),
+        ADD COLUMN IF NOT EXISTS served        text;
       IF NOT EXISTS (SELECT FROM pg_index WHERE indrelid = 'maestro_members'::regclass AND indisprimary) THEN
         ALTER TABLE maestro_members ADD PRIMARY KEY (incarnation);
       END IF;

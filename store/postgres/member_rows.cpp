@@ -25,7 +25,8 @@ auto list_from(const pqxx::result& rows) -> member_list {
     list.milliseconds = row[6].as<std::uint64_t>();
     if (row[1].is_null()) continue;
     list.members.push_back({std::string(text_of(row, 2)), id_of<incarnation_id>(row, 1), std::string(text_of(row, 3)),
-                            status_of(text_of(row, 4)), row[5].as<std::int64_t>(), row.size() <= 7 || row[7].as<bool>()});
+                            status_of(text_of(row, 4)), row[5].as<std::int64_t>(), row.size() <= 8 || row[8].as<bool>(),
+                            std::string(text_of(row, 7))});
   }
   return list;
 }
@@ -100,7 +101,8 @@ auto member_rows::join(const member& self) -> result<member_list> {
       begin_change(transaction);
       superseded = with.run(transaction, sql::supersede_member, self.name, parameter(self.incarnation));
       transaction.exec(sql::forget_members);
-      with.run(transaction, sql::add_member, parameter(self.incarnation), self.name, self.address, source_->run);
+      with.run(transaction, sql::add_member, parameter(self.incarnation), self.name, self.address, source_->run,
+               self.serves, self.served);
       list = list_from(with.run(transaction, sql::list_sessions));
       list.store = store;
       with.commit(transaction);
@@ -121,6 +123,14 @@ auto member_rows::list() -> result<member_list> {
   return use([&](connection& with) {
     pqxx::nontransaction transaction(with.pqxx());
     return read_list(transaction, [&] { return with.run(transaction, sql::list_sessions); });
+  });
+}
+
+auto member_rows::served_text(const std::string& serves) -> result<std::string> {
+  return use([&](connection& with) {
+    pqxx::nontransaction transaction(with.pqxx());
+    const auto rows = with.run(transaction, sql::read_served, serves, static_cast<std::int64_t>(max_served_text));
+    return rows.empty() ? std::string() : std::string(text_of(rows[0], 0));
   });
 }
 

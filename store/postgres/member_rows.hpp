@@ -16,6 +16,7 @@ class member_rows final : public member_table {
   auto join(const member& self) -> result<member_list> override;
   auto beat(const incarnation_id& self) -> result<member_list> override;
   auto list() -> result<member_list> override;
+  auto served_text(const std::string& serves) -> result<std::string> override;
   auto leave(const incarnation_id& self) -> result<void> override;
   auto declare_dead(const member& suspect, std::int64_t version) -> result<bool> override;
 

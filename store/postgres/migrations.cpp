@@ -157,6 +157,13 @@ constexpr const char* lift_timestamps = R"(
 // Earlier first steps gave transaction_id a default. Nothing reads the column, and Citus inserts no row where a default is volatile.
 constexpr const char* forget_transactions = "ALTER TABLE event_log ALTER COLUMN transaction_id DROP DEFAULT;";
 
+// What each of them serves. Null where a node does not say so.
+constexpr const char* add_served = R"(
+  ALTER TABLE maestro_members
+    ADD COLUMN IF NOT EXISTS served_digest varchar(16),
+    ADD COLUMN IF NOT EXISTS served        text;
+)";
+
 }  // namespace
 
 auto bookkeeping() -> const char* {
@@ -189,6 +196,7 @@ auto migrations(int partitions) -> std::vector<migration_step> {
       {std::string(store_component), 4, create_members},
       {std::string(store_component), 5, lift_timestamps},
       {std::string(store_component), 6, forget_transactions},
+      {std::string(store_component), 7, add_served},
   };
 }
 

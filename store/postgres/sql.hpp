@@ -221,7 +221,8 @@ inline constexpr const char* forget_members = R"(
 )";
 
 inline constexpr named add_member{"maestro_add_member", R"(
-  INSERT INTO maestro_members (incarnation, name, address, run, status) VALUES ($1::bytea, $2::text, $3::text, $4::bigint, 'alive')
+  INSERT INTO maestro_members (incarnation, name, address, run, status, served_digest, served)
+  VALUES ($1::bytea, $2::text, $3::text, $4::bigint, 'alive', nullif($5::text, ''), nullif($6::text, ''))
   ON CONFLICT (incarnation) DO NOTHING
 )"};
 
@@ -238,7 +239,7 @@ inline constexpr named end_still_member{"maestro_end_still_member", R"(
 // One look at one moment, and which members have a session. A row of nulls stands for a table without members.
 inline constexpr named list_sessions{"maestro_list_sessions", R"(
   SELECT cluster.version, member.incarnation, member.name, member.address, member.status, member.heartbeat,
-         (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
+         (extract(epoch FROM clock_timestamp()) * 1000)::bigint, left(member.served_digest, 16),
          member.run IN (
            SELECT classid::bigint << 32 | objid::bigint FROM pg_locks
            WHERE locktype = 'advisory' AND mode = 'ShareLock' AND objsubid = 1
@@ -268,9 +269,16 @@ inline constexpr named beat_member{"maestro_beat_member", R"(
     UPDATE maestro_members SET heartbeat = heartbeat + 1 WHERE incarnation = $1::bytea AND status = 'alive'
     RETURNING incarnation, heartbeat)
   SELECT cluster.version, member.incarnation, member.name, member.address, member.status, coalesce(beat.heartbeat, member.heartbeat),
-         (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+         (extract(epoch FROM clock_timestamp()) * 1000)::bigint, left(member.served_digest, 16)
   FROM maestro_cluster AS cluster LEFT JOIN maestro_members AS member ON true LEFT JOIN beat ON beat.incarnation = member.incarnation
   ORDER BY member.name COLLATE "C", member.incarnation
+)"};
+
+// What a digest stands for, in any of the rows that say it.
+inline constexpr named read_served{"maestro_read_served", R"(
+  SELECT served FROM maestro_members
+  WHERE served_digest = $1::text AND octet_length(served) <= $2::bigint
+  ORDER BY status = 'alive' DESC LIMIT 1
 )"};
 
 // Whose session this is, and what it may make.

@@ -244,9 +244,14 @@ BOOST_DATA_TEST_CASE(nothing_is_handed_to_the_nodes_of_the_original_from_a_copy,
   cluster nodes(original.uri(), 2);
   BOOST_TEST(node_process(copy.uri(), {"--node.name=first"}).end() == 0);
   auto& server = own_server::get();
-  for (const auto& row : server.run("SELECT format('(%L, %L, %L, %s, %L, %s)', incarnation, name, address, run, status, heartbeat) FROM maestro_members",
+  for (const auto& row : server.run("SELECT format('(%L, %L, %L, %s, %L, %s, %L, %L)', incarnation, name, address, "
+                                    "run, status, heartbeat, served_digest, served) FROM maestro_members",
                                     original.name()))
-    server.run("INSERT INTO maestro_members (incarnation, name, address, run, status, heartbeat) VALUES " + row.at(0).as<std::string>(), copy.name());
+    server.run(
+        "INSERT INTO maestro_members (incarnation, name, address, run, status, heartbeat, served_digest, served) "
+        "VALUES " +
+            row.at(0).as<std::string>(),
+        copy.name());
   std::atomic<bool> enough{!moving};
   std::thread heart([&] {
     const auto table = value_of(open_database(copy.uri()))->open_writer();

@@ -69,6 +69,7 @@ class table_connection final : public member_table {
   auto list() -> result<member_list> override {
     return with([] {});
   }
+  auto served_text(const std::string&) -> result<std::string> override { return std::string(); }
   auto leave(const incarnation_id& self) -> result<void> override {
     auto left = with([&] { change([&] { table_.find(self)->status = member_status::left; }); });
     if (!left) return left.failure();

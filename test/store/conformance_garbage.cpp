@@ -47,6 +47,8 @@ class fuzzer {
     members_ = bench_.opened->open_members();
     self_ = {"north", clock_.fresh<incarnation_id>(), "somewhere:1"};
     other_ = {"south", clock_.fresh<incarnation_id>(), "somewhere:2"};
+    self_.serves = "0123456789abcdef";
+    self_.served = R"({"types":[]})";
     (void)members_->join(self_);
     (void)members_->join(other_);
     garbage_.allow(*bench_.reader);
@@ -76,6 +78,7 @@ class fuzzer {
     said(reader.newest_timestamp());
     said(members_->beat(self_.incarnation));
     said(members_->list());
+    said(members_->served_text(self_.serves));
     said(members_->join(self_));
     said(members_->declare_dead(other_, static_cast<std::int64_t>(dice_.below(9))));
     if (dice_.one_in(3)) said(members_->leave(self_.incarnation));

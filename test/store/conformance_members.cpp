@@ -63,6 +63,37 @@ BOOST_DATA_TEST_CASE(who_joins_is_in_the_table_and_counts_its_heartbeats, data::
   }
 }
 
+BOOST_DATA_TEST_CASE(what_a_member_serves_goes_by_a_digest_and_is_read_apart, data::make(stores_under_test()), store) {
+  members_bench bench(store);
+  auto self = bench.fresh("north");
+  self.serves = "0123456789abcdef";
+  self.served = R"({"types":[]})";
+  for (const auto& list : {value_of(bench.table->join(self)), value_of(bench.table->beat(self.incarnation)),
+                           value_of(bench.table->list())}) {
+    BOOST_TEST(find(list, self).serves == self.serves);
+    BOOST_TEST(find(list, self).served == "");
+  }
+  BOOST_TEST(value_of(bench.table->served_text(self.serves)) == self.served);
+  BOOST_TEST(value_of(bench.table->served_text("fedcba9876543210")) == "");
+  BOOST_TEST(value_of(bench.table->served_text("")) == "");
+  succeed(bench.table->leave(self.incarnation));
+  BOOST_TEST(value_of(bench.table->served_text(self.serves)) == self.served);
+
+  auto large = bench.fresh("south");
+  large.serves = "1111111111111111";
+  large.served = std::string(max_served_text + 1, 'x');
+  const auto refused = bench.table->join(large);
+  BOOST_TEST((refused.failure().code == errc::invalid_argument));
+  BOOST_TEST((refused.failure().message.find("bytes") != std::string::npos), refused.failure().message);
+  if (!bench.where->is_shared()) return;
+  large.served.pop_back();
+  BOOST_TEST(find(value_of(bench.table->join(large)), large).serves == large.serves);
+  BOOST_TEST(value_of(bench.table->served_text(large.serves)).size() == max_served_text);
+  // A member that does not say it.
+  const auto quiet = bench.fresh("west");
+  BOOST_TEST(find(value_of(bench.table->join(quiet)), quiet).serves == "");
+}
+
 // What a node needs to tell its own store from a copy, and its own clock from a wrong one.
 BOOST_DATA_TEST_CASE(a_store_that_nodes_can_share_says_which_it_is_and_what_time_it_is, data::make(stores_under_test()), store) {
   members_bench bench(store);

@@ -25,7 +25,7 @@ inline const std::vector<table_columns> store_tables{
     {"maestro_migrations", {"component", "number"}},
     {"maestro_schema", {"only_row", "minimum"}},
     {"maestro_cluster", {"only_row", "version"}},
-    {"maestro_members", {"incarnation", "name", "address", "run", "status", "heartbeat"}},
+    {"maestro_members", {"incarnation", "name", "address", "run", "status", "heartbeat", "served_digest", "served"}},
 };
 
 inline const std::vector<std::string> garbage_values{

@@ -176,6 +176,20 @@ BOOST_AUTO_TEST_CASE(a_column_of_another_type_and_keys_that_are_gone_are_noticed
   succeed(bench.opened->check({}));
 }
 
+// Nodes write and read them with each start and heartbeat.
+BOOST_AUTO_TEST_CASE(columns_of_what_members_serve_that_are_gone_are_noticed_and_put_back) {
+  workbench bench(postgres);
+  for (const std::string column : {"served_digest", "served"}) {
+    bench.query("ALTER TABLE maestro_members DROP COLUMN " + column);
+    const auto checked = bench.opened->check({});
+    BOOST_TEST_REQUIRE(!checked);
+    BOOST_TEST((checked.failure().message.find("maestro_members." + column + " is missing") != std::string::npos),
+               checked.failure().message);
+    value_of(bench.opened->migrate({}));
+    succeed(bench.opened->check({}));
+  }
+}
+
 // The index over all partitions is valid only when each partition has its own.
 BOOST_AUTO_TEST_CASE(an_index_that_is_not_valid_or_misses_a_partition_is_noticed) {
   store_settings three;
@@ -224,7 +238,7 @@ BOOST_AUTO_TEST_CASE(migrations_that_run_at_the_same_time_are_applied_once) {
     BOOST_TEST(problems[i].empty(), problems[i]);
     total += applied[i];
   }
-  BOOST_TEST(total == 7U);  // Six of the store, one of the counters.
+  BOOST_TEST(total == 8U);  // Seven of the store, one of the counters.
 }
 
 BOOST_AUTO_TEST_CASE(a_role_that_may_not_create_tables_can_use_those_that_are_there,
