@@ -56,15 +56,19 @@ auto keep(taken_request<Request> taken) -> std::shared_ptr<taken_request<Request
 }
 
 template <class Outgoing, class Reply, class Request>
-auto outgoing(const caf::actor& registry, steady_clock::time_point deadline, taken_request<Request> taken) {
+auto outgoing(const caf::actor& registry, const incarnation_id& owner, steady_clock::time_point deadline,
+              taken_request<Request> taken) {
   auto sending = std::make_shared<Outgoing>();
   sending->request = taken.request;
   ++sending->request.hops;
   sending->deadline = deadline;
   set_patience(*sending);
   auto kept = keep<Reply>(std::move(taken));
-  sending->done = [registry, kept](Reply reply) {
-    if (was_declined(reply.code)) return caf::anon_send(registry, place_here<Request>{kept});
+  sending->done = [registry, owner, kept](Reply reply) {
+    if (was_declined(reply.code)) {
+      kept->declined.push_back(owner);
+      return caf::anon_send(registry, place_here<Request>{kept});
+    }
     reply.request = kept->request.request;
     caf::anon_send(std::exchange(kept->client, nullptr), std::move(reply));
   };
@@ -75,12 +79,15 @@ auto outgoing(const caf::actor& registry, steady_clock::time_point deadline, tak
 
 void forwarder::pass_on(const member& owner, taken_request<command_request> taken) {
   const auto deadline = deadline_of(taken.request.expires_at);
-  caf::anon_send(way_to(owner), outgoing<outgoing_command, command_reply>(caf::actor_cast<caf::actor>(&registry_), deadline, std::move(taken)));
+  caf::anon_send(way_to(owner),
+                 outgoing<outgoing_command, command_reply>(caf::actor_cast<caf::actor>(&registry_), owner.incarnation,
+                                                           deadline, std::move(taken)));
 }
 
 void forwarder::pass_on(const member& owner, taken_request<query_request> taken) {
   const auto deadline = deadline_of(taken.request.expires_at);
-  caf::anon_send(way_to(owner), outgoing<outgoing_query, query_reply>(caf::actor_cast<caf::actor>(&registry_), deadline, std::move(taken)));
+  caf::anon_send(way_to(owner), outgoing<outgoing_query, query_reply>(caf::actor_cast<caf::actor>(&registry_),
+                                                                      owner.incarnation, deadline, std::move(taken)));
 }
 
 void forwarder::keep_only(const cluster_view& view) {

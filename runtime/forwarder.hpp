@@ -17,8 +17,12 @@
 #include <string>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 namespace maestro {
+
+/// So often a request is handed from one member to another.
+inline constexpr int most_hops = 2;
 
 /// A request that a registry has taken, and who waits for its answer.
 template <class Request>
@@ -26,9 +30,11 @@ struct taken_request {
   Request request;              ///< As it came in.
   caf::actor client;
   std::shared_ptr<void> ticket;  ///< Its place in the count of what is in flight.
+  std::vector<incarnation_id> declined{};  ///< Members to which it was handed and that could not take it.
 };
 
-/// To a registry: the owner could not take this request, so that it has to be carried out here. Nothing has been done for it.
+/// To a registry: the member that it was handed to could not take this request, so that it has to be carried out here,
+/// or by another. Nothing has been done for it.
 template <class Request>
 struct place_here {
   std::shared_ptr<taken_request<Request>> taken;

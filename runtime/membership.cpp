@@ -14,6 +14,8 @@ namespace {
 // An answer takes less on any network that a cluster is run on, and one's own heartbeat waits meanwhile.
 constexpr std::chrono::milliseconds longest_probe{50};
 constexpr std::size_t most_probes = 4;
+// Texts of what others serve that are read between two heartbeats.
+constexpr int most_texts = 8;
 
 auto find(const member_list& list, const incarnation_id& wanted) -> const member* {
   const auto found = std::find_if(list.members.begin(), list.members.end(), [&](const member& each) { return each.incarnation == wanted; });
@@ -36,10 +38,11 @@ auto membership::join(std::unique_ptr<member_table> table, member self, membersh
                       std::shared_ptr<spdlog::logger> log) -> result<std::unique_ptr<membership>> {
   auto free = wait_for_namesake(*table, self, settings.heartbeat_interval, settings.suspicion_time);
   if (!free) return free.failure();
+  const auto began = cluster_view::clock::now();
   auto joined = table->join(self);
   if (!joined) return joined.failure();
   std::unique_ptr<membership> made(new membership(std::move(table), std::move(self), settings, std::move(calls), std::move(log)));
-  made->publish(std::move(*joined));
+  made->publish(std::move(*joined), began);
   made->thread_ = std::thread([raw = made.get()] { raw->run(); });
   return made;
 }
@@ -50,6 +53,7 @@ membership::membership(std::unique_ptr<member_table> table, member self, members
       self_(std::move(self)),
       settings_(settings),
       hooks_(std::move(calls)),
+      own_(std::make_shared<const served>(served::parse(self_.served))),
       log_(std::move(log)),
       suspicion_(settings.suspicion_time) {}
 
@@ -102,6 +106,7 @@ void membership::say_goodbye() {
 
 // False when this member is dead.
 auto membership::beat() -> bool {
+  const auto began = cluster_view::clock::now();
   auto list = table_->beat(self_.incarnation);
   if (!list) {
     // Nobody can tell from this who else has stopped, and nobody stops for it.
@@ -116,7 +121,7 @@ auto membership::beat() -> bool {
     // A store that was put back to an earlier day does not know us.
     log_->warn("{} is not among the cluster's members any more; it joins again", self_.name);
     suspicion_.start_over();
-    if (auto joined = table_->join(self_)) publish(std::move(*joined));
+    if (auto joined = table_->join(self_)) publish(std::move(*joined), began);
     return true;
   }
   if (own->status != member_status::alive) {
@@ -124,12 +129,12 @@ auto membership::beat() -> bool {
     return false;
   }
   look_after_the_others(*list);
-  publish(std::move(*list));
+  publish(std::move(*list), began);
   return true;
 }
 
 // A row that came along with a copy of the database stays as it is: nothing is placed on its member until its heartbeat moves.
-void membership::publish(member_list list) {
+void membership::publish(member_list list, cluster_view::clock::time_point read_at) {
   if (!list.store.empty()) {
     store_ = list.store;
     unproven_.clear();
@@ -144,7 +149,54 @@ void membership::publish(member_list list) {
     else each.is_connected = unproven == unproven_.end();
   }
   if (hooks_.store_clock && list.milliseconds != 0) hooks_.store_clock(list.milliseconds);
-  hooks_.read(std::make_shared<const cluster_view>(std::move(list), self_.incarnation));
+  learn_what_they_serve(list);
+  const auto view = std::make_shared<const cluster_view>(std::move(list), self_.incarnation, known_, own_, read_at);
+  note_releases(*view);
+  hooks_.read(view);
+}
+
+// Reads the texts that are new in `list`, first those of members that are alive. One that cannot be read now is, with
+// the next heartbeat; one that is not what its digest names serves nothing, whatever it says.
+void membership::learn_what_they_serve(const member_list& list) {
+  std::erase_if(known_, [&](const auto& each) {
+    return std::none_of(list.members.begin(), list.members.end(),
+                        [&](const member& one) { return one.serves == each.first; });
+  });
+  if (!self_.serves.empty()) known_[self_.serves] = own_;
+  int reads = 0;
+  for (const bool is_alive : {true, false})
+    for (const auto& each : list.members) {
+      if ((each.status == member_status::alive) != is_alive || each.serves.empty() || known_.contains(each.serves))
+        continue;
+      if (reads++ == most_texts) return;
+      const auto text = table_->served_text(each.serves);
+      if (!text) return;
+      const bool is_meant = served_digest(*text) == each.serves;
+      if (!is_meant)
+        log_->warn(
+            "what {} serves cannot be read in the table of members: nothing is placed on it where another member "
+            "serves the type",
+            each.name);
+      known_[each.serves] = std::make_shared<const served>(is_meant ? served::parse(*text) : served());
+    }
+}
+
+// A line when the members begin to differ in what they serve, and when they do not any more.
+void membership::note_releases(const cluster_view& view) {
+  std::string mixed;
+  for (const auto& [type, placed] : view.placements) {
+    mixed += (mixed.empty() ? "" : "; ") + type + " on";
+    for (const auto each : placed.members) mixed += " " + view.alive[each].name;
+  }
+  if (mixed == mixed_) return;
+  mixed_ = std::move(mixed);
+  if (mixed_.empty())
+    log_->info("all members of the cluster serve the same");
+  else
+    log_->info(
+        "the members of the cluster are of different releases; the aggregates of the types that differ live as "
+        "follows: {}",
+        mixed_);
 }
 
 void membership::look_after_the_others(const member_list& list) {

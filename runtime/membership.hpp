@@ -36,8 +36,8 @@ class membership {
     std::function<void(std::string reason)> declared_dead;
   };
 
-  /// Enters `self` in the table, once no other run of its name lives any more (namesake.hpp). Errors: as
-  /// `member_table::join`, and `invalid_setting` when one does.
+  /// Enters `self` in the table, with what it serves (`member::served`), once no other run of its name lives any more
+  /// (namesake.hpp). Errors: as `member_table::join`, and `invalid_setting` when one does.
   [[nodiscard]] static auto join(std::unique_ptr<member_table> table, member self, membership_settings settings, hooks calls,
                                  std::shared_ptr<spdlog::logger> log) -> result<std::unique_ptr<membership>>;
   /// Stops the heartbeat. Who has not left is declared dead by the others after a while.
@@ -57,7 +57,9 @@ class membership {
   void run();
   [[nodiscard]] auto wait_for_next_beat() -> stage;
   [[nodiscard]] auto beat() -> bool;
-  void publish(member_list list);
+  void publish(member_list list, cluster_view::clock::time_point read_at);
+  void learn_what_they_serve(const member_list& list);
+  void note_releases(const cluster_view& view);
   void look_after_the_others(const member_list& list);
   void say_goodbye();
 
@@ -65,6 +67,9 @@ class membership {
   const member self_;
   const membership_settings settings_;
   const hooks hooks_;
+  const served_ptr own_;  // What this member serves,
+  known_served known_;    // and all whose digest is in the table, as far as it was read.
+  std::string mixed_;     // The types of which the members do not serve the same, for people.
   std::string store_;  // Its identity, as the last join has told it.
   std::unordered_map<incarnation_id, std::int64_t> unproven_;  // Members without a session at our last join, and their heartbeats then.
   const std::shared_ptr<spdlog::logger> log_;

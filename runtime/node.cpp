@@ -232,8 +232,8 @@ void node::parts::start_actors(std::vector<definition_ptr> registered) {
   rebuilds = std::make_unique<rebuild_service>(*database, types);
   gateway = caf::actor_cast<caf::actor>(system->spawn<registry>(
       &environment, types, &flight, rebuilds.get(),
-      registry_settings{settings.max_live_aggregates, settings.idle_timeout, connectors_over(network), bounds.max_message_bytes,
-                        died}));
+      registry_settings{settings.max_live_aggregates, settings.idle_timeout, connectors_over(network),
+                        bounds.max_message_bytes, died, settings.membership.heartbeat_interval}));
   environment.registry = gateway;
 }
 

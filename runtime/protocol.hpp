@@ -31,6 +31,12 @@ struct member_address {
   std::string address;  ///< HOST:PORT.
 };
 
+/// The members that the aggregates of one type live on.
+struct type_members {
+  std::string aggregate_type;
+  std::vector<std::uint32_t> members;  ///< Indices into the list of members, ascending.
+};
+
 struct hello_reply {
   std::uint64_t request = 0;
   std::uint16_t version = protocol_version;
@@ -39,8 +45,9 @@ struct hello_reply {
   maestro::incarnation_id incarnation;  ///< Its run; the zero id until it has joined its cluster.
   std::string store;               ///< Tells the node's store from every other one; empty where that is not known.
   std::uint64_t max_message_bytes = 0;  ///< The longest message that it takes.
-  std::vector<std::string> aggregate_types;
+  std::vector<std::string> aggregate_types;  ///< Of the whole cluster.
   std::vector<member_address> members;  ///< Those that are alive, this node among them.
+  std::vector<type_members> placements;  ///< The types whose aggregates do not live on all of these.
 };
 
 struct command_request {
@@ -151,9 +158,14 @@ auto inspect(Inspector& f, member_address& x) -> typename Inspector::result_type
 }
 
 template <class Inspector>
+auto inspect(Inspector& f, type_members& x) -> typename Inspector::result_type {
+  return f(caf::meta::type_name("type_members"), x.aggregate_type, x.members);
+}
+
+template <class Inspector>
 auto inspect(Inspector& f, hello_reply& x) -> typename Inspector::result_type {
-  return f(caf::meta::type_name("hello_reply"), x.request, x.version, x.milliseconds, x.node, x.incarnation, x.store, x.max_message_bytes,
-           x.aggregate_types, x.members);
+  return f(caf::meta::type_name("hello_reply"), x.request, x.version, x.milliseconds, x.node, x.incarnation, x.store,
+           x.max_message_bytes, x.aggregate_types, x.members, x.placements);
 }
 
 template <class Inspector>

@@ -20,12 +20,10 @@ auto make_ticket(flight_counter* flight, flight_counter::client_key client) -> s
   return {flight, [client](flight_counter* counted) { counted->leave(client); }};
 }
 
-// The one answer to a request; its place is free from then on.
-template <class Reply>
-void give(caf::actor& client, std::shared_ptr<void>& ticket, Reply reply) {
-  const caf::actor to = std::exchange(client, nullptr);
-  caf::anon_send(to, std::move(reply));
-  ticket.reset();
+// Has the gateway find another member for a request of which `why` came here.
+template <class Request>
+void hand_back(const aggregate_environment& on, taken_request<Request> taken, error why) {
+  caf::anon_send(on.registry, std::make_shared<unserved<Request>>(std::move(taken), std::move(why)));
 }
 
 // What becomes of a request that is dropped unanswered. A node that ends has turned away what it had only queued.
@@ -45,9 +43,15 @@ auto dropped_query(bool node_ends) -> error {
 // A command from a client, here or across the network.
 class client_command final : public command_job {
  public:
-  client_command(const aggregate_environment& on, command_request& request, caf::actor client,
-                 std::shared_ptr<void> ticket)
-      : on_(on), client_(std::move(client)), ticket_(std::move(ticket)), request_(request.request) {
+  client_command(const aggregate_environment& on, taken_request<command_request>& taken)
+      : on_(on),
+        client_(std::move(taken.client)),
+        ticket_(std::move(taken.ticket)),
+        declined_(std::move(taken.declined)),
+        request_(taken.request.request),
+        hops_(taken.request.hops),
+        aggregate_type_(std::move(taken.request.aggregate_type)) {
+    auto& request = taken.request;
     aggregate_id = request.aggregate_id;
     command_id = request.command_id;
     command = std::move(request.command);
@@ -64,6 +68,8 @@ class client_command final : public command_job {
     if (client_) client_command::answer({dropped_command(may_be_committed, on_.stopping), 0, 0, false, {}, {}});
   }
   void answer(command_answer answer) override {
+    if (may_be_served_elsewhere(answer.failure) && !on_.single_owner)
+      return hand_back(on_, take_back(), std::move(answer.failure));
     command_reply reply;
     reply.request = request_;
     set_failure(reply, std::move(answer.failure));
@@ -77,10 +83,37 @@ class client_command final : public command_job {
   }
 
  private:
+  // The request as it came: nothing was done for it.
+  auto take_back() -> taken_request<command_request> {
+    taken_request<command_request> taken;
+    auto& request = taken.request;
+    request.request = request_;
+    request.aggregate_type = std::move(aggregate_type_);
+    request.aggregate_id = aggregate_id;
+    request.command_id = command_id;
+    request.command = std::move(command);
+    request.payload = std::move(payload);
+    request.metadata = std::move(metadata);
+    request.correlation_id = std::move(correlation_id);
+    request.causation_id = std::move(causation_id);
+    request.first_send = first_send;
+    request.expires_at = expires_at;
+    if (expect_sequence) request.expect_sequence = *expect_sequence;
+    request.returns = static_cast<std::uint8_t>(returns);
+    request.hops = hops_;
+    taken.client = std::exchange(client_, nullptr);
+    taken.ticket = std::exchange(ticket_, nullptr);
+    taken.declined = std::move(declined_);
+    return taken;
+  }
+
   const aggregate_environment& on_;
   caf::actor client_;
   std::shared_ptr<void> ticket_;
+  std::vector<incarnation_id> declined_;
   std::uint64_t request_;
+  std::uint8_t hops_;
+  std::string aggregate_type_;
 };
 
 auto moment_of(sequence_number sequence, std::uint64_t time) -> moment {
@@ -90,23 +123,36 @@ auto moment_of(sequence_number sequence, std::uint64_t time) -> moment {
 // A question from a client.
 class client_query final : public query_job {
  public:
-  client_query(const aggregate_environment& on, query_request& request, caf::actor client, std::shared_ptr<void> ticket)
-      : on_(on), caller_(client), client_(std::move(client)), ticket_(std::move(ticket)), request_(request.request) {
+  client_query(const aggregate_environment& on, taken_request<query_request>& taken)
+      : on_(on),
+        caller_(taken.client),
+        client_(std::move(taken.client)),
+        ticket_(std::move(taken.ticket)),
+        declined_(std::move(taken.declined)),
+        request_(std::move(taken.request)) {
+    auto& request = request_;
     expires_at = request.expires_at;
     kind = static_cast<query_kind>(request.verb);
     aggregate_id = request.aggregate_id;
     at_least = request.at_least;
     up_to = moment_of(request.up_to, request.up_to_time);
     from = moment_of(request.from, request.from_time);
-    name = std::move(request.name);
+    name = request.name;
     payload = std::move(request.payload);
   }
   ~client_query() override {
     if (client_) client_query::answer({dropped_query(on_.stopping), 0, {}});
   }
   void answer(query_answer answer) override {
+    if (may_be_served_elsewhere(answer.failure) && !on_.single_owner) {
+      request_.payload = std::move(payload);
+      return hand_back<query_request>(
+          on_,
+          {std::move(request_), std::exchange(client_, nullptr), std::exchange(ticket_, nullptr), std::move(declined_)},
+          std::move(answer.failure));
+    }
     query_reply reply;
-    reply.request = request_;
+    reply.request = request_.request;
     set_failure(reply, std::move(answer.failure));
     reply.sequence = answer.sequence;
     reply.state = std::move(answer.state);
@@ -121,7 +167,8 @@ class client_query final : public query_job {
   const caf::actor caller_;  // Stays, for whichever thread asks whether it has gone.
   caf::actor client_;
   std::shared_ptr<void> ticket_;
-  std::uint64_t request_;
+  std::vector<incarnation_id> declined_;
+  query_request request_;
 };
 
 // `events` and `list`: answered from the log by a reader, without waking the aggregate.
@@ -199,6 +246,15 @@ class log_query final : public question_task {
   std::shared_ptr<void> ticket_;
 };
 
+// Any node that has the type can read the log.
+auto is_read_from_log(const query_request& request) -> bool {
+  const auto verb = static_cast<query_verb>(request.verb);
+  return verb == query_verb::events || verb == query_verb::list;
+}
+auto is_read_from_log(const command_request&) -> bool {
+  return false;
+}
+
 auto rebuild_mode_of(std::string_view word) -> std::optional<rebuild_mode> {
   if (word == "resume") return rebuild_mode::resume;
   if (word == "restart") return rebuild_mode::restart;
@@ -252,11 +308,18 @@ registry::registry(caf::actor_config& config, const aggregate_environment* envir
       flight_(flight),
       rebuilds_(rebuilds),
       settings_(std::move(settings)),
-      forwarder_(*this, *environment->clock, settings_.make_connector, settings_.died) {
+      forwarder_(*this, *environment->clock, settings_.make_connector, settings_.died),
+      unserved_(
+          *this, *environment, forwarder_, served(types),
+          [this](std::string_view name) {
+            const auto* type = find_type(name);
+            return type == nullptr ? nullptr : type->definition.get();
+          },
+          settings_.heartbeat_interval) {
   for (auto& type : types) {
     const auto idle = idle_timeout(*type);
     shortest_idle_timeout_ = std::min(shortest_idle_timeout_, idle);
-    types_.push_back({std::move(type), std::chrono::ceil<tick>(idle).count(), {}, {}});
+    types_.push_back({std::move(type), std::chrono::ceil<tick>(idle).count(), {}, {}, nullptr});
   }
 }
 
@@ -271,11 +334,15 @@ auto registry::make_behavior() -> caf::behavior {
       [this](cluster_view_ptr& view) { see(std::move(view)); },
       [this](const place_here<command_request>& back) { start_here(std::move(*back.taken)); },
       [this](const place_here<query_request>& back) { start_here(std::move(*back.taken)); },
+      [this](unserved_ptr<command_request>& request) { unserved_.take(std::move(request)); },
+      [this](unserved_ptr<query_request>& request) { unserved_.take(std::move(request)); },
+      [this](unserved_requests::give_up) { unserved_.give_up_late(); },
       [this](const aggregate_retired& notice) { retired(notice); },
       [this](const aggregate_empty& notice) { release_empty(notice); },
       [this](sweep_idle) { sweep(); },
       [this](const start_draining& order) {
         draining_ = true;
+        unserved_.drain();
         order.done->set_value();
       },
       [this](retire_with_snapshots& order) { retire_all_with_snapshots(std::move(order.done)); },
@@ -290,6 +357,7 @@ auto registry::make_behavior() -> caf::behavior {
 // The network layer holds a handle to us for as long as it runs, so the handles to the aggregates must not wait for our
 // destructor.
 void registry::on_exit() {
+  unserved_.drain();
   forwarder_.stop();
   types_.clear();
 }
@@ -301,6 +369,12 @@ auto registry::greeting_for(const hello& greeting) const -> hello_reply {
   reply.max_message_bytes = settings_.max_message_bytes;
   for (const auto& type : types_) reply.aggregate_types.emplace_back(type.definition->type());
   if (!view_) return reply;
+  auto& types = reply.aggregate_types;
+  for (const auto& [type, placed] : view_->placements) {
+    if (std::find(types.begin(), types.end(), type) == types.end()) types.push_back(type);
+    if (placed.members.size() < view_->alive.size())
+      reply.placements.push_back({type, std::vector<std::uint32_t>(placed.members.begin(), placed.members.end())});
+  }
   reply.incarnation = view_->self;
   reply.store = view_->list.store;
   for (const auto& each : view_->alive) {
@@ -315,8 +389,8 @@ auto registry::greeting_for(const hello& greeting) const -> hello_reply {
 void registry::take(command_request& request) {
   auto client = caf::actor_cast<caf::actor>(current_sender());
   if (!client) return;
-  auto* type = find_type(request.aggregate_type);
-  if (!type) return refuse<command_reply>(client, request, unknown_type(request.aggregate_type));
+  if (environment_->single_owner && find_type(request.aggregate_type) == nullptr)
+    return refuse<command_reply>(client, request, unknown_type(request.aggregate_type));
   if (request.returns > static_cast<std::uint8_t>(return_mode::state) || request.expect_sequence > max_sequence())
     return refuse<command_reply>(client, request, {errc::invalid_argument, "the request asks for what this node does not know"});
   if (!request.command_id || !request.aggregate_id)
@@ -332,8 +406,8 @@ void registry::take(query_request& request) {
   if (!client) return;
   if (request.verb == static_cast<std::uint8_t>(query_verb::rebuild)) return answer_rebuild(client, request);
   if (request.verb == static_cast<std::uint8_t>(query_verb::members)) return answer_members(client, request);
-  auto* type = find_type(request.aggregate_type);
-  if (!type) return refuse<query_reply>(client, request, unknown_type(request.aggregate_type));
+  if (environment_->single_owner && find_type(request.aggregate_type) == nullptr)
+    return refuse<query_reply>(client, request, unknown_type(request.aggregate_type));
   if (request.verb > static_cast<std::uint8_t>(query_verb::diff) || request.at_least < 0 || request.up_to < 0 ||
       request.from < 0 || request.after < 0)
     return refuse<query_reply>(client, request, {errc::invalid_argument, "the request asks for what this node does not know"});
@@ -342,31 +416,46 @@ void registry::take(query_request& request) {
   if (auto why = environment_->gives_up(request.expires_at, has_ended(client))) return refuse<query_reply>(client, request, std::move(why));
   auto [ticket, refusal] = admit(client, request.hops > 0);
   if (refusal) return refuse<query_reply>(client, request, std::move(refusal));
-  const auto verb = static_cast<query_verb>(request.verb);
-  taken_request<query_request> taken{std::move(request), std::move(client), std::move(ticket)};
-  // Any node can read the log.
-  if (verb == query_verb::events || verb == query_verb::list) return answer_from_log(std::move(taken));
-  place(std::move(taken));
+  place(taken_request<query_request>{std::move(request), std::move(client), std::move(ticket)});
 }
 
 // To the owner, unless that is us, or the members cannot agree who it is.
 template <class Request>
 void registry::place(taken_request<Request> taken) {
-  constexpr int most_hops = 2;
-  const auto* owner = owner_elsewhere(*find_type(taken.request.aggregate_type), taken.request.aggregate_id);
-  if (owner != nullptr && taken.request.hops < most_hops) return forwarder_.pass_on(*owner, std::move(taken));
+  const auto* type = find_type(taken.request.aggregate_type);
+  if (type != nullptr && taken.request.hops < most_hops && !is_read_from_log(taken.request))
+    if (const auto* owner = place_of(*type, taken.request)) return forwarder_.pass_on(*owner, std::move(taken));
   start_here(std::move(taken));
+}
+
+// Null: here. The owner of the aggregate, or where that does not know the command or call, one that does, if there is
+// one.
+template <class Request>
+auto registry::place_of(const registered_type& type, const Request& request) const -> const member* {
+  const auto* owner = owner_elsewhere(type, request.aggregate_id);
+  if (type.placed == nullptr) return owner;
+  const auto need = need_of(request);
+  if (need.is_met_by(owner == nullptr ? unserved_.own() : *view_->alive_serve[owner_of(type, request.aggregate_id)]))
+    return owner;
+  const auto able = view_->able(need);
+  if (able.empty()) return owner;
+  const auto& chosen = owner_among(*view_, able, type.definition.get(), need.type, request.aggregate_id);
+  return chosen.incarnation == view_->self ? nullptr : &chosen;
 }
 
 template <class Request>
 void registry::start_here(taken_request<Request> taken) {
-  auto& type = *find_type(taken.request.aggregate_type);
-  if constexpr (std::is_same_v<Request, command_request>)
-    hand_over<command_job>(type, std::make_shared<client_command>(*environment_, taken.request, std::move(taken.client),
-                                                                  std::move(taken.ticket)));
-  else
-    hand_over<query_job>(type, std::make_shared<client_query>(*environment_, taken.request, std::move(taken.client),
-                                                              std::move(taken.ticket)));
+  auto* type = find_type(taken.request.aggregate_type);
+  if (type == nullptr) {
+    auto why = unknown_type(taken.request.aggregate_type);
+    return unserved_.take(std::make_shared<unserved<Request>>(std::move(taken), std::move(why)));
+  }
+  if constexpr (std::is_same_v<Request, command_request>) {
+    hand_over<command_job>(*type, std::make_shared<client_command>(*environment_, taken));
+  } else {
+    if (is_read_from_log(taken.request)) return answer_from_log(std::move(taken));
+    hand_over<query_job>(*type, std::make_shared<client_query>(*environment_, taken));
+  }
 }
 
 void registry::answer_from_log(taken_request<query_request> taken) {
@@ -403,13 +492,14 @@ void registry::answer_members(const caf::actor& client, const query_request& req
     reply.state += "{\"name\":" + json_quote(each.name) + ",\"address\":" + json_quote(each.address) + ",\"status\":\"" +
                    std::string(to_string(each.status)) + "\",\"incarnation\":\"" + each.incarnation.text() +
                    "\",\"heartbeat\":" + std::to_string(each.heartbeat);
+    if (!each.serves.empty()) reply.state += ",\"serves\":" + json_quote(each.serves);
     if (each.incarnation == view_->self) reply.state += ",\"self\":true";
     reply.state += "}\n";
   }
   caf::anon_send(client, std::move(reply));
 }
 
-auto registry::find_type(const std::string& name) -> registered_type* {
+auto registry::find_type(std::string_view name) -> registered_type* {
   for (auto& type : types_)
     if (type.definition->type() == name) return &type;
   return nullptr;
@@ -503,17 +593,25 @@ auto registry::idle_timeout(const definition& type) const -> std::chrono::millis
 // --- the cluster -------------------------------------------------------------------------------------------------------
 
 void registry::see(cluster_view_ptr view) {
-  const bool has_changed = !view_ || view_->list.version != view->list.version;
+  const bool has_changed = !view_ || view_->list.version != view->list.version || !view_->places_as(*view);
   view_ = std::move(view);
+  for (auto& type : types_) type.placed = view_->placement_of(type.definition->type());
+  unserved_.see(view_);
   if (!has_changed) return;
   forwarder_.keep_only(*view_);
   retire_what_moved();
 }
 
+// An index into the members that are alive, of which there must be one.
+auto registry::owner_of(const registered_type& type, const aggregate_id& id) const -> std::size_t {
+  if (type.placed == nullptr) return type.definition->place(id, view_->owners);
+  return type.placed->members[type.definition->place(id, type.placed->owners)];
+}
+
 // Null: we are, or nobody else is known.
 auto registry::owner_elsewhere(const registered_type& type, const aggregate_id& id) const -> const member* {
   if (!view_ || view_->owners.empty()) return nullptr;
-  const auto& owner = view_->alive[type.definition->place(id, view_->owners)];
+  const auto& owner = view_->alive[owner_of(type, id)];
   return owner.incarnation == view_->self ? nullptr : &owner;
 }
 

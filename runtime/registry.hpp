@@ -7,8 +7,9 @@
 #include <maestro/runtime/cluster_view.hpp>
 #include <maestro/runtime/forwarder.hpp>
 #include <maestro/runtime/protocol.hpp>
-#include <maestro/runtime/strangers.hpp>
 #include <maestro/runtime/rebuild_service.hpp>
+#include <maestro/runtime/strangers.hpp>
+#include <maestro/runtime/unserved_requests.hpp>
 
 #include <caf/event_based_actor.hpp>
 
@@ -21,6 +22,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -60,6 +62,7 @@ struct registry_settings {
   std::size_t max_message_bytes = 0;  ///< The longest message that this node takes, for its greetings.
   /// Hears, on any thread, that the registry or one of the actors that hand on its requests has ended by a fault, and which.
   std::function<void(const std::string& what)> died{};
+  std::chrono::milliseconds heartbeat_interval{250};  ///< About how often it hears of its cluster.
 };
 
 /// To the registry: take no new work. Requests are answered `shutting_down` from then on; those before it are counted.
@@ -103,6 +106,7 @@ class registry : public caf::event_based_actor, public open_to_peers {
     std::uint32_t idle_ticks;  ///< How long its aggregates may be idle.
     std::unordered_map<aggregate_id, live_aggregate> live;
     std::unordered_map<aggregate_id, held_jobs> held;  ///< For those that are retiring.
+    const type_placement* placed = nullptr;            ///< In the newest view: where they live; null: on all members.
   };
 
   [[nodiscard]] auto greeting_for(const hello& greeting) const -> hello_reply;
@@ -116,13 +120,16 @@ class registry : public caf::event_based_actor, public open_to_peers {
   void answer_rebuild(const caf::actor& client, const query_request& request);
   void answer_members(const caf::actor& client, const query_request& request) const;
   void see(cluster_view_ptr view);
+  [[nodiscard]] auto owner_of(const registered_type& type, const aggregate_id& id) const -> std::size_t;
   [[nodiscard]] auto owner_elsewhere(const registered_type& type, const aggregate_id& id) const -> const member*;
+  template <class Request>
+  [[nodiscard]] auto place_of(const registered_type& type, const Request& request) const -> const member*;
   void retire_what_moved();
   void retire_all_with_snapshots(std::shared_ptr<std::promise<void>> waiting);
   void retire_those_with_snapshots();
   void retire_again_soon();
   void note_that_one_has_retired();
-  [[nodiscard]] auto find_type(const std::string& name) -> registered_type*;
+  [[nodiscard]] auto find_type(std::string_view name) -> registered_type*;
   [[nodiscard]] auto unknown_type(const std::string& name) const -> error;
   [[nodiscard]] auto admit(const caf::actor& client, bool is_handed_on) -> std::pair<std::shared_ptr<void>, error>;
   [[nodiscard]] auto route(registered_type& type, const aggregate_id& id) -> live_aggregate&;
@@ -142,6 +149,7 @@ class registry : public caf::event_based_actor, public open_to_peers {
   rebuild_service* const rebuilds_;
   const registry_settings settings_;
   forwarder forwarder_;
+  unserved_requests unserved_;
   cluster_view_ptr view_;       ///< Null: not part of a cluster, or not yet.
   bool some_have_moved_ = false;  ///< Aggregates that live here and belong to another member.
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();

@@ -232,8 +232,9 @@ void requester::finish(query_reply& reply) {
   waiting_.erase(found);
   hear(*answered.to);
   const auto query = std::move(answered.query);
-  if (static_cast<errc>(reply.code) == errc::shutting_down) {
-    answered.to->leaving = true;
+  const auto code = static_cast<errc>(reply.code);
+  if (code == errc::shutting_down || code == errc::not_served) {
+    if (code == errc::shutting_down) answered.to->leaving = true;
     const auto again = clock::now() + back_off(query->attempts);
     if (query->retry && can_connect() && again < query->deadline) return rest({nullptr, query}, again);
   }
@@ -305,7 +306,7 @@ auto requester::pick(std::string_view aggregate_type, const aggregate_id& id) ->
 
 // Null when it is the one that we are connected to by another address.
 auto requester::owner_of(std::string_view aggregate_type, const aggregate_id& id) -> peer* {
-  const auto index = owners_.owner(placement_key(aggregate_type, id));
+  const auto index = owner_index(aggregate_type, id);
   const auto& name = owners_.names()[index];
   peer* at_address = nullptr;
   for (const auto& each : peers_) {
@@ -313,6 +314,15 @@ auto requester::owner_of(std::string_view aggregate_type, const aggregate_id& id
     if (each->address == addresses_[index]) at_address = each.get();
   }
   return at_address != nullptr ? at_address : &add(addresses_[index]);
+}
+
+auto requester::owner_index(std::string_view aggregate_type, const aggregate_id& id) const -> std::size_t {
+  const auto key = placement_key(aggregate_type, id);
+  const auto of_type = placements_.find(aggregate_type);
+  if (of_type == placements_.end()) return owners_.owner(key);
+  const auto& all = owners_.names();
+  const auto& name = of_type->second.names()[of_type->second.owner(key)];
+  return static_cast<std::size_t>(std::find(all.begin(), all.end(), name) - all.begin());
 }
 
 auto requester::any_node() -> peer* {
@@ -501,6 +511,14 @@ void requester::learn(const hello_reply& reply) {
     if (!address) continue;
     names.push_back(each.name);
     addresses.push_back(std::move(*address));
+  }
+  placements_.clear();
+  for (const auto& each : reply.placements) {
+    std::vector<std::string> some;
+    for (const auto index : each.members)
+      if (index < reply.members.size() && node_address::parse(reply.members[index].address))
+        some.push_back(reply.members[index].name);
+    if (!some.empty()) placements_.insert_or_assign(each.aggregate_type, placement(std::move(some)));
   }
   if (names == owners_.names() && addresses == addresses_) return;
   owners_ = placement(std::move(names));

@@ -170,6 +170,7 @@ class requester : public caf::event_based_actor, public open_to_peers {
   void found(const found_node_ptr& answer);
   void greeted(const hello_reply& reply);
   void learn(const hello_reply& reply);
+  [[nodiscard]] auto owner_index(std::string_view aggregate_type, const aggregate_id& id) const -> std::size_t;
   void hurry(const peer& gone);
   void ask_for_members();
   void forget(const peer& whom);
@@ -187,6 +188,8 @@ class requester : public caf::event_based_actor, public open_to_peers {
   std::vector<caf::actor> connectors_;  // All that have not ended, also of nodes that we have forgotten.
   placement owners_;                    // Over the members,
   std::vector<node_address> addresses_;  // and where these are.
+  std::map<std::string, placement, std::less<>>
+      placements_;  // Of the types whose aggregates live on some of them only.
   clock::time_point asked_for_members_;
 
   std::unordered_map<std::uint64_t, attempt> waiting_;     // By request number.

@@ -25,6 +25,7 @@ auto to_string(errc code) noexcept -> std::string_view {
     case errc::node_unavailable: return "node_unavailable";
     case errc::shutting_down: return "shutting_down";
     case errc::sequence_not_reached: return "sequence_not_reached";
+    case errc::not_served: return "not_served";
     case errc::retry_command: return "retry_command";
     case errc::in_doubt: return "in_doubt";
     case errc::cannot_hydrate: return "cannot_hydrate";

@@ -48,6 +48,7 @@ enum class errc : std::uint16_t {
   node_unavailable = 205,    ///< No node answered at that address.
   shutting_down = 206,       ///< The node is draining; another one may serve.
   sequence_not_reached = 207,  ///< The store does not hold the sequence that the caller asked to see.
+  not_served = 208,          ///< No member of the cluster that is up serves it; one of another release would.
   retry_command = 210,       ///< Inside the runtime only: the sequence was taken; evaluate again.
 
   in_doubt = 300,  ///< The deadline passed, or the connection broke, while the outcome was unknown.

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <future>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -24,7 +25,10 @@ struct shared_table {
   std::condition_variable changed;
   member_list list;
   bool away = false;
+  bool texts_are_away = false;  // What members serve cannot be read.
   int beats = 0;
+  std::map<std::string, std::string> texts;  // By the digests.
+  int text_reads = 0;
 
   auto find(const incarnation_id& wanted) -> member* {
     const auto at = std::find_if(list.members.begin(), list.members.end(), [&](auto& each) { return each.incarnation == wanted; });
@@ -55,7 +59,10 @@ class table_connection final : public member_table {
 
   auto join(const member& self) -> result<member_list> override {
     auto list = with([&] {
-      if (table_.find(self.incarnation) == nullptr) change([&] { table_.list.members.push_back(self); });
+      if (table_.find(self.incarnation) != nullptr) return;
+      if (!self.serves.empty()) table_.texts[self.serves] = self.served;
+      change([&] { table_.list.members.push_back(self); });
+      table_.list.members.back().served.clear();
     });
     if (list) list->store = "a store";
     return list;
@@ -69,7 +76,13 @@ class table_connection final : public member_table {
   auto list() -> result<member_list> override {
     return with([] {});
   }
-  auto served_text(const std::string&) -> result<std::string> override { return std::string(); }
+  auto served_text(const std::string& serves) -> result<std::string> override {
+    const std::lock_guard lock(table_.mutex);
+    ++table_.text_reads;
+    if (table_.away || table_.texts_are_away) return error{errc::store_unavailable, "as it was told"};
+    const auto found = table_.texts.find(serves);
+    return found == table_.texts.end() ? std::string() : found->second;
+  }
   auto leave(const incarnation_id& self) -> result<void> override {
     auto left = with([&] { change([&] { table_.find(self)->status = member_status::left; }); });
     if (!left) return left.failure();
@@ -289,6 +302,61 @@ BOOST_AUTO_TEST_CASE(a_store_that_has_forgotten_a_member_is_joined_again) {
     ++table.list.version;
   }
   BOOST_TEST(table.wait([&] { return table.status_of("north") == member_status::alive; }));
+}
+
+// The text behind a digest is read once, with the next heartbeat where it could not be read, and is nothing where it is
+// not what the digest says.
+BOOST_AUTO_TEST_CASE(what_the_others_serve_is_known_before_anything_is_placed_on_them) {
+  const std::string text = R"({"types":[{"type":"parcel","commands":["weigh"],"events":["weighed"],"calls":[]}]})";
+  const auto add = [&](const std::string& name, const std::string& digest) {
+    const std::lock_guard lock(table.mutex);
+    table.list.members.push_back(
+        {name, clock.fresh<incarnation_id>(), "somewhere:2", member_status::alive, 0, true, digest});
+    ++table.list.version;
+  };
+  table.texts = {{served_digest(text), text}, {"0123456789abcdef", text}, {"garbage", std::string(100'000, '[')}};
+  table.texts_are_away = true;
+  add("south", served_digest(text));
+  add("south2", served_digest(text));
+  add("liar", "0123456789abcdef");
+  add("garbage", "garbage");
+  add("nothing", "");
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<cluster_view_ptr> seen;
+  membership::hooks hooks;
+  hooks.read = [&](cluster_view_ptr view) {
+    const std::lock_guard lock(mutex);
+    seen.push_back(std::move(view));
+    changed.notify_all();
+  };
+  const auto north = join("north", std::move(hooks));
+  const auto live_on = [&](const cluster_view& view) {
+    std::vector<std::string> names;
+    if (const auto* placed = view.placement_of("parcel")) names = placed->owners.names();
+    return names;
+  };
+  {
+    const std::lock_guard lock(mutex);
+    BOOST_TEST(seen.front()->placements.empty());
+  }
+  {
+    const std::lock_guard lock(table.mutex);
+    table.texts_are_away = false;
+  }
+  std::unique_lock lock(mutex);
+  BOOST_TEST(changed.wait_for(lock, 30s, [&] { return !seen.back()->placements.empty(); }));
+  BOOST_TEST(live_on(*seen.back()) == (std::vector<std::string>{"south", "south2"}), boost::test_tools::per_element());
+  BOOST_TEST((seen.back()->read_at > seen.front()->read_at));
+  const auto goal = seen.size() + 10;
+  const auto reads = [&] {
+    const std::lock_guard table_lock(table.mutex);
+    return table.text_reads;
+  };
+  BOOST_TEST(changed.wait_for(lock, 30s, [&] { return seen.size() >= goal; }));
+  const int before = reads();
+  BOOST_TEST(changed.wait_for(lock, 30s, [&] { return seen.size() >= goal + 10; }));
+  BOOST_TEST(reads() == before);
 }
 
 BOOST_AUTO_TEST_CASE(a_member_can_end_while_the_store_is_away) {

@@ -289,6 +289,7 @@ struct fake_node {
               [this, self, own, all](const hello&) {
                 ++greetings;
                 auto reply = greeting(own, all);
+                reply.placements = placements;
                 if (alone) std::erase_if(reply.members, [&](const member_address& each) { return each.name != own; });
                 self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::move(reply));
               }};
@@ -314,6 +315,7 @@ struct fake_node {
   std::atomic<bool> silent{false};
   std::atomic<bool> alone{false};  // All others are no members any more.
   std::atomic<errc> refusing{errc::none};
+  std::vector<type_members> placements;  // Not to be changed once it is asked.
   caf::actor gateway;
   node_link link;
 };
@@ -328,7 +330,9 @@ auto finding(caf::event_based_actor* self, const node_link& link) -> caf::behavi
 
 // A requester that was given the first of two members' addresses, and is connected to that.
 struct two_members : bench {
-  explicit two_members(std::chrono::milliseconds attempt_timeout = 500ms) {
+  explicit two_members(std::chrono::milliseconds attempt_timeout = 500ms,
+                       const std::vector<type_members>& placements = {}) {
+    for (auto* each : {&north, &south}) each->placements = each->link.greeting.placements = placements;
     requester_settings settings;
     settings.attempt_timeout = attempt_timeout;
     settings.retry_backoff = 1ms;
@@ -378,6 +382,24 @@ BOOST_FIXTURE_TEST_CASE(what_belongs_to_a_member_goes_straight_to_it, two_member
   BOOST_TEST(north.commands == north_before);
   for (int i = 0; i < 20; ++i) BOOST_TEST((send_to(owned_by(0)) == errc::none));
   BOOST_TEST(north.commands == north_before + 20);
+}
+
+// Indices that lead nowhere, and other types, are not in the way.
+struct two_members_that_differ : two_members {
+  two_members_that_differ()
+      : two_members(500ms, {{"other", {0}}, {"thing", {1, 7, 4'000'000'000}}, {"nowhere", {9}}}) {}
+};
+BOOST_FIXTURE_TEST_CASE(what_lives_on_some_members_only_goes_to_those, two_members_that_differ) {
+  const auto deadline = std::chrono::steady_clock::now() + 30s;
+  while (south.commands == 0) {
+    BOOST_TEST_REQUIRE((std::chrono::steady_clock::now() < deadline), "the owner is never asked");
+    BOOST_TEST((send_to(owned_by(0)) == errc::none));
+  }
+  const int north_before = north.commands;
+  const int south_before = south.commands;
+  for (int i = 0; i < 20; ++i) BOOST_TEST((send_to(owned_by(static_cast<std::size_t>(i) % 2)) == errc::none));
+  BOOST_TEST(north.commands == north_before);
+  BOOST_TEST(south.commands == south_before + 20);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_member_that_is_leaving_is_left_alone, two_members) {
