@@ -407,6 +407,41 @@ BOOST_AUTO_TEST_CASE(a_repeated_command_has_one_effect_wherever_and_however_ofte
   BOOST_TEST(again.state == R"({"total":3,"amounts":[1,2]})");
 }
 
+// As store/FORMAT.md has it for personal data: the fingerprint goes, and with it a way to recompute what the command held.
+BOOST_AUTO_TEST_CASE(a_command_whose_rows_have_no_fingerprint_any_more_is_recognised_by_its_id_alone) {
+  using namespace maestro::test;
+  const bool on_postgres = store->sql_dialect() == dialect::postgres;
+  for (const std::string without : {on_postgres ? "metadata - '$fingerprint'" : "json_remove(metadata, '$.\"$fingerprint\"')", "NULL"}) {
+    const auto which = clock.fresh<aggregate_id>();
+    const auto name = clock.fresh<command_id>();
+    {
+      owner one(system, *store);
+      BOOST_TEST(!one.send(one.start(*type, which), which, climb{2}, name).get().failure);
+    }
+    const auto with = store->open_writer();
+    const std::vector<sql_value> named{which};
+    value_of(with->query("BEGIN", {}));
+    value_of(with->query(allow_rewrite(store->sql_dialect()), {}));
+    value_of(with->query("UPDATE event_log SET metadata = " + without + " WHERE aggregate_id = $1", named));
+    value_of(with->query(forbid_rewrite(store->sql_dialect()), {}));
+    value_of(with->query("COMMIT", {}));
+    BOOST_TEST(value_of(with->query("SELECT count(*) FROM event_log WHERE aggregate_id = $1 AND CAST(metadata AS text) LIKE '%fingerprint%'", named))
+                   .at(0).at(0).as<std::int64_t>() == 0);
+
+    owner two(system, *store);
+    const auto there = two.start(*type, which);
+    for (const int steps : {2, 3}) {  // The same, and what can no longer be told from it.
+      const auto again = two.send(there, which, climb{steps}, name, return_mode::state).get();
+      BOOST_TEST_REQUIRE(!again.failure, to_string(again.failure));
+      BOOST_TEST(again.repeated);
+      BOOST_TEST(again.first == 1);
+      BOOST_TEST(again.last == 2);
+      BOOST_TEST(again.state == R"({"total":3,"amounts":[1,2]})");
+    }
+    BOOST_TEST(!two.send(there, which, climb{1}).get().failure);
+  }
+}
+
 // A client whose first attempt waits for one owner's hydration asks another owner, who is quicker.
 BOOST_AUTO_TEST_CASE(a_command_that_waits_for_hydration_is_not_repeated_when_another_owner_has_committed_it) {
   std::promise<void> asked;

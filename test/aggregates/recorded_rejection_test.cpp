@@ -65,7 +65,8 @@ struct offers : stage {
   auto types() -> std::vector<std::string> {
     std::vector<std::string> found;
     sequence_number sequence = 0;
-    for (const auto& row : store->open_reader()->get_events(id, {}).value()) {
+    const auto rows = store->open_reader()->get_events(id, {}).value();
+    for (const auto& row : rows) {
       BOOST_TEST(row.sequence == ++sequence);
       found.push_back(row.type);
     }
