@@ -151,7 +151,7 @@ BOOST_DATA_TEST_CASE(a_projection_that_touches_the_log_is_refused, data::make(st
 
 BOOST_DATA_TEST_CASE(an_application_of_the_seed_appends_and_reads_beside_us, data::make(stores_under_test()), store) {
   workbench bench(store);
-  seed_application seed(*bench.reader);
+  seed_application seed(*bench.writer);
   hybrid_clock clock;
   const auto id = bench.fresh_id();
   const auto ahead = timestamp::make(clock.now().milliseconds() + 10'000, 0, 7);
@@ -182,7 +182,7 @@ BOOST_DATA_TEST_CASE(an_application_of_the_seed_appends_and_reads_beside_us, dat
 
 BOOST_DATA_TEST_CASE(a_snapshot_that_the_seed_wrote_over_ours_shows_as_foreign, data::make(stores_under_test()), store) {
   workbench bench(store);
-  seed_application seed(*bench.reader);
+  seed_application seed(*bench.writer);
   snapshot ours;
   ours.aggregate_id = bench.fresh_id();
   ours.aggregate_type = "account";

@@ -327,7 +327,7 @@ BOOST_DATA_TEST_CASE(what_depends_on_the_order_between_aggregates_sees_it, data:
 BOOST_DATA_TEST_CASE(events_of_an_application_of_the_seed_count_where_the_aggregate_is_known, data::make(stores_under_test()), store) {
   workbench bench(store);
   auto accounts = fill(bench, 2, 1);
-  seed_application seed(*bench.reader);
+  seed_application seed(*bench.writer);
   hybrid_clock clock;
   value_of(seed.append(accounts[0].id, 2, clock.now_above(accounts[0].newest), "take:seeds", "{}"));
   value_of(seed.append(bench.fresh_id(), 1, clock.now(), "take:unknown", "{}"));

@@ -44,7 +44,7 @@ BOOST_AUTO_TEST_SUITE(beside_the_seed)
 
 BOOST_DATA_TEST_CASE(its_event_is_lifted_above_the_one_before_and_keeps_its_place_otherwise, plain_and_partitioned(), store) {
   workbench bench(store);
-  seed_application seed(*bench.reader);
+  seed_application seed(*bench.writer);
   const auto id = bench.fresh_id();
   const std::uint64_t now = 0x0199a0b1c2d4;
   auto request = bench.request(id);
@@ -63,7 +63,7 @@ BOOST_DATA_TEST_CASE(its_event_is_lifted_above_the_one_before_and_keeps_its_plac
   const auto schema = bench.query("SELECT current_schema()").at(0).at(0).as<std::string>();
   bench.query("INSERT INTO " + schema + ".event_log (timestamp, aggregate_id, sequence, type, body) VALUES ($1, $3, 5, 'x', '{}'), ($2, $3, 6, 'x', '{}')",
               {seed_reading(now, 7), seed_reading(now, 8), id});
-  const auto elsewhere = value_of(open_database(dynamic_cast<postgres_place&>(*bench.where).uri({}, "-csearch_path%3Dpg_catalog")))->open_reader();
+  const auto elsewhere = value_of(open_database(dynamic_cast<postgres_place&>(*bench.where).uri({}, "-csearch_path%3Dpg_catalog")))->open_writer();
   value_of(elsewhere->query("INSERT INTO " + schema + ".event_log (timestamp, aggregate_id, sequence, type, body) VALUES ($1, $2, 7, 'x', '{}')",
                             std::vector<sql_value>{seed_reading(now, 9), id}));
   check_order(*bench.reader, id);
@@ -99,7 +99,8 @@ BOOST_DATA_TEST_CASE(events_of_both_sort_in_their_sequence, plain_and_partitione
   writers.emplace_back([&] {
     const auto opened = bench.where->open({});
     const auto reader = opened->open_reader();
-    seed_application seed(*reader);
+    const auto writer = opened->open_writer();
+    seed_application seed(*writer);
     hybrid_clock clock;
     for (int done = 0; done < each;) {
       const auto& id = ids[static_cast<std::size_t>(done) % ids.size()];
