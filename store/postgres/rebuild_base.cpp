@@ -107,6 +107,20 @@ void rebuild_base::make_shadow() {
   });
 }
 
+void rebuild_base::refuse_losses() {
+  const auto found = look_for_belongings(session_);
+  if (found.lost.empty()) return;
+  if (progress_.done == 0) drop_shadow();
+  throw refusal(found.lost);
+}
+
+auto rebuild_base::refusal(const std::vector<std::string>& lost) const -> rebuild_stopped {
+  std::string all;
+  for (const auto& each : lost) all += (all.empty() ? "" : "; ") + each;
+  return {{errc::invalid_argument, "projection \"" + plan_.projection + "\": its tables cannot be replaced, since this would be lost: " + all +
+                                       ". Nothing was changed. Take it away, rebuild, and put it back, or make it part of the projection's migration steps"}};
+}
+
 void rebuild_base::make_tables() {
   for (const auto& step : plan_.schema) {
     try {
@@ -132,12 +146,28 @@ void rebuild_base::project(commit_transaction& transaction, const event& row, co
   }
 }
 
+void rebuild_base::prepare_exchange(commit_transaction& transaction) {
+  transaction.with_native([this](const native_handle&) {
+    (void)session_.script(rebuild_sql::hold_old_tables);
+    kept_ = look_for_belongings(session_);
+    if (!kept_.lost.empty()) throw refusal(kept_.lost);
+    if (!kept_.indexes.empty())
+      throw rebuild_stopped{{errc::store_unavailable, "projection \"" + plan_.projection + "\": index " + kept_.indexes.front() +
+                                                          " was made while the tables were rebuilt; rebuild again"}};
+  });
+}
+
 void rebuild_base::take_places(commit_transaction& transaction) {
   enter_none(transaction);
   transaction.with_native([this](const native_handle&) {
     try {
-      (void)session_.script(rebuild_sql::swap_tables);
-      for (const auto& step : plan_.schema) (void)session_.query(rebuild_sql::record_step, {step.component, step.number});
+      // In one go: commands wait.
+      std::string all = rebuild_sql::swap_tables;
+      for (const auto& statement : kept_.carried) all += statement + ";\n";
+      for (const auto& step : plan_.schema)
+        all += "INSERT INTO maestro_migrations (component, number) VALUES (" + quoted_text(step.component) + ", " + std::to_string(step.number) +
+               ") ON CONFLICT DO NOTHING;\n";
+      (void)session_.script(all);
     } catch (const failure& problem) {
       if (!problem.sqlstate().starts_with("2BP01")) throw;
       throw rebuild_stopped{{errc::invalid_argument, "projection \"" + plan_.projection + "\": its tables cannot be replaced: " + problem.what()}};

@@ -4,6 +4,7 @@
 
 #include <maestro/store/postgres/commit_transaction.hpp>
 #include <maestro/store/postgres/postgres_store.hpp>
+#include <maestro/store/postgres/rebuild_belongings.hpp>
 #include <maestro/store/postgres/rebuild_session.hpp>
 #include <maestro/store/postgres/rebuild_sql.hpp>
 #include <maestro/store/rebuild.hpp>
@@ -57,10 +58,14 @@ class rebuild_base {
 
   void drop_shadow();
   void make_shadow();
+  /// Throws `rebuild_stopped` where something that hangs on the old tables would be lost.
+  void refuse_losses();
   [[nodiscard]] auto made_by() const -> const std::string& { return schema_; }
 
   void project(commit_transaction& transaction, const event& row, const std::string& type);
-  /// The new tables take the places of the old ones, within `transaction`.
+  /// Keeps what hangs on the old tables from being changed, and looks at it; within the `transaction` of the exchange, before commands wait.
+  void prepare_exchange(commit_transaction& transaction);
+  /// The new tables take the places of the old ones.
   void take_places(commit_transaction& transaction);
 
   /// Commits what `work` does, and names the event at which it fails.
@@ -90,6 +95,7 @@ class rebuild_base {
   };
   static constexpr std::size_t no_row = std::numeric_limits<std::size_t>::max();
 
+  [[nodiscard]] auto refusal(const std::vector<std::string>& lost) const -> rebuild_stopped;
   void name_things();
   void claim();
   void make_tables();
@@ -104,6 +110,7 @@ class rebuild_base {
   std::map<std::string, std::shared_ptr<const projector>> projectors_;
   std::string schema_;  // What makes the tables, to tell whether an earlier attempt made the same.
   std::vector<row_name> rows_;  // Of the transaction under way.
+  rebuild_belongings kept_;     // As prepare_exchange has seen them.
 };
 
 /// For projections whose rows depend on one aggregate each.

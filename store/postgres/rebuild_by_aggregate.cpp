@@ -58,6 +58,7 @@ class by_aggregate final : public rebuild_base {
   }
 
   void follow_log() override {
+    (void)session().script(rebuild_sql::make_constraint_list);
     (void)session().script(rebuild_sql::put_constraints_off);
     (void)session().script(rebuild_sql::take_constraints_off);
     (void)session().script(rebuild_sql::follow_log);
@@ -75,6 +76,7 @@ class by_aggregate final : public rebuild_base {
     if (state.at(0).as<std::string>() != made_by())
       throw rebuild_stopped{{errc::invalid_argument, "an earlier rebuild of projection \"" + plan().projection +
                                                  "\" was begun with other tables; restart it from the beginning"}};
+    refuse_losses();
     take_constraints_off();
     if (!state.at(1).as<bool>()) (void)session().script(rebuild_sql::list_aggregates);
     count();
@@ -150,6 +152,7 @@ class by_aggregate final : public rebuild_base {
 
   // False when the rows violate one, and there is something new to try with.
   auto build_constraints(int attempt) -> bool {
+    list_own_indexes(session());
     while (true) {
       const auto next = session().query(rebuild_sql::next_constraint);
       if (next.empty()) break;
@@ -256,6 +259,7 @@ class by_aggregate final : public rebuild_base {
   void last_step(int attempt) {
     std::size_t events = 0;
     in_transaction([&](commit_transaction& transaction) {
+      prepare_exchange(transaction);
       transaction.with_native([this](const native_handle&) { (void)session().script(rebuild_sql::pause_writers); });
       progress().paused = true;
       tell();

@@ -26,10 +26,26 @@ class in_order final : public rebuild_base {
   using rebuild_base::rebuild_base;
 
  private:
+  // One that was stopped cannot be taken up again: nothing of it stays, least of all its trigger.
   void fill() override {
+    try {
+      fill_anew();
+    } catch (...) {
+      try {
+        if (session().with().is_usable()) drop_shadow();
+      } catch (const std::exception&) {  // The next one does it.
+      } catch (const rebuild_stopped&) {
+      }
+      throw;
+    }
+  }
+
+  void fill_anew() {
     for (int attempt = 0; attempt < max_attempts; ++attempt) {
       try {
         begin();
+        walk();
+        build_indexes();
         take_over();
         progress().total = progress().done;
         return tell();
@@ -42,7 +58,21 @@ class in_order final : public rebuild_base {
                                                         "depend on their order; nothing was changed. See that the clocks of all writers are right"}};
   }
 
-  void follow_log() override { (void)session().script(rebuild_sql::follow_order); }
+  void follow_log() override {
+    (void)session().script(rebuild_sql::make_constraint_list);
+    (void)session().script(rebuild_sql::follow_order);
+  }
+
+  // Those that were made by hand. The others were there from the beginning.
+  void build_indexes() {
+    list_own_indexes(session());
+    while (true) {
+      const auto next = session().query(rebuild_sql::next_constraint);
+      if (next.empty()) return;
+      patiently([&] { (void)session().script(next[0].at(1).as<std::string>()); });
+      (void)session().query(rebuild_sql::constraint_is_back, {next[0].at(0)});
+    }
+  }
 
   // What an earlier attempt has left behind is of no use.
   void begin() {
@@ -51,6 +81,7 @@ class in_order final : public rebuild_base {
     newest_page_.clear();
     drop_shadow();
     make_shadow();
+    refuse_losses();
     tell();
     progress().total = static_cast<std::uint64_t>(first_row(session().script(rebuild_sql::count_log), "the count of event_log").at(0).as<std::int64_t>());
     tell();
@@ -127,6 +158,7 @@ class in_order final : public rebuild_base {
     const auto time = now();
     std::size_t events = 0;
     in_transaction([&](commit_transaction& transaction) {
+      prepare_exchange(transaction);
       transaction.with_native([this](const native_handle&) { (void)session().script(rebuild_sql::pause_writers); });
       progress().paused = true;
       tell();

@@ -24,13 +24,16 @@ inline constexpr const char* drop_shadow = R"(
 
 // Constraints that hold between aggregates are met by all of them together, not by each on its way: they come back at the end.
 // Primary keys stay: a projection's own upserts need them.
-inline constexpr const char* put_constraints_off = R"(
+inline constexpr const char* make_constraint_list = R"(
   CREATE TABLE {shadow}.maestro_rebuild_constraints (
     number  integer NOT NULL PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
     back    text    NOT NULL,
     off     text    NOT NULL,
     is_back boolean NOT NULL DEFAULT false
-  );
+  )
+)";
+
+inline constexpr const char* put_constraints_off = R"(
   INSERT INTO {shadow}.maestro_rebuild_constraints (back, off)
   SELECT format('ALTER TABLE {shadow}.%I ADD CONSTRAINT %I %s', owner.relname, rule.conname, pg_get_constraintdef(rule.oid)),
          format('ALTER TABLE {shadow}.%I DROP CONSTRAINT IF EXISTS %I', owner.relname, rule.conname)
@@ -128,6 +131,21 @@ inline constexpr const char* next_events = R"(
   WHERE mark.sequence < mark.head ORDER BY log.timestamp LIMIT $1
 )";
 
+// Rows come and go, but nothing is put on the tables.
+inline constexpr const char* hold_old_tables = R"(
+  DO $block$
+  DECLARE
+    old text;
+  BEGIN
+    FOR old IN SELECT format('{home}.%I', was.relname) FROM pg_class AS was JOIN pg_class AS made USING (relname)
+               WHERE was.relnamespace = '{home}'::regnamespace AND was.relkind IN ('r', 'p') AND made.relnamespace = '{shadow}'::regnamespace
+               ORDER BY 1
+    LOOP
+      EXECUTE 'LOCK TABLE ' || old || ' IN SHARE UPDATE EXCLUSIVE MODE';
+    END LOOP;
+  END $block$;
+)";
+
 // Writers wait, readers do not.
 inline constexpr const char* pause_writers = "LOCK TABLE event_log IN SHARE ROW EXCLUSIVE MODE";
 
@@ -162,6 +180,12 @@ inline constexpr const char* swap_tables = R"(
         EXECUTE format('DROP %s {home}.%I', made.kind, made.relname);
       END IF;
       EXECUTE format('ALTER %s {shadow}.%I SET SCHEMA {home}', made.kind, made.relname);
+      IF old IS NOT NULL THEN  -- What default privileges have given to the new one.
+        FOR granted IN SELECT DISTINCT grantee FROM pg_class, aclexplode(relacl) WHERE oid = made.oid AND grantee <> relowner LOOP
+          EXECUTE format('REVOKE ALL ON {home}.%I FROM %s', made.relname,
+                         CASE granted.grantee WHEN 0 THEN 'PUBLIC' ELSE granted.grantee::regrole::text END);
+        END LOOP;
+      END IF;
       IF old IS NOT NULL AND old_owner <> (SELECT relowner FROM pg_class WHERE oid = made.oid) THEN
         EXECUTE format('ALTER %s {home}.%I OWNER TO %s', made.kind, made.relname, old_owner::regrole);
       END IF;
@@ -171,10 +195,6 @@ inline constexpr const char* swap_tables = R"(
     END LOOP;
   END $block$;
   DROP SCHEMA {shadow};
-)";
-
-inline constexpr const char* record_step = R"(
-  INSERT INTO maestro_migrations (component, number) VALUES ($1, $2) ON CONFLICT DO NOTHING
 )";
 
 // --- In the order of time: for projections that depend on the order between aggregates. ---

@@ -3,14 +3,18 @@
 #include <maestro/store/sqlite/projection_transaction.hpp>
 #include <maestro/store/sqlite/sql.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <exception>
 #include <functional>
 #include <map>
 #include <mutex>
+#include <set>
 #include <sqlite3.h>
 #include <stdexcept>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace maestro::sqlite {
 
@@ -72,16 +76,21 @@ class rebuilder {
 
  private:
   auto rebuild() -> rebuild_progress {
-    const auto tables = tables_of_schema();
+    connection alone("", source_.settings);
+    make_tables(alone);
+    const auto tables = tables_of(alone);
     connection_.wait_for_locks(patience);
     transaction_scope transaction(connection_, sql::begin_write);
     connection_.wait_for_locks(source_.settings.lock_timeout);
     progress_.paused = true;
+    refuse_losses(alone, tables);
+    const auto carried = statements_of_others(alone, tables);
     connection_.execute_script(sql::defer_foreign_keys);
     for (const auto& [name, kind] : tables) connection_.execute_script("DROP " + kind + " IF EXISTS " + name);
     make_tables(connection_);
     list_aggregates();
     project_log();
+    carry_over(carried);
     for (const auto& step : plan_.schema)
       connection_.prepare(sql::record_migration_once).bind_text(1, step.component).bind(2, std::int64_t{step.number}).run();
     connection_.execute_script(sql::drop_rebuild_list);
@@ -102,13 +111,56 @@ class rebuilder {
   }
 
   // Which tables and views the schema makes: seen where it makes them alone. Quoted names; views first.
-  auto tables_of_schema() const -> std::vector<std::pair<std::string, std::string>> {
-    connection alone("", source_.settings);
-    make_tables(alone);
+  static auto tables_of(connection& alone) -> std::vector<std::pair<std::string, std::string>> {
     std::vector<std::pair<std::string, std::string>> tables;
     for (const auto& row : alone.prepare(sql::list_tables).rows())
       tables.emplace_back(row.at(0).as<std::string>(), row.at(1).as<std::string>());
     return tables;
+  }
+
+  static auto names(connection& where, const char* query, const std::string& table) -> std::set<std::string> {
+    std::set<std::string> found;
+    for (const auto& row : where.prepare(query).bind_text(1, table).rows()) found.insert(row.at(0).as<std::string>());
+    return found;
+  }
+
+  // What would go with the old tables. Views of other tables' and references to these go by name, and stay.
+  void refuse_losses(connection& alone, const std::vector<std::pair<std::string, std::string>>& tables) {
+    std::string lost;
+    for (const auto& [table, kind] : tables) {
+      if (kind != "TABLE") continue;
+      const auto made = names(alone, sql::columns_of_table, table);
+      for (const auto& column : names(connection_, sql::columns_of_table, table))
+        if (!made.contains(column)) lost += (lost.empty() ? "" : "; ") + ("column " + table + "." + column + ", which no migration step makes");
+      for (const auto& child : names(connection_, sql::dependent_rows, table))
+        if (std::none_of(tables.begin(), tables.end(), [&](const auto& each) { return each.first == child; }))
+          lost += (lost.empty() ? "" : "; ") + ("rows of table " + child + ", which follow those of " + table + " (ON DELETE)");
+    }
+    if (lost.empty()) return;
+    throw rebuild_stopped{{errc::invalid_argument, "projection \"" + plan_.projection + "\": its tables cannot be replaced, since this would be lost: " + lost +
+                                               ". Nothing was changed. Take it away, rebuild, and put it back, or make it part of the projection's migration steps"}};
+  }
+
+  // The indexes and triggers that were made by hand.
+  auto statements_of_others(connection& alone, const std::vector<std::pair<std::string, std::string>>& tables) -> std::vector<std::string> {
+    std::vector<std::string> statements;
+    for (const auto& [table, kind] : tables) {
+      const auto made = names(alone, sql::names_on_table, table);
+      for (const auto& row : connection_.prepare(sql::statements_on_table).bind_text(1, table).rows())
+        if (!made.contains(row.at(0).as<std::string>())) statements.push_back(row.at(1).as<std::string>());
+    }
+    return statements;
+  }
+
+  void carry_over(const std::vector<std::string>& statements) {
+    for (const auto& statement : statements) {
+      try {
+        connection_.execute_script(statement);
+      } catch (const sql_error& problem) {
+        throw rebuild_stopped{{errc::projection_failed, "projection \"" + plan_.projection + "\": its new rows do not fit what was made by hand: " + statement +
+                                                      ": " + problem.what()}};
+      }
+    }
   }
 
   // Whose events count, and as which type: rows of an application of the seed have none of their own.

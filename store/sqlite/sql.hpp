@@ -119,6 +119,23 @@ inline constexpr const char* list_tables = R"(
   ORDER BY type = 'table'
 )";
 
+// Of a table, which is named in quotes: its columns, those tables whose rows are changed when its own are removed, and what was made on it.
+inline constexpr const char* columns_of_table = R"(
+  SELECT part.name FROM sqlite_master AS made JOIN pragma_table_info(made.name) AS part
+  WHERE '"' || replace(made.name, '"', '""') || '"' = $1
+)";
+inline constexpr const char* dependent_rows = R"(
+  SELECT '"' || replace(made.name, '"', '""') || '"' FROM sqlite_master AS made JOIN pragma_foreign_key_list(made.name) AS reference
+  WHERE made.type = 'table' AND '"' || replace(reference."table", '"', '""') || '"' = $1 COLLATE NOCASE AND reference.on_delete <> 'NO ACTION'
+)";
+inline constexpr const char* names_on_table = R"(
+  SELECT name FROM sqlite_master WHERE type IN ('index', 'trigger') AND '"' || replace(tbl_name, '"', '""') || '"' = $1 COLLATE NOCASE
+)";
+inline constexpr const char* statements_on_table = R"(
+  SELECT name, sql FROM sqlite_master
+  WHERE type IN ('index', 'trigger') AND sql IS NOT NULL AND '"' || replace(tbl_name, '"', '""') || '"' = $1 COLLATE NOCASE
+)";
+
 // Part of the transaction, and gone before its end.
 inline constexpr const char* create_rebuild_list = R"(
   CREATE TABLE maestro_rebuild_list (aggregate_id BLOB NOT NULL PRIMARY KEY, aggregate_type TEXT NOT NULL) STRICT

@@ -227,4 +227,134 @@ BOOST_AUTO_TEST_CASE(every_connection_of_a_rebuild_and_of_the_members_carries_th
   BOOST_TEST(looked);
 }
 
+// --- what hangs on the tables ---
+
+namespace {
+
+auto counting() -> rebuild_plan {
+  rebuild_plan plan;
+  plan.projection = "counters";
+  plan.schema = counters;
+  plan.sources = {{"account", std::make_shared<function_projector>(count_up)}};
+  return plan;
+}
+
+// A role of this test's own.
+struct own_role {
+  explicit own_role(workbench& in) : bench(in), name("maestro_test_role_" + bench.query("SELECT pg_backend_pid()::text").at(0).at(0).as<std::string>()) {
+    bench.query("CREATE ROLE " + name);
+    bench.query("GRANT USAGE ON SCHEMA " + bench.query("SELECT current_schema()").at(0).at(0).as<std::string>() + " TO " + name);
+  }
+  ~own_role() {
+    (void)bench.reader->query("RESET ROLE", {});
+    (void)bench.reader->query("DROP OWNED BY " + name, {});
+    (void)bench.reader->query("DROP ROLE " + name, {});
+  }
+  workbench& bench;
+  const std::string name;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_role_that_sees_one_row_of_three_sees_one_row_of_three_afterwards) {
+  workbench bench(postgres, {}, counters);
+  const own_role role(bench);
+  const auto one = bench.request();
+  bench.committed(with_projection(one, count_up));
+  for (int i = 0; i < 2; ++i) bench.committed(with_projection(bench.request(), count_up));
+  bench.query("GRANT SELECT (id) ON counters TO " + role.name);
+  bench.query("ALTER TABLE counters ENABLE ROW LEVEL SECURITY");
+  bench.query("ALTER TABLE counters FORCE ROW LEVEL SECURITY");
+  bench.query("CREATE POLICY mine ON counters FOR SELECT TO " + role.name + " USING (id = '\\x" + one.aggregate_id.text() + "')");
+  const auto seen = [&] {
+    bench.query("SET ROLE " + role.name);
+    const auto rows = bench.query("SELECT id FROM counters").size();
+    const bool sees_all_columns = bench.hand->query("SELECT value FROM counters", {}).has_value();
+    bench.query("RESET ROLE");
+    BOOST_TEST(!sees_all_columns);
+    return rows;
+  };
+  BOOST_TEST(seen() == 1U);
+  for (const bool ordered : {false, true}) {
+    auto plan = counting();
+    plan.ordered_between_aggregates = ordered;
+    BOOST_TEST(value_of(bench.opened->rebuild(plan, {})).done == 3U);
+    BOOST_TEST(seen() == 1U);
+    BOOST_TEST(bench.query("SELECT FROM pg_class WHERE oid = 'counters'::regclass AND relrowsecurity AND relforcerowsecurity").size() == 1U);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_was_put_on_the_tables_by_hand_is_there_afterwards) {
+  workbench bench(postgres, {}, counters);
+  for (int i = 0; i < 3; ++i) bench.committed(bench.request());
+  const std::pair<const char*, const char*> kinds[] = {
+      {"CREATE INDEX by_value ON counters (value) WHERE value > 0", "SELECT FROM pg_indexes WHERE indexname = 'by_value' AND indexdef LIKE '%(value) WHERE (value > 0)'"},
+      {"CREATE UNIQUE INDEX by_id_and_value ON counters (id, value)", "SELECT FROM pg_index WHERE indexrelid = 'by_id_and_value'::regclass AND indisunique AND indisvalid"},
+      {"COMMENT ON INDEX by_value IS 'fast'", "SELECT WHERE obj_description('by_value'::regclass) = 'fast'"},
+      {"CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'", "SELECT"},
+      {"CREATE TRIGGER noting BEFORE UPDATE ON counters FOR EACH ROW EXECUTE FUNCTION noted()", "SELECT FROM pg_trigger WHERE tgrelid = 'counters'::regclass AND tgname = 'noting' AND tgenabled = 'O'"},
+      {"CREATE TRIGGER sleeping AFTER INSERT ON counters FOR EACH ROW EXECUTE FUNCTION noted()", "SELECT"},
+      {"ALTER TABLE counters DISABLE TRIGGER sleeping", "SELECT FROM pg_trigger WHERE tgrelid = 'counters'::regclass AND tgname = 'sleeping' AND tgenabled = 'D'"},
+      {"ALTER TABLE counters REPLICA IDENTITY USING INDEX counters_pkey", "SELECT FROM pg_index WHERE indexrelid = 'counters_pkey'::regclass AND indisreplident"},
+      {"ALTER TABLE counters SET (fillfactor = 70, autovacuum_enabled = false)", "SELECT FROM pg_class WHERE oid = 'counters'::regclass AND reloptions @> '{fillfactor=70,autovacuum_enabled=false}'"},
+      {"ALTER TABLE counters ALTER COLUMN value SET STATISTICS 500", "SELECT FROM pg_attribute WHERE attrelid = 'counters'::regclass AND attname = 'value' AND attstattarget = 500"},
+      {"ALTER TABLE counters ALTER COLUMN id SET STORAGE EXTERNAL", "SELECT FROM pg_attribute WHERE attrelid = 'counters'::regclass AND attname = 'id' AND attstorage = 'e'"},
+      {"ALTER TABLE counters ALTER COLUMN value SET (n_distinct = 5)", "SELECT FROM pg_attribute WHERE attrelid = 'counters'::regclass AND attname = 'value' AND 'n_distinct=5' = ANY (attoptions)"},
+      {"COMMENT ON TABLE counters IS 'it''s ours'", "SELECT WHERE obj_description('counters'::regclass) = 'it''s ours'"},
+      {"COMMENT ON COLUMN counters.value IS 'how many'", "SELECT WHERE col_description('counters'::regclass, 2) = 'how many'"},
+      {"COMMENT ON CONSTRAINT counters_pkey ON counters IS 'key'", "SELECT FROM pg_description JOIN pg_constraint ON pg_constraint.oid = objoid WHERE conname = 'counters_pkey' AND description = 'key' AND conrelid = 'counters'::regclass"},
+      {"CREATE STATISTICS both_columns ON id, value FROM counters", "SELECT FROM pg_statistic_ext WHERE stxname = 'both_columns' AND stxrelid = 'counters'::regclass"},
+      {"CREATE RULE kept AS ON DELETE TO counters DO INSTEAD NOTHING", "SELECT FROM pg_rules WHERE tablename = 'counters' AND rulename = 'kept' AND schemaname = current_schema()"},
+  };
+  for (const auto& [put, check] : kinds) {
+    bench.query(put);
+    BOOST_TEST_REQUIRE(bench.query(check).size() == 1U, put);
+  }
+  const auto publication = "maestro_test_" + bench.query("SELECT current_schema()::text").at(0).at(0).as<std::string>();
+  bench.query("CREATE PUBLICATION " + publication + " FOR TABLE counters");
+  for (const bool ordered : {false, true}) {
+    auto plan = counting();
+    plan.ordered_between_aggregates = ordered;
+    BOOST_TEST(value_of(bench.opened->rebuild(plan, {})).done == 3U);
+    for (const auto& [put, check] : kinds) BOOST_TEST(bench.query(check).size() == 1U, put);
+    BOOST_TEST(bench.query("SELECT FROM pg_publication_rel WHERE prrelid = 'counters'::regclass").size() == 1U);
+    BOOST_TEST(bench.count("counters") == 3);
+  }
+  bench.query("DROP PUBLICATION " + publication);
+}
+
+BOOST_AUTO_TEST_CASE(a_rebuild_that_would_lose_something_is_refused_and_names_it) {
+  const std::vector<std::pair<std::vector<const char*>, const char*>> kinds = {
+      {{"ALTER TABLE counters ADD COLUMN extra text"}, "counters.extra"},
+      {{"ALTER TABLE counters ALTER COLUMN value SET DEFAULT 7"}, "default of column counters.value"},
+      {{"ALTER TABLE counters ALTER COLUMN value TYPE numeric"}, "counters.value"},
+      {{"ALTER TABLE counters ALTER COLUMN value DROP NOT NULL"}, "counters.value"},
+      {{"ALTER TABLE counters ADD CONSTRAINT positive CHECK (value > 0)"}, "positive"},
+      {{"ALTER TABLE counters ADD CONSTRAINT once UNIQUE (value, id)"}, "once"},
+      {{"CREATE TABLE owners (id bytea PRIMARY KEY)", "ALTER TABLE counters ADD CONSTRAINT owned FOREIGN KEY (id) REFERENCES owners"}, "owned"},
+      {{"CREATE TABLE notes (id bytea REFERENCES counters)"}, "notes_id_fkey"},
+      {{"CREATE VIEW shown AS SELECT value FROM counters"}, "shown"},
+      {{"CREATE MATERIALIZED VIEW kept AS SELECT value FROM counters"}, "kept"},
+      {{"CREATE TABLE child () INHERITS (counters)"}, "child"},
+      {{"CREATE FUNCTION all_of() RETURNS SETOF counters LANGUAGE sql AS 'SELECT * FROM counters'"}, "all_of"},
+      {{"ALTER TABLE counters SET UNLOGGED"}, "another kind of table"},
+  };
+  for (const auto& [put, named] : kinds) {
+    workbench bench(postgres, {}, counters);
+    for (int i = 0; i < 3; ++i) bench.committed(bench.request());
+    for (const auto* sql : put) bench.query(sql);
+    const auto before = bench.query("SELECT 'counters'::regclass::oid").at(0).at(0).as<std::int64_t>();
+    for (const bool ordered : {false, true}) {
+      auto plan = counting();
+      plan.ordered_between_aggregates = ordered;
+      const auto refused = bench.opened->rebuild(plan, {});
+      BOOST_TEST_REQUIRE(!refused, put.back());
+      BOOST_TEST((refused.failure().code == errc::invalid_argument), to_string(refused.failure()));
+      BOOST_TEST((refused.failure().message.find(named) != std::string::npos), put.back() << ": " << refused.failure().message);
+      BOOST_TEST(bench.query("SELECT 'counters'::regclass::oid").at(0).at(0).as<std::int64_t>() == before);
+      BOOST_TEST(bench.query("SELECT FROM pg_trigger WHERE tgname LIKE 'maestro_rebuild%' AND tgrelid = 'event_log'::regclass").empty());
+    }
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()

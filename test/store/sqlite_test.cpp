@@ -356,6 +356,34 @@ BOOST_AUTO_TEST_CASE(a_rebuild_waits_longer_than_a_command_for_its_turn) {
   BOOST_TEST(value_of(done.get()).done == 1U);
 }
 
+BOOST_AUTO_TEST_CASE(what_was_put_on_rebuilt_tables_by_hand_stays_or_is_named) {
+  workbench bench(file_store, {}, counters);
+  const auto request = with_projection(bench.request(), count_up);
+  bench.committed(request);
+  const rebuild_plan plan{.projection = "counters", .schema = counters, .sources = {{request.aggregate_type, request.units[0].projector}}};
+  for (const auto* sql : {"CREATE INDEX by_value ON counters (value)", "CREATE TABLE noted (id BLOB)",
+                          "CREATE TRIGGER noting AFTER UPDATE ON counters BEGIN INSERT INTO noted VALUES (NEW.id); END",
+                          "CREATE VIEW shown AS SELECT value FROM counters"})
+    bench.query(sql);
+  for (int i = 0; i < 2; ++i) {
+    BOOST_TEST(value_of(bench.opened->rebuild(plan, {})).done == 1U);
+    BOOST_TEST(bench.query("SELECT 1 FROM sqlite_master WHERE name IN ('by_value', 'noting') AND tbl_name = 'counters'").size() == 2U);
+    BOOST_TEST(bench.query("SELECT value FROM shown").size() == 1U);
+    BOOST_TEST(bench.count("noted") == 0);
+  }
+  const auto names = [&](const std::string& what) {
+    const auto refused = bench.opened->rebuild(plan, {});
+    BOOST_TEST_REQUIRE(!refused);
+    BOOST_TEST((refused.failure().code == errc::invalid_argument), to_string(refused.failure()));
+    BOOST_TEST((refused.failure().message.find(what) != std::string::npos), refused.failure().message);
+  };
+  bench.query("CREATE TABLE notes (id BLOB REFERENCES counters ON DELETE CASCADE)");
+  names("notes");
+  bench.query("DROP TABLE notes");
+  bench.query("ALTER TABLE counters ADD COLUMN extra TEXT");
+  names("extra");
+}
+
 BOOST_AUTO_TEST_CASE(a_rebuild_stops_within_a_statement) {
   workbench bench(file_store, {}, counters);
   const auto request = bench.request();
