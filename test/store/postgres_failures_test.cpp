@@ -164,6 +164,12 @@ class opposing_nodes {
   std::vector<node> nodes_{{.upwards = true}, {.upwards = false}};
 };
 
+// What the bench itself looks with connects when it is first used; a server in trouble would not let it.
+void connect(workbench& bench) {
+  (void)bench.query("SELECT 1");
+  (void)bench.events(bench.fresh_id());
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(postgres_failures)
@@ -235,6 +241,7 @@ BOOST_AUTO_TEST_CASE(a_server_that_is_starting_up_is_asked_again_at_growing_inte
 
 BOOST_AUTO_TEST_CASE(connections_that_ran_out_stop_only_who_has_none) {
   workbench bench(postgres, {}, counters);
+  connect(bench);
   const auto opened = value_of(open_database(place_of(bench).uri(), impatient()));
   const auto writer = opened->open_writer();
   succeeds(bench, *writer, bench.request());
@@ -263,8 +270,8 @@ BOOST_AUTO_TEST_CASE(connections_that_ran_out_stop_only_who_has_none) {
 
 BOOST_AUTO_TEST_CASE(a_database_that_is_read_only_for_new_connections_is_unavailable_only_while_it_is) {
   workbench bench(postgres, {}, counters);
+  connect(bench);
   const auto writer = value_of(open_database(place_of(bench).uri(), impatient()))->open_writer();
-  BOOST_TEST(bench.count("event_log") == 0);  // This one is connected before.
   const std::string alter = "ALTER DATABASE " + place_of(bench).name();
   server().run(alter + " SET default_transaction_read_only = on");
   const auto request = with_projection(bench.request(), count_up);
@@ -275,6 +282,7 @@ BOOST_AUTO_TEST_CASE(a_database_that_is_read_only_for_new_connections_is_unavail
 
 BOOST_AUTO_TEST_CASE(a_server_that_turns_read_only_under_a_connection_is_unavailable_only_while_it_is) {
   workbench bench(postgres, {}, counters);
+  connect(bench);
   const auto writer = value_of(open_database(place_of(bench).uri(), impatient()))->open_writer();
   const auto set = [&](const std::string& value) {
     server().run("ALTER SYSTEM SET default_transaction_read_only = " + value);
