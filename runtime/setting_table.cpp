@@ -122,9 +122,7 @@ const setting rows[] = {
      "How long a statement waits for a lock; a batch in all at most twice as long for locked rows.", 1, hour},
     {"maestro.store.statement-timeout", "TIME",
      [](settings_ref s) -> setting_target { return &s.store.statement_timeout; },
-     "How long one statement may run. PostgreSQL ends a session of a node that says nothing for twice as long within a "
-     "transaction (5 s at least; 2 s in a change of members), and one whose machine does not answer for 20 s, unless the "
-     "URI's options say otherwise.",
+     "How long one statement may run. PostgreSQL ends sessions that say nothing within a transaction for twice as long.",
      1, day},
     {"maestro.store.connect-timeout", "TIME", [](settings_ref s) -> setting_target { return &s.store.connect_timeout; },
      "How long one attempt to connect may take.", 1, hour},
