@@ -5,6 +5,7 @@
 
 #include <caf/send.hpp>
 
+#include <algorithm>
 #include <exception>
 #include <functional>
 #include <utility>
@@ -22,6 +23,12 @@ void aggregate_environment::report_fault(const definition& of, const std::string
   if (fault.code != errc::program_failed || !log) return;
   const std::lock_guard lock(mutex_);
   if (faults_.may_say(std::string(of.type()))) log->error("{}: a fault of the program: {}", aggregate, fault.message);
+}
+
+auto aggregate_environment::first_without_snapshot(const aggregate_id& id) const -> bool {
+  const std::lock_guard lock(mutex_);
+  if (without_snapshot_.size() >= max_without_snapshot) without_snapshot_.clear();
+  return without_snapshot_.insert(id).second;
 }
 
 aggregate_actor::aggregate_actor(caf::actor_config& config, const aggregate_environment* environment,
@@ -94,8 +101,9 @@ void aggregate_actor::rest() {
 
 void aggregate_actor::retire() {
   const bool finished = work_ == nullptr;
-  if (finished && type_->lifecycle().snapshot_on_passivation && committed_.sequence > committed_.snapshot_sequence)
-    if (auto stored = make_snapshot())  // Nobody waits for it, and should it fail, the events are still there.
+  const auto newest_snapshot = std::max(committed_.snapshot_sequence, snapshot_tried_);
+  if (finished && type_->lifecycle().snapshot_on_passivation && committed_.sequence > newest_snapshot)
+    if (auto stored = make_unasked_snapshot())  // Nobody waits for it, and should it fail, the events are still there.
       caf::anon_send(writer(), store_task_ptr(std::make_shared<snapshot_task>(nullptr, std::move(*stored), environment_->log)));
   if (environment_->registry) caf::anon_send(environment_->registry, aggregate_retired{type_, id_, finished});
   if (finished) quit();

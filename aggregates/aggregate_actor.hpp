@@ -26,6 +26,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace maestro {
@@ -38,6 +39,10 @@ struct aggregate_settings {
   std::chrono::milliseconds retry_backoff{5};   ///< Before the second retry; doubles with each.
   std::chrono::milliseconds max_retry_backoff{500};
   std::size_t page_events = 1000;  ///< Events read at a time.
+  std::size_t max_events_per_command = event_bounds{}.events;      ///< Beyond: `invalid_event`.
+  std::size_t max_event_bytes_per_command = event_bounds{}.bytes;  ///< Bodies and metadata; beyond: `invalid_event`.
+  /// A larger snapshot is not stored (`invalid_argument`). What is stored is always read.
+  std::size_t max_snapshot_bytes = 8 * 1024 * 1024;
   std::size_t max_diff_events = 10'000;  ///< Events that a `diff` follows at most; beyond: `invalid_argument`.
   std::size_t max_diff_bytes = 16 * 1024 * 1024;  ///< What a `diff` tells at most; beyond: `invalid_argument`.
   std::chrono::milliseconds max_question_time{60'000};  ///< A question that is not answered by then never will be: `timed_out`.
@@ -61,9 +66,15 @@ struct aggregate_environment {
   /// Logs a `program_failed` of an aggregate, now and then for each type. Any thread may call it.
   void report_fault(const definition& of, const std::string& aggregate, const error& fault) const;
 
+  /// Whether to warn that a snapshot of `id`, which nobody asked for, cannot be made: once for each aggregate. Any
+  /// thread may call it.
+  [[nodiscard]] auto first_without_snapshot(const aggregate_id& id) const -> bool;
+
  private:
+  static constexpr std::size_t max_without_snapshot = 10'000;  ///< So many are remembered.
   mutable std::mutex mutex_;
   mutable now_and_then faults_;
+  mutable std::unordered_set<aggregate_id> without_snapshot_;
 };
 
 /// To an aggregate: end, unless there is work. Answered with `aggregate_retired`.
@@ -215,13 +226,15 @@ class aggregate_actor : public caf::event_based_actor {
   void answer_call(query_job& query);
   void take_snapshot(query_job_ptr query);
   void take_snapshot_when_due();
-  [[nodiscard]] auto make_snapshot() -> result<snapshot>;
+  [[nodiscard]] auto make_snapshot() const -> result<snapshot>;
+  [[nodiscard]] auto make_unasked_snapshot() -> std::optional<snapshot>;
   void snapshot_done(const snapshot_task& finished);
 
   const aggregate_environment* const environment_;
   const definition* const type_;
   const aggregate_id id_;
   hydrated committed_;  ///< Without a state: not hydrated.
+  sequence_number snapshot_tried_ = 0;  ///< Where the newest snapshot that nobody asked for was begun.
   bool midway_ = false;  ///< A refresh has more to read: `committed_` may end with a part of a command.
   std::unique_ptr<pipeline> work_;
 };

@@ -157,7 +157,9 @@ auto aggregate_actor::evaluate_on(const hydrated& basis, pending& command) -> re
   with.correlation_id = job.correlation_id;
   with.causation_id = job.causation_id;
   give_away_next();
-  auto emitted = type_->eval(basis.state, command.command, with);
+  const auto& settings = environment_->settings;
+  auto emitted = type_->eval(basis.state, command.command, with,
+                             {settings.max_events_per_command, settings.max_event_bytes_per_command, command.row_metadata.size()});
   if (emitted)
     if (auto no_room = check_room(basis, emitted->size())) return no_room;
   return emitted;

@@ -250,21 +250,38 @@ void aggregate_actor::take_snapshot(query_job_ptr query) {
   start(std::make_shared<snapshot_task>(std::move(query), std::move(*made), environment_->log), writer());
 }
 
-// Behind the commit that made it due, which has been answered already.
+// Behind the commit that made it due, which has been answered already. After one that failed the next is due as late.
 void aggregate_actor::take_snapshot_when_due() {
   auto& w = work();
   const auto every = type_->lifecycle().snapshot_every;
-  if (every == 0 || w.taking_snapshot || !committed_.state || committed_.sequence - committed_.snapshot_sequence < every) return;
-  auto made = make_snapshot();
-  if (!made) return environment_->log->warn("{}", to_string(made.failure()));
+  if (every == 0 || w.taking_snapshot || !committed_.state) return;
+  if (committed_.sequence - std::max(committed_.snapshot_sequence, snapshot_tried_) < every) return;
+  auto made = make_unasked_snapshot();
+  if (!made) return;
   w.taking_snapshot = true;
   ++w.tasks;
   start(std::make_shared<snapshot_task>(nullptr, std::move(*made), environment_->log), writer());
 }
 
-auto aggregate_actor::make_snapshot() -> result<snapshot> {
+auto aggregate_actor::make_unasked_snapshot() -> std::optional<snapshot> {
+  snapshot_tried_ = committed_.sequence;
+  auto made = make_snapshot();
+  if (made) return std::move(*made);
+  if (environment_->first_without_snapshot(id_))
+    environment_->log->warn("{}; until then it is read from its events, and this is not said of it again",
+                            made.failure().message);
+  return std::nullopt;
+}
+
+auto aggregate_actor::make_snapshot() const -> result<snapshot> {
   auto body = type_->prepare_snapshot(committed_.state);
   if (!body) return error{errc::internal_error, described() + ": no snapshot can be made: " + body.failure().message};
+  if (const auto most = environment_->settings.max_snapshot_bytes; body->size() > most)
+    return error{errc::invalid_argument,
+                 described() + ": no snapshot can be made: at sequence " + std::to_string(committed_.sequence) +
+                     " it would have " + std::to_string(body->size()) +
+                     " bytes, the limit of aggregate.max-snapshot-bytes is " + std::to_string(most) +
+                     "; raise the limit, or let prepare_snapshot keep less"};
   snapshot made;
   made.aggregate_id = id_;
   made.sequence = made.version_sequence = committed_.sequence;

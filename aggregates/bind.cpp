@@ -26,6 +26,15 @@ auto thrown(errc code, std::string_view what) -> error {
   }
 }
 
+auto too_many_events(const event_bounds& bounds, std::size_t bytes) -> error {
+  const bool too_large = bytes > bounds.bytes;
+  return {errc::invalid_event,
+          too_large ? "the command records events of more than " + std::to_string(bounds.bytes) +
+                          " bytes, the limit of aggregate.max-event-bytes-per-command: record less, or raise the limit"
+                    : "the command records more than " + std::to_string(bounds.events) +
+                          " events, the limit of aggregate.max-events-per-command: record fewer, or raise the limit"};
+}
+
 void add_step(std::vector<migration>& steps, std::string_view component, schema_step step) {
   const auto number = static_cast<int>(steps.size()) + 1;
   steps.push_back({std::string(component), number, std::move(step.postgres), std::move(step.sqlite)});

@@ -6,6 +6,8 @@
 
 #include <array>
 #include <concepts>
+#include <cstddef>
+#include <limits>
 #include <memory>
 #include <span>
 #include <stdexcept>
@@ -34,6 +36,8 @@ inline constexpr std::array<std::string_view, sizeof...(Ts)> names_of<List<Ts...
 [[nodiscard]] auto failure_of(errc code, std::string_view kind, std::string_view name, const error& why) -> error;
 /// The exception in flight, which came out of `what`, with `code`. Only for use in a `catch` block.
 [[nodiscard]] auto thrown(errc code, std::string_view what) -> error;
+/// That a command records more than `bounds` allow, in number, or with so many `bytes`.
+[[nodiscard]] auto too_many_events(const event_bounds& bounds, std::size_t bytes) -> error;
 /// Appends `step` with the number that follows.
 void add_step(std::vector<migration>& steps, std::string_view component, schema_step step);
 
@@ -409,14 +413,19 @@ auto for_each_emitted(Answer answer, Each&& each) -> result<void> {
   return std::move(parts).outcome();
 }
 
-/// Encodes and collects events. Stops at the first that cannot be stored.
+/// Encodes and collects events. Stops at the first that cannot be stored, or that is beyond `bounds`.
 class event_collector {
  public:
+  explicit event_collector(const event_bounds& bounds) : bounds_(bounds) {}
+
   template <class Event>
   auto operator()(Event&& event) -> result<void> {
     using plain = std::remove_cvref_t<Event>;
+    if (list_.size() >= bounds_.events) return too_many_events(bounds_, bytes_);
     auto body = encode_noting(event);
     if (!body) return failure_of(errc::invalid_event, "event", registered_name<plain>(), body.failure());
+    bytes_ += body->text.size() + bounds_.metadata_bytes;
+    if (bytes_ > bounds_.bytes) return too_many_events(bounds_, bytes_);
     std::shared_ptr<const void> value;
     if (body->lost_a_sign) {
       // It is applied now as others will read it.
@@ -432,6 +441,8 @@ class event_collector {
   [[nodiscard]] auto take() && -> std::vector<emitted_event> { return std::move(list_); }
 
  private:
+  const event_bounds bounds_;
+  std::size_t bytes_ = 0;
   std::vector<emitted_event> list_;
 };
 
@@ -543,6 +554,7 @@ class bound_definition final : public definition {
   }
 
   auto type() const -> std::string_view override { return Aggregate::type; }
+  auto class_name() const -> std::string_view override { return qualified_name<Aggregate>(); }
   auto names() const -> served_names override {
     const auto& of_commands = names_of<command_list>;
     const auto& of_calls = names_of<call_list>;
@@ -588,9 +600,10 @@ class bound_definition final : public definition {
     return answer;
   }
 
-  auto eval(const state_ptr& state, const decoded_command& command, const context& with) const
-      -> result<std::vector<emitted_event>> override {
-    return guarded(errc::program_failed, "eval", [&] { return eval_indexed(state, command, with, command_list{}); });
+  auto eval(const state_ptr& state, const decoded_command& command, const context& with,
+            const event_bounds& bounds) const -> result<std::vector<emitted_event>> override {
+    return guarded(errc::program_failed, "eval",
+                   [&] { return eval_indexed(state, command, with, bounds, command_list{}); });
   }
 
   auto apply(const state_ptr& state, std::string_view name, const void* event) const -> result<void> override {
@@ -609,7 +622,7 @@ class bound_definition final : public definition {
 
   auto prepare_snapshot(const state_ptr& state) const -> result<std::string> override {
     return guarded(errc::internal_error, "prepare_snapshot",
-                   [&] { return encode(Aggregate::prepare_snapshot(get(state)), of_states); });
+                   [&] { return encode(Aggregate::prepare_snapshot(get(state)), of_snapshots); });
   }
   auto use_snapshot(std::string_view body) const -> result<state_ptr> override {
     return guarded(errc::cannot_hydrate, "use_snapshot", [&]() -> result<state_ptr> {
@@ -637,15 +650,17 @@ class bound_definition final : public definition {
   auto projections() const -> std::vector<projection_definition> override { return each_alone(projection_list{}); }
 
  private:
-  // A state may hold values of enums that old events say, and so may what is made of it.
-  static constexpr json_limits of_states{json_limits{}.bytes, json_limits{}.depth, true, false};
+  // A state may hold values of enums that old events say, and so may what is made of it. How large a snapshot may be is
+  // for the aggregate to judge, which knows the settings.
+  static constexpr json_limits of_snapshots{std::numeric_limits<std::size_t>::max(), json_limits{}.depth, true, false};
+  static constexpr json_limits of_replies{json_limits{}.bytes, json_limits{}.depth, true, false};
 
   static auto get(const state_ptr& state) -> state_type& { return *static_cast<state_type*>(state.get()); }
 
   template <class... Cs>
-  static auto eval_indexed(const state_ptr& state, const decoded_command& command, const context& with, commands<Cs...>)
-      -> result<std::vector<emitted_event>> {
-    event_collector collected;
+  static auto eval_indexed(const state_ptr& state, const decoded_command& command, const context& with,
+                           const event_bounds& bounds, commands<Cs...>) -> result<std::vector<emitted_event>> {
+    event_collector collected(bounds);
     result<void> outcome;
     std::size_t index = 0;
     (void)((index++ == command.index &&
@@ -664,12 +679,12 @@ class bound_definition final : public definition {
   }
   template <class R>
   static auto encode_reply(const R& reply) -> result<std::string> {
-    return encode(reply, of_states);
+    return encode(reply, of_replies);
   }
   template <class R>
   static auto encode_reply(const result<R>& reply) -> result<std::string> {
     if (!reply) return reply.failure();
-    return encode(*reply, of_states);
+    return encode(*reply, of_replies);
   }
 
   template <class... Ps>

@@ -6,7 +6,9 @@
 #include <maestro/aggregates/placement.hpp>
 #include <maestro/store/projection.hpp>
 
+#include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,7 +27,14 @@ struct decoded_command {
 struct emitted_event {
   std::string_view type;
   std::string body;
-  std::shared_ptr<const void> value;
+  std::shared_ptr<const void> value;  ///< As `body` will be read back.
+};
+
+/// What one command may record. Beyond it the command is refused as `invalid_event`.
+struct event_bounds {
+  std::size_t events = 10'000;
+  std::size_t bytes = 32 * 1024 * 1024;  ///< Of their bodies and metadata.
+  std::size_t metadata_bytes = 0;        ///< What each event has beside its body.
 };
 
 /// What a program can do with the aggregates of one type, by name. The texts live as long as the program.
@@ -50,6 +59,8 @@ class definition {
   virtual ~definition() = default;
 
   [[nodiscard]] virtual auto type() const -> std::string_view = 0;
+  /// The author's class, with its namespaces: for people.
+  [[nodiscard]] virtual auto class_name() const -> std::string_view = 0;
   [[nodiscard]] virtual auto names() const -> served_names = 0;
   [[nodiscard]] virtual auto snapshot_version() const -> int = 0;
   [[nodiscard]] virtual auto lifecycle() const -> const lifecycle_policy& = 0;
@@ -64,8 +75,9 @@ class definition {
   [[nodiscard]] virtual auto decode_command(std::string_view name, std::string_view payload) const
       -> result<decoded_command> = 0;
   /// The events of the command, or why not: what `eval` answered, `program_failed`, `invalid_event`.
-  [[nodiscard]] virtual auto eval(const state_ptr& state, const decoded_command& command, const context& with) const
-      -> result<std::vector<emitted_event>> = 0;
+  /// No event beyond `bounds` is encoded.
+  [[nodiscard]] virtual auto eval(const state_ptr& state, const decoded_command& command, const context& with,
+                                  const event_bounds& bounds = {}) const -> result<std::vector<emitted_event>> = 0;
 
   /// Applies what `eval` emitted to `state`, in place. After an error (`program_failed`) the state is unusable.
   [[nodiscard]] virtual auto apply(const state_ptr& state, std::string_view type, const void* event) const
@@ -74,6 +86,7 @@ class definition {
   /// is unusable. Errors: `cannot_hydrate` (an unknown type, a body that does not decode, a failed upcast), `program_failed`.
   [[nodiscard]] virtual auto enter(const state_ptr& state, const event& row) const -> result<void> = 0;
 
+  /// What a snapshot would store, however large it is.
   [[nodiscard]] virtual auto prepare_snapshot(const state_ptr& state) const -> result<std::string> = 0;
   [[nodiscard]] virtual auto use_snapshot(std::string_view body) const -> result<state_ptr> = 0;
 
@@ -93,5 +106,9 @@ class definition {
     return steps;
   }
 };
+
+/// Checks what is to be registered together: each definition is there, and no two have one type. Errors:
+/// `invalid_argument`, which names the classes.
+[[nodiscard]] auto check_definitions(std::span<const definition_ptr> types) -> result<void>;
 
 }  // namespace maestro

@@ -11,12 +11,17 @@ namespace maestro {
 namespace detail {
 
 template <class T>
-constexpr auto unqualified_name() -> std::string_view {
+constexpr auto qualified_name() -> std::string_view {
   std::string_view text = __PRETTY_FUNCTION__;
   // g++ writes "[with T = ns::name; ...]", clang "[T = ns::name]".
   const auto start = text.find("T = ") + 4;
   auto end = text.find_first_of(";]", start);
-  text = text.substr(start, end - start);
+  return text.substr(start, end - start);
+}
+
+template <class T>
+constexpr auto unqualified_name() -> std::string_view {
+  const std::string_view text = qualified_name<T>();
   const auto colon = text.rfind("::");
   return colon == std::string_view::npos ? text : text.substr(colon + 2);
 }

@@ -305,6 +305,7 @@ auto node::start(const node_settings& settings, std::vector<definition_ptr> type
   constexpr std::chrono::seconds longest_end{1};  // Of a start that failed: nothing was asked of it yet.
   if (!control) control = std::make_shared<node_control>();
   if (auto checked = check_settings(settings); !checked) return checked.failure();
+  if (auto checked = check_definitions(types); !checked) return checked.failure();
   // The defaults leave the program's log as the program has set it up.
   if (const node_settings defaults; settings.log_level != defaults.log_level || settings.log_file != defaults.log_file)
     if (auto ready = set_up_logging(settings.log_level, settings.log_file); !ready) return ready.failure();
@@ -503,6 +504,7 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types, const no
 
 auto migrate_store(const std::string& uri, const std::vector<definition_ptr>& types, const store_settings& settings)
     -> result<std::string> {
+  if (auto checked = check_definitions(types); !checked) return checked.failure();
   auto opened = open_database(uri, settings);
   if (!opened) return opened.failure();
   auto applied = (*opened)->migrate(schemas(types));

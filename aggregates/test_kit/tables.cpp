@@ -81,6 +81,12 @@ auto rebuild_plans(const std::vector<kit_subject>& subjects) -> std::map<std::st
 }  // namespace
 
 kit_tables::kit_tables(std::vector<kit_subject> subjects) : subjects_(std::move(subjects)) {
+  std::vector<definition_ptr> types;
+  for (const auto& subject : subjects_) types.push_back(subject.type);
+  if (auto checked = check_definitions(types); !checked) {
+    problem_ = to_string(checked.failure());
+    return;
+  }
   auto opened = open_database("sqlite::memory:");
   if (!opened) {
     problem_ = "the store in memory: " + to_string(opened.failure());

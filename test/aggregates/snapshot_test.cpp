@@ -1,15 +1,17 @@
 // Snapshots that nobody asks for: every so many events, and when an aggregate leaves memory.
-#include "harness.hpp"
-
 #include "../store/forwarding_store.hpp"
+#include "harness.hpp"
 
 #include <maestro/aggregates/hydrate.hpp>
 
 #include <boost/test/unit_test.hpp>
+#include <spdlog/sinks/ostream_sink.h>
 
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <sstream>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -37,6 +39,30 @@ struct every_ten {
 };
 struct when_leaving {
   static constexpr lifecycle_policy policy{.snapshot_on_passivation = true};
+};
+
+// Grows by ten bytes with each event.
+struct heap {
+  std::string text;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(text));
+  }
+};
+std::atomic<int> encoded{0};
+template <class Keeping>
+class hoarder : public aggregate<hoarder<Keeping>, heap> {
+ public:
+  static constexpr std::string_view type = "hoarder";
+  static constexpr lifecycle_policy lifecycle = Keeping::policy;
+  using commands = maestro::commands<add>;
+  using events = maestro::events<added>;
+  static auto eval(const heap&, const add& command) -> added { return {command.amount}; }
+  static void apply(heap& state, const added&) { state.text += "0123456789"; }
+  static auto prepare_snapshot(const heap& state) -> heap {
+    ++encoded;
+    return state;
+  }
 };
 
 // Refuses snapshots.
@@ -144,6 +170,82 @@ BOOST_AUTO_TEST_CASE(a_snapshot_that_cannot_be_stored_costs_nobody_anything_and_
   add_each(node, actor, 12);
   await("more refusals", [&] { return refused >= 2; });
   BOOST_TEST(node.state(actor, id).total == 24);
+}
+
+BOOST_AUTO_TEST_CASE(a_snapshot_beyond_its_limit_is_tried_every_so_many_events_and_told_once) {
+  aggregate_settings small;
+  small.max_snapshot_bytes = 50;
+  const auto keen = define<hoarder<every_ten>>();
+  owner node(system, *store, small);
+  std::ostringstream log;
+  node.environment().log =
+      std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log));
+  const auto actor = node.start(*keen, id);
+  encoded = 0;
+  add_each(node, actor, 35);
+  (void)node.ask(actor, id, query_kind::fetch);  // Behind the last commit, and what followed it.
+  BOOST_TEST(encoded == 3);
+  const auto text = log.str();
+  BOOST_TEST(snapshot_sequence() == 0);
+  const auto told =
+      text.find("at sequence 10 it would have 111 bytes, the limit of aggregate.max-snapshot-bytes is 50");
+  BOOST_TEST((told != std::string::npos), text);
+  BOOST_TEST((text.find("no snapshot can be made", told) == std::string::npos), text);
+
+  const auto asked = node.ask(actor, id, query_kind::snapshot);
+  BOOST_TEST((asked.failure.code == errc::invalid_argument));
+  BOOST_TEST((asked.failure.message.find(
+                  "at sequence 35 it would have 361 bytes, the limit of aggregate.max-snapshot-bytes is 50") !=
+              std::string::npos),
+             asked.failure.message);
+}
+
+BOOST_AUTO_TEST_CASE(an_aggregate_that_leaves_memory_tells_once_that_its_snapshot_is_too_large) {
+  aggregate_settings small;
+  small.max_snapshot_bytes = 50;
+  const auto keen = define<hoarder<when_leaving>>();
+  std::ostringstream log;
+  {
+    owner node(system, *store, small);
+    node.environment().log =
+        std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log));
+    for (int life = 0; life < 3; ++life) {
+      const auto actor = node.start(*keen, id);
+      add_each(node, actor, 10);
+      caf::anon_send(actor, retire_aggregate{});
+      caf::scoped_actor(system)->wait_for(actor);
+    }
+  }
+  const auto text = log.str();
+  const auto told = text.find("no snapshot can be made");
+  BOOST_TEST((told != std::string::npos), text);
+  BOOST_TEST((text.find("no snapshot can be made", told + 1) == std::string::npos), text);
+  BOOST_TEST(snapshot_sequence() == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_snapshot_larger_than_an_event_may_be_is_stored_and_read) {
+  const auto keen = define<hoarder<every_ten>>();
+  owner node(system, *store);
+  const auto large = clock.fresh<aggregate_id>();
+  snapshot kept;
+  kept.aggregate_id = large;
+  kept.sequence = kept.version_sequence = 1;
+  kept.aggregate_type = "hoarder";
+  kept.version = 1;
+  kept.body = R"({"text":")" + std::string(3'000'000, 'x') + "\"}";
+  const auto actor = node.start(*keen, large);
+  BOOST_TEST(!node.send(actor, large, add{1}).get().failure);
+  caf::anon_send(actor, retire_aggregate{});
+  caf::scoped_actor(system)->wait_for(actor);
+  maestro::test::succeed(store->open_writer()->commit_snapshot(kept));
+
+  const auto again = node.start(*keen, large);
+  BOOST_TEST(!node.ask(again, large, query_kind::snapshot).failure);
+  for (int i = 0; i < 9; ++i) BOOST_TEST(!node.send(again, large, add{1}).get().failure);
+  BOOST_TEST(!node.ask(again, large, query_kind::snapshot).failure);
+  const auto read = value_of(hydrate(*reader, *keen, large));
+  BOOST_TEST(read.snapshot_sequence == 10);
+  BOOST_TEST(keen->encode_state(read.state).value().size() == 3'000'000 + 90 + 11);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

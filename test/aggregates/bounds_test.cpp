@@ -1,0 +1,148 @@
+// What one command may record, and what may be registered together.
+#include "harness.hpp"
+
+#include <maestro/runtime/node.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace maestro;
+using namespace ::test;
+
+namespace {
+
+struct write_much {
+  int kilobytes = 0;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(kilobytes));
+  }
+};
+struct written {
+  std::string text;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(text));
+  }
+};
+struct volume {
+  std::int64_t bytes = 0;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(bytes));
+  }
+};
+
+// Records an event of 1,000 characters for each kilobyte.
+class writer : public aggregate<writer, volume> {
+ public:
+  static constexpr std::string_view type = "writer";
+  using commands = maestro::commands<write_much>;
+  using events = maestro::events<written>;
+  static auto eval(const volume&, const write_much& command) -> std::vector<written> {
+    return std::vector<written>(static_cast<std::size_t>(command.kilobytes), written{std::string(1000, 'x')});
+  }
+  static void apply(volume& state, const written& event) {
+    state.bytes += static_cast<std::int64_t>(event.text.size());
+  }
+};
+
+class second_writer : public aggregate<second_writer, volume> {
+ public:
+  static constexpr std::string_view type = "writer";
+  using commands = maestro::commands<>;
+  using events = maestro::events<written>;
+  static void apply(volume&, const written&) {}
+};
+
+struct writer_stage : stage {
+  definition_ptr kind = define<writer>();
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(bounds, writer_stage)
+
+BOOST_AUTO_TEST_CASE(a_command_records_as_many_events_as_its_bound_says) {
+  aggregate_settings few;
+  few.max_events_per_command = 20;
+  owner node(system, *store, few);
+  const auto actor = node.start(*type, id);
+  const auto refused = node.send(actor, id, climb{21}).get();
+  BOOST_TEST((refused.failure.code == errc::invalid_event));
+  BOOST_TEST((refused.failure.message.find("more than 20 events, the limit of aggregate.max-events-per-command") !=
+              std::string::npos),
+             refused.failure.message);
+  const auto taken = node.send(actor, id, climb{20}).get();
+  BOOST_TEST(!taken.failure, to_string(taken.failure));
+  BOOST_TEST(taken.last == 20);
+  BOOST_TEST(node.state(actor, id).total == 210);
+}
+
+BOOST_AUTO_TEST_CASE(a_command_records_as_many_bytes_as_its_bound_says) {
+  aggregate_settings small;
+  small.max_event_bytes_per_command = 10'000;
+  owner node(system, *store, small);
+  const auto actor = node.start(*kind, id);
+  const auto refused = node.send(actor, id, write_much{10}).get();
+  BOOST_TEST((refused.failure.code == errc::invalid_event));
+  BOOST_TEST((refused.failure.message.find("10000 bytes, the limit of aggregate.max-event-bytes-per-command") !=
+              std::string::npos),
+             refused.failure.message);
+  BOOST_TEST(!node.send(actor, id, write_much{9}).get().failure);
+}
+
+BOOST_AUTO_TEST_CASE(metadata_counts_with_each_event) {
+  aggregate_settings small;
+  small.max_event_bytes_per_command = 10'000;
+  owner node(system, *store, small);
+  const auto actor = node.start(*type, id);
+  const auto send = [&](int steps) {
+    auto job = std::make_shared<waiting_command>();
+    job->aggregate_id = id;
+    job->first_send = true;
+    job->command_id = node.clock().fresh<command_id>();
+    job->command = registered_name<climb>();
+    job->payload = encode(climb{steps}).value();
+    job->metadata = R"({"note":")" + std::string(1000, 'n') + "\"}";
+    auto answer = job->promise.get_future();
+    caf::anon_send(actor, command_job_ptr(std::move(job)));
+    return answer.get();
+  };
+  BOOST_TEST((send(10).failure.code == errc::invalid_event));
+  const auto taken = send(9);
+  BOOST_TEST(!taken.failure, to_string(taken.failure));
+  BOOST_TEST(taken.last == 9);
+}
+
+BOOST_AUTO_TEST_CASE(two_aggregates_of_one_type_are_refused_by_both_names) {
+  const std::vector<definition_ptr> right{type, kind};
+  BOOST_TEST(check_definitions(right).has_value());
+  const std::vector<definition_ptr> same_type{kind, type, define<second_writer>()};
+  const auto refused = check_definitions(same_type);
+  BOOST_TEST_REQUIRE(!refused.has_value());
+  BOOST_TEST((refused.failure().code == errc::invalid_argument));
+  for (const auto* name : {"\"writer\"", "::writer", "::second_writer"})
+    BOOST_TEST((refused.failure().message.find(name) != std::string::npos), refused.failure().message);
+  node_settings settings;
+  settings.port = 0;
+  settings.store_uri = "sqlite::memory:";
+  const auto started = node::start(settings, same_type);
+  BOOST_TEST_REQUIRE(!started.has_value());
+  BOOST_TEST(started.failure().message == refused.failure().message);
+  const auto migrated = migrate_store(settings.store_uri, same_type, settings.store);
+  BOOST_TEST_REQUIRE(!migrated.has_value());
+  BOOST_TEST(migrated.failure().message == refused.failure().message);
+  const std::vector<definition_ptr> twice{kind, kind};
+  BOOST_TEST((check_definitions(twice).failure().message.find("registered twice") != std::string::npos));
+  const std::vector<definition_ptr> null{nullptr};
+  BOOST_TEST(!check_definitions(null).has_value());
+}
+
+BOOST_AUTO_TEST_SUITE_END()
