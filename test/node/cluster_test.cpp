@@ -435,7 +435,7 @@ BOOST_AUTO_TEST_CASE(a_node_that_stands_still_is_replaced_and_ends_when_it_goes_
 // It waits for the lock that a change of members begins with for as long as this test needs, and is frozen when it has got it.
 BOOST_AUTO_TEST_CASE(a_node_that_is_frozen_in_a_change_of_members_keeps_others_from_theirs_for_a_moment_only) {
   node_process first(uri(), {"--node.name=first"});
-  const auto holding = reader();
+  const auto holding = value_of(open_database(uri()))->open_writer();
   value_of(holding->query("BEGIN", {}));
   value_of(holding->query("UPDATE maestro_cluster SET version = version", {}));
   process frozen(node_process::command(place.uri({}, "-clock_timeout%3D60000"), {"--node.name=frozen"}));

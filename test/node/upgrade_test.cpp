@@ -376,7 +376,7 @@ BOOST_AUTO_TEST_CASE(garbage_in_what_members_say_that_they_serve_stops_no_comman
   start(release::second);
   await_alive(0, 2);
   await_alive(1, 2);
-  const auto hand = reader();
+  const auto hand = value_of(open_database(place_.uri()))->open_writer();
   const std::vector<std::pair<std::string, std::string>> garbage{
       {"garbage", "NULL"},
       {"", "NULL"},
