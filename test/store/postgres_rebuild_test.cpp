@@ -246,9 +246,9 @@ struct own_role {
     bench.query("GRANT USAGE ON SCHEMA " + bench.query("SELECT current_schema()").at(0).at(0).as<std::string>() + " TO " + name);
   }
   ~own_role() {
-    (void)bench.reader->query("RESET ROLE", {});
-    (void)bench.reader->query("DROP OWNED BY " + name, {});
-    (void)bench.reader->query("DROP ROLE " + name, {});
+    (void)bench.hand->query("RESET ROLE", {});
+    (void)bench.hand->query("DROP OWNED BY " + name, {});
+    (void)bench.hand->query("DROP ROLE " + name, {});
   }
   workbench& bench;
   const std::string name;
