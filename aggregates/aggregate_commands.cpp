@@ -103,7 +103,8 @@ void aggregate_actor::pump() {
   while (!w.hold && !w.waiting.empty() && w.gathered.size() < environment_->settings.max_commands_ahead) {
     pending next = std::move(w.waiting.front());
     w.waiting.pop_front();
-    if (expired(*next.job)) refuse(next, expired_unevaluated());
+    if (environment_->stopping) refuse(next, {errc::shutting_down, "the node is stopping; send the command to another one"});
+    else if (expired(*next.job)) refuse(next, expired_unevaluated());
     else if (next.look_up || may_have_landed(next)) look_up(std::move(next));
     else evaluate(std::move(next));
   }

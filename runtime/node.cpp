@@ -65,13 +65,15 @@ auto connections_for_descriptors(std::size_t wanted) -> std::size_t {
   return most;
 }
 
-// Cuts the store off at a time, unless it is gone by then.
+// Cuts the store off at a time, unless it is gone by then. Nothing is begun any more before that: `stopping`, which outlives this.
 class store_deadline {
  public:
-  store_deadline(std::shared_ptr<node_control> control, std::chrono::steady_clock::time_point at)
-      : thread_([this, control = std::move(control), at] {
+  store_deadline(std::shared_ptr<node_control> control, std::chrono::steady_clock::time_point at, std::atomic<bool>& stopping)
+      : thread_([this, control = std::move(control), at, &stopping] {
           std::unique_lock lock(mutex_);
-          if (!changed_.wait_until(lock, at, [this] { return over_; })) control->cut_off_store();
+          if (changed_.wait_until(lock, at, [this] { return over_; })) return;
+          stopping = true;
+          control->cut_off_store();
         }) {}
   store_deadline(const store_deadline&) = delete;
   auto operator=(const store_deadline&) -> store_deadline& = delete;
@@ -132,6 +134,7 @@ struct node::parts {
   void end_actors(std::chrono::steady_clock::time_point deadline);
 
   std::shared_ptr<node_control> control;
+  aggregate_environment environment;
   std::optional<store_deadline> deadline_of_store;  // Until all that may wait for the store is gone.
   node_settings settings;
   std::string name;
@@ -141,7 +144,6 @@ struct node::parts {
   std::unique_ptr<store> first_reader;  // Until the first of the actors that read has it.
   std::vector<definition_ptr> types;
   std::unique_ptr<rebuild_service> rebuilds;
-  aggregate_environment environment;
   tls_context_ptr tls;
   system_config configuration;
   std::unique_ptr<caf::actor_system> system;
@@ -331,7 +333,7 @@ auto node::start(const node_settings& settings, std::vector<definition_ptr> type
   if (going) going = next("serves");
   if (going) return started;
   auto& p = *started->parts_;
-  p.deadline_of_store.emplace(control, std::chrono::steady_clock::now() + longest_end);
+  p.deadline_of_store.emplace(control, std::chrono::steady_clock::now() + longest_end, p.environment.stopping);
   p.stopping = true;
   if (p.cluster) (void)p.cluster->leave(longest_end);
   p.end_actors(std::chrono::steady_clock::now());
@@ -346,7 +348,7 @@ auto node::stop() -> std::size_t {
   auto& p = *parts_;
   if (p.stopping.exchange(true)) return 0;
   const auto deadline = std::chrono::steady_clock::now() + p.settings.drain_timeout;
-  p.deadline_of_store.emplace(p.control, deadline);
+  p.deadline_of_store.emplace(p.control, deadline, p.environment.stopping);
   p.rebuilds->refuse_more();
   const auto time_left = [&] {
     return std::max(std::chrono::milliseconds(0), std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()));
