@@ -82,6 +82,7 @@ class cluster {
     return "";
   }
   auto reader() -> std::unique_ptr<store> { return value_of(open_database(place_.uri()))->open_reader(); }
+  auto writer() -> std::unique_ptr<store> { return value_of(open_database(place_.uri()))->open_writer(); }
 
  private:
   static auto settings(std::size_t number) -> std::vector<std::string> {
@@ -376,7 +377,7 @@ BOOST_AUTO_TEST_CASE(garbage_in_what_members_say_that_they_serve_stops_no_comman
   start(release::second);
   await_alive(0, 2);
   await_alive(1, 2);
-  const auto hand = value_of(open_database(place_.uri()))->open_writer();
+  const auto hand = writer();
   const std::vector<std::pair<std::string, std::string>> garbage{
       {"garbage", "NULL"},
       {"", "NULL"},
