@@ -1,5 +1,7 @@
 #include <maestro/store/postgres/catalogue.hpp>
 
+#include <maestro/store/postgres/trigger_functions.hpp>
+
 #include <algorithm>
 #include <array>
 #include <map>
@@ -206,8 +208,8 @@ auto look_for_schema(connection& with, std::span<const projection_table> tables)
 }
 
 // An index that is there under our name, but does not judge, gives way to one that does: no row is touched by that.
-auto repair_script() -> const char* {
-  return R"(
+auto repair_script() -> std::string {
+  return std::string(R"(
   DO $block$
   DECLARE
     part record;
@@ -280,34 +282,11 @@ auto repair_script() -> const char* {
       CREATE UNIQUE INDEX IF NOT EXISTS maestro_members_alive_index ON maestro_members (name) WHERE status = 'alive';
     END IF;
 
-    CREATE OR REPLACE FUNCTION maestro_refuse_rewrite() RETURNS trigger LANGUAGE plpgsql AS $function$
-    BEGIN
-      IF current_setting('maestro.allow_rewrite', true) = 'on' THEN
-        RETURN coalesce(NEW, OLD);
-      END IF;
-      RAISE EXCEPTION '% on % is refused: events are never changed or removed', TG_OP, TG_TABLE_NAME
-        USING ERRCODE = 'restrict_violation',
-              HINT = 'Where it has to be: SET LOCAL maestro.allow_rewrite = ''on'' first, in the same transaction.';
-    END $function$;
+    CREATE OR REPLACE )") + refuse_rewrite_function + R"(
     IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'event_log'::regclass AND tgname = 'event_log_no_rewrite') THEN
       CREATE TRIGGER event_log_no_rewrite BEFORE UPDATE OR DELETE ON event_log FOR EACH ROW EXECUTE FUNCTION maestro_refuse_rewrite();
     END IF;
-    CREATE OR REPLACE FUNCTION maestro_lift_timestamp() RETURNS trigger LANGUAGE plpgsql AS $function$
-    DECLARE
-      before bytea;
-    BEGIN
-      IF coalesce(pg_partition_root(TG_RELID)::oid, TG_RELID) = to_regclass('event_log')::oid THEN
-        SELECT timestamp INTO before FROM event_log WHERE aggregate_id = NEW.aggregate_id AND sequence = NEW.sequence - 1;
-      ELSE  -- That of a schema which is not the first in the search path. Its plan cannot be kept.
-        EXECUTE format('SELECT timestamp FROM %s WHERE aggregate_id = $1 AND sequence = $2', TG_RELID::regclass)
-          INTO before USING NEW.aggregate_id, NEW.sequence - 1;
-      END IF;
-      IF before >= NEW.timestamp THEN
-        NEW.timestamp := int8send(('x' || encode(substring(before FOR 8), 'hex'))::bit(64)::bigint + 1)
-          || int4send(-1 - floor(random() * 2147483647)::integer) || substring(NEW.timestamp FROM 13);
-      END IF;
-      RETURN NEW;
-    END $function$;
+    CREATE OR REPLACE )" + lift_timestamp_function + R"(
     IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'event_log'::regclass AND tgname = 'event_log_lift_timestamp') THEN
       CREATE TRIGGER event_log_lift_timestamp BEFORE INSERT ON event_log
         FOR EACH ROW WHEN (NEW.command_id IS NULL) EXECUTE FUNCTION maestro_lift_timestamp();

@@ -37,6 +37,6 @@ struct schema_look {
 
 /// SQL that puts back what is missing of the store's own tables and can be put back without touching a row: keys, indexes, the columns
 /// that Maestro adds, triggers. Leaves what is there.
-[[nodiscard]] auto repair_script() -> const char*;
+[[nodiscard]] auto repair_script() -> std::string;
 
 }  // namespace maestro::postgres

@@ -1,5 +1,8 @@
 #include <maestro/store/postgres/migrations.hpp>
 
+#include <maestro/store/postgres/trigger_functions.hpp>
+
+#include <string>
 #include <vector>
 
 namespace maestro::postgres {
@@ -81,16 +84,6 @@ constexpr const char* index_aggregate_types = R"(
 // Triggers, not rights: the owner of the tables is the one to whom accidents happen. The one on rows is inherited by
 // partitions, the one on TRUNCATE is not. A statement that changes no row is let through.
 constexpr const char* refuse_rewrites = R"(
-  CREATE FUNCTION maestro_refuse_rewrite() RETURNS trigger LANGUAGE plpgsql AS $function$
-  BEGIN
-    IF current_setting('maestro.allow_rewrite', true) = 'on' THEN
-      RETURN coalesce(NEW, OLD);
-    END IF;
-    RAISE EXCEPTION '% on % is refused: events are never changed or removed', TG_OP, TG_TABLE_NAME
-      USING ERRCODE = 'restrict_violation',
-            HINT = 'Where it has to be: SET LOCAL maestro.allow_rewrite = ''on'' first, in the same transaction.';
-  END $function$;
-
   CREATE TRIGGER event_log_no_rewrite BEFORE UPDATE OR DELETE ON event_log
     FOR EACH ROW EXECUTE FUNCTION maestro_refuse_rewrite();
 
@@ -133,23 +126,6 @@ constexpr const char* create_members = R"(
 // node of ours wrote in the same millisecond, or with a clock that is ahead. What comes without a command id is from such an application.
 // The lifted reading has a node of its own, since the application's clock may make the same reading for another event.
 constexpr const char* lift_timestamps = R"(
-  CREATE FUNCTION maestro_lift_timestamp() RETURNS trigger LANGUAGE plpgsql AS $function$
-  DECLARE
-    before bytea;
-  BEGIN
-    IF coalesce(pg_partition_root(TG_RELID)::oid, TG_RELID) = to_regclass('event_log')::oid THEN
-      SELECT timestamp INTO before FROM event_log WHERE aggregate_id = NEW.aggregate_id AND sequence = NEW.sequence - 1;
-    ELSE  -- That of a schema which is not the first in the search path. Its plan cannot be kept.
-      EXECUTE format('SELECT timestamp FROM %s WHERE aggregate_id = $1 AND sequence = $2', TG_RELID::regclass)
-        INTO before USING NEW.aggregate_id, NEW.sequence - 1;
-    END IF;
-    IF before >= NEW.timestamp THEN
-      NEW.timestamp := int8send(('x' || encode(substring(before FOR 8), 'hex'))::bit(64)::bigint + 1)
-        || int4send(-1 - floor(random() * 2147483647)::integer) || substring(NEW.timestamp FROM 13);
-    END IF;
-    RETURN NEW;
-  END $function$;
-
   CREATE TRIGGER event_log_lift_timestamp BEFORE INSERT ON event_log
     FOR EACH ROW WHEN (NEW.command_id IS NULL) EXECUTE FUNCTION maestro_lift_timestamp();
 )";
@@ -192,9 +168,9 @@ auto migrations(int partitions) -> std::vector<migration_step> {
   return {
       {std::string(store_component), 1, log + complete_tables},
       {std::string(store_component), 2, index_aggregate_types},
-      {std::string(store_component), 3, refuse_rewrites},
+      {std::string(store_component), 3, std::string("CREATE ") + refuse_rewrite_function + refuse_rewrites},
       {std::string(store_component), 4, create_members},
-      {std::string(store_component), 5, lift_timestamps},
+      {std::string(store_component), 5, std::string("CREATE ") + lift_timestamp_function + lift_timestamps},
       {std::string(store_component), 6, forget_transactions},
       {std::string(store_component), 7, add_served},
   };
