@@ -13,14 +13,6 @@ namespace data = boost::unit_test::data;
 
 namespace {
 
-auto rebuilding() -> rebuild_plan {
-  rebuild_plan plan;
-  plan.projection = "counters";
-  plan.schema = counters;
-  plan.sources = {{"account", std::make_shared<function_projector>(count_up)}};
-  return plan;
-}
-
 auto impatient() -> store_settings {
   store_settings settings;
   settings.reconnect_limit = std::chrono::milliseconds{20};
@@ -90,7 +82,7 @@ class fuzzer {
     if (dice_.one_in(2)) said(opened->migrate(counters));
     (void)opened->warnings();
     said(opened->open_reader()->newest_timestamp());
-    auto plan = rebuilding();
+    auto plan = counting();
     plan.ordered_between_aggregates = dice_.one_in(2);
     said(opened->rebuild(plan, {}));
   }

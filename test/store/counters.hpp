@@ -18,4 +18,13 @@ inline void count_up(transaction& tx, const event& event) {
              event.aggregate_id);
 }
 
+/// Fills `counters` anew.
+inline auto counting() -> rebuild_plan {
+  rebuild_plan plan;
+  plan.projection = "counters";
+  plan.schema = counters;
+  plan.sources = {{"account", std::make_shared<function_projector>(count_up)}};
+  return plan;
+}
+
 }  // namespace maestro::test

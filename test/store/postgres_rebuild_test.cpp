@@ -210,10 +210,7 @@ BOOST_AUTO_TEST_CASE(sessions_of_a_process_that_stands_still_are_bounded_by_the_
 BOOST_AUTO_TEST_CASE(every_connection_of_a_rebuild_and_of_the_members_carries_the_mark_of_its_run) {
   workbench bench(postgres, {}, counters);
   bench.committed(bench.request());
-  rebuild_plan plan;
-  plan.projection = "counters";
-  plan.schema = counters;
-  plan.sources = {{"account", std::make_shared<function_projector>(count_up)}};
+  const rebuild_plan plan = counting();
   const auto members = bench.opened->open_members();
   value_of(members->list());
   bool looked = false;
@@ -230,14 +227,6 @@ BOOST_AUTO_TEST_CASE(every_connection_of_a_rebuild_and_of_the_members_carries_th
 // --- what hangs on the tables ---
 
 namespace {
-
-auto counting() -> rebuild_plan {
-  rebuild_plan plan;
-  plan.projection = "counters";
-  plan.schema = counters;
-  plan.sources = {{"account", std::make_shared<function_projector>(count_up)}};
-  return plan;
-}
 
 // A role of this test's own.
 struct own_role {

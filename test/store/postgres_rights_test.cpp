@@ -26,14 +26,6 @@ auto place_of(workbench& bench) -> postgres_place& {
   return dynamic_cast<postgres_place&>(*bench.where);
 }
 
-auto counting() -> rebuild_plan {
-  rebuild_plan plan;
-  plan.projection = "counters";
-  plan.schema = counters;
-  plan.sources = {{"account", std::make_shared<function_projector>(count_up)}};
-  return plan;
-}
-
 // A role of the server for one test.
 struct test_role {
   explicit test_role(workbench& on)

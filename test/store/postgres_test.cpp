@@ -24,14 +24,6 @@ auto own_process(store& store) -> std::int64_t {
   return value_of(store.query("SELECT pg_backend_pid()", {})).at(0).at(0).as<std::int64_t>();
 }
 
-auto counting() -> rebuild_plan {
-  rebuild_plan plan;
-  plan.projection = "counters";
-  plan.schema = counters;
-  plan.sources = {{"account", std::make_shared<function_projector>(count_up)}};
-  return plan;
-}
-
 // The seed's own migrations, as Ecto runs them.
 constexpr const char* seed_schema = R"(
   CREATE TABLE event_log (timestamp bytea NOT NULL, aggregate_id bytea NOT NULL, sequence integer NOT NULL,
