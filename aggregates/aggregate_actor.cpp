@@ -37,7 +37,7 @@ aggregate_actor::aggregate_actor(caf::actor_config& config, const aggregate_envi
 
 aggregate_actor::~aggregate_actor() = default;
 
-// Not in the destructor, which may run when the network has ended: nobody waits for that.
+// Not in the destructor, which may run when the network has ended: no caller waits for the answer then.
 void aggregate_actor::on_exit() { drop_work(); }
 
 auto aggregate_actor::make_behavior() -> caf::behavior {

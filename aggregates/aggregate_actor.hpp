@@ -66,7 +66,7 @@ struct aggregate_environment {
   /// Logs a `program_failed` of an aggregate, now and then for each type. Any thread may call it.
   void report_fault(const definition& of, const std::string& aggregate, const error& fault) const;
 
-  /// Whether to warn that a snapshot of `id`, which nobody asked for, cannot be made: once for each aggregate. Any
+  /// Whether to warn that a snapshot of `id`, which no caller asked for, cannot be made: once for each aggregate. Any
   /// thread may call it.
   [[nodiscard]] auto first_without_snapshot(const aggregate_id& id) const -> bool;
 
@@ -99,7 +99,7 @@ class aggregate_actor : public caf::event_based_actor {
                   const aggregate_id& id);
   ~aggregate_actor() override;
   auto make_behavior() -> caf::behavior override;
-  /// Answers all that is under way, also when nobody has a handle to this actor any more.
+  /// Answers all that is under way, also when there is no handle to this actor any more.
   void on_exit() override;
 
  private:

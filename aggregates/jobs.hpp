@@ -49,7 +49,7 @@ class command_job {
   std::uint64_t expires_at = 0;  ///< By `hybrid_clock::expiry_milliseconds`: after it this attempt must not be carried out; 0 = never.
   std::optional<sequence_number> expect_sequence;  ///< Refuse unless the aggregate is at this sequence.
   return_mode returns = return_mode::sequences;
-  /// Its events are with the store, and may be committed whatever becomes of the job. Set by whoever drops a job
+  /// Its events are with the store, and may be committed whatever becomes of the job. Set by the aggregate that drops a job
   /// unanswered.
   bool may_be_committed = false;
 };

@@ -1,4 +1,4 @@
-// What a node knows of its cluster at one moment: who is alive, what each serves, and so where the aggregates of each
+// What a node knows of its cluster at one moment: which members are alive, what each serves, and so where the aggregates of each
 // type live.
 #pragma once
 

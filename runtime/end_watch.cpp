@@ -85,7 +85,7 @@ void end_watch::run() {
   end_process(now, got);
 }
 
-// Without destructors: what they would wait for is what does not end. The log, too, may be what hangs, a pipe that nobody reads.
+// Without destructors: what they would wait for is what does not end. The log, too, may be what hangs, a pipe without a reader.
 void end_watch::end_process(const plan& by, int signal) {
   last_status = by.status;
   (void)::signal(SIGALRM, [](int) { ::_exit(last_status); });

@@ -74,7 +74,7 @@ void end_where_memory_is_limited(int) {
   if (::getrlimit(RLIMIT_AS, &memory) == 0 && memory.rlim_cur != RLIM_INFINITY) ::_exit(1);
 }
 
-// /dev/null the wrong way round: who reads 0, or writes 1 or 2, is still told that it is not there.
+// /dev/null the wrong way round: a program that reads 0, or writes 1 or 2, is still told that it is not there.
 void open_standard_descriptors() {
   for (int descriptor = 0; descriptor <= STDERR_FILENO; ++descriptor) {
     if (::fcntl(descriptor, F_GETFD) >= 0 || errno != EBADF) continue;
