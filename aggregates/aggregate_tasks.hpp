@@ -4,6 +4,7 @@
 
 #include <maestro/aggregates/aggregate_actor.hpp>
 #include <maestro/aggregates/state_diff.hpp>
+#include <maestro/store/page_sizer.hpp>
 
 #include <chrono>
 #include <memory>
@@ -54,11 +55,11 @@ class aggregate_actor::hydrate_task final : public history_task, public task {
   bool was_skipped_ = false;
 };
 
-/// Reads what follows `base`, and the event at `base` itself, which must still be the one we know.
+/// Reads what follows `base`, a page of it, and the event at `base` itself, which must still be the one we know.
 class aggregate_actor::refresh_task final : public plain_task {
  public:
   refresh_task(const aggregate_id& id, const hydrated& known, std::size_t page_events)
-      : base(known.sequence), base_timestamp(known.newest), limit(page_events + 1), id_(id) {}
+      : base(known.sequence), base_timestamp(known.newest), limit(page_sizer(page_events).next() + 1), id_(id) {}
   void run(store& with) override {
     answer = with.get_events(id_, {base > 0 ? base - 1 : 0, max_sequence(), limit});
   }

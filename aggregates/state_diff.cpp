@@ -94,7 +94,7 @@ struct state_diff_walk::documents {
 
 state_diff_walk::state_diff_walk(const definition& type, const aggregate_id& id, const moment& from, const moment& to,
                                  const diff_limits& limits)
-    : type_(type), id_(id), from_(from), to_(to), limits_(limits) {}
+    : type_(type), id_(id), from_(from), to_(to), limits_(limits), pages_(limits.page_events) {}
 
 state_diff_walk::~state_diff_walk() = default;
 
@@ -112,9 +112,10 @@ auto state_diff_walk::work(store& with, const go_on& more) -> result<bool> {
   }
   while (at_.sequence < last_) {
     if (next_ == page_.size()) {
-      auto page = with.get_events(id_, {at_.sequence, last_, limits_.page_events});
+      auto page = with.get_events(id_, {at_.sequence, last_, pages_.next()});
       if (!page) return page.failure();
       if (page->empty()) break;
+      pages_.saw(*page);
       page_ = std::move(*page);
       next_ = 0;
     }

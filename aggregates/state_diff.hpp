@@ -2,6 +2,7 @@
 #pragma once
 
 #include <maestro/aggregates/hydrate.hpp>
+#include <maestro/store/page_sizer.hpp>
 
 #include <cstddef>
 #include <memory>
@@ -54,6 +55,7 @@ class state_diff_walk {
   hydrated at_;                     ///< Without a state: `hydration_` is not at the first point yet.
   std::string shown_;               ///< The state at `at_`, as text.
   std::unique_ptr<documents> documents_;  ///< The states at the first point and at `at_`.
+  page_sizer pages_;
   std::vector<event> page_;
   std::size_t next_ = 0;  ///< Of `page_`.
   std::string events_;    ///< What is told of each event, as JSON texts with commas.

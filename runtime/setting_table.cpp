@@ -85,7 +85,7 @@ const setting rows[] = {
      [](settings_ref s) -> setting_target { return &s.aggregate.max_retry_backoff; },
      "The longest pause between two retries.", 0, hour},
     {"maestro.aggregate.page-events", "N", [](settings_ref s) -> setting_target { return &s.aggregate.page_events; },
-     "Events read from the store at a time.", 1, 1'000'000},
+     "Events read from the store at a time; fewer where they are large.", 1, 1'000'000},
     {"maestro.aggregate.max-events-per-command", "N",
      [](settings_ref s) -> setting_target { return &s.aggregate.max_events_per_command; },
      "Events that one command may record; a command with more is refused.", 1, 1'000'000},

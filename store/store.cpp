@@ -1,5 +1,6 @@
 #include <maestro/store/store.hpp>
 
+#include <maestro/store/page_sizer.hpp>
 #include <maestro/store/postgres/database.hpp>
 #include <maestro/store/redaction.hpp>
 #include <maestro/store/sqlite/database.hpp>
@@ -59,11 +60,14 @@ auto user_part_end(std::string_view rest) -> std::size_t {
 }  // namespace
 
 auto store::scan_events(const aggregate_id& id, event_range range, const take_events& take) -> result<void> {
+  page_sizer pages(range.limit);
   while (range.after < range.up_to) {
+    range.limit = pages.next();
     auto page = get_events(id, range);
     if (!page) return page.failure();
     if (page->empty()) break;
     const bool is_last = page->size() < range.limit;
+    pages.saw(*page);
     range.after = page->back().sequence;
     auto more = take(*page);
     if (!more) return more.failure();

@@ -1,5 +1,6 @@
 #include <maestro/store/store_actor.hpp>
 
+#include <maestro/store/page_sizer.hpp>
 #include <maestro/store/watched.hpp>
 
 #include <caf/send.hpp>
@@ -57,7 +58,8 @@ auto work_on(question_task& question, store& connection) -> bool {
 // So many snapshots and the like are stored before the commits that have come meanwhile.
 constexpr std::size_t tasks_between_commits = 4;
 
-// What they read together is about a page, however many they are.
+// What they read together is about a page, however many they are, and of each no more than the first page of a scan: how
+// large its events are is not known yet.
 void read_together(std::span<const history_task_ptr> readers, store& connection) {
   std::vector<aggregate_id> ids;
   std::size_t page = SIZE_MAX;
@@ -65,7 +67,8 @@ void read_together(std::span<const history_task_ptr> readers, store& connection)
     ids.push_back(reader->id);
     page = std::min(page, reader->page_events);
   }
-  auto histories = waiting_for([&] { return connection.get_histories(ids, std::max<std::size_t>(page / readers.size(), 1)); });
+  const auto limit = std::clamp<std::size_t>(page / readers.size(), 1, page_sizer::first_events);
+  auto histories = waiting_for([&] { return connection.get_histories(ids, limit); });
   // A store that is away is away for each of them. Anything else may be the matter of one.
   if (!histories && histories.failure().code != errc::store_unavailable) return;
   for (std::size_t i = 0; i < readers.size(); ++i)

@@ -33,9 +33,17 @@ auto big_endian(Number number) -> std::array<char, sizeof(Number)> {
 // The columns of sql::scan_events.
 enum column : int { timestamp_column, sequence_column, type_column, body_column, aggregate_type_column, command_column, metadata_column };
 
+auto bytes_in(const PGresult* rows) -> std::size_t {
+  std::size_t bytes = 0;
+  for (int row = 0; row < PQntuples(rows); ++row)
+    bytes += static_cast<std::size_t>(PQgetlength(rows, row, body_column) + PQgetlength(rows, row, metadata_column));
+  return bytes;
+}
+
 }  // namespace
 
-event_scan::event_scan(connection& with, const aggregate_id& id, event_range& range) : with_(with), id_(id), range_(range) {
+event_scan::event_scan(connection& with, const aggregate_id& id, event_range& range)
+    : with_(with), id_(id), range_(range), pages_(range.limit) {
   statement_ = with_.prepare(sql::scan_events);
   is_complete_ = range_.after >= range_.up_to;
 }
@@ -53,7 +61,8 @@ auto event_scan::next_page() -> std::span<event> {
   if (PQresultStatus(rows.get()) != PGRES_TUPLES_OK) throw failure_from(with_.raw(), rows.get());
   const int count = PQntuples(rows.get());
   if (count > 0) range_.after = number_of(bytes_of(rows.get(), count - 1, sequence_column));
-  is_complete_ = static_cast<std::size_t>(count) < range_.limit || range_.after >= range_.up_to;
+  is_complete_ = static_cast<std::size_t>(count) < pages_.next() || range_.after >= range_.up_to;
+  pages_.saw(static_cast<std::size_t>(count), bytes_in(rows.get()));
   if (!is_complete_) (void)ask();  // Should that fail, the next page will tell; this one is to be handed out.
   read(rows.get());
   return page_;
@@ -62,7 +71,7 @@ auto event_scan::next_page() -> std::span<event> {
 auto event_scan::ask() -> bool {
   const auto after = big_endian(static_cast<std::uint32_t>(range_.after));
   const auto up_to = big_endian(static_cast<std::uint32_t>(range_.up_to));
-  const auto limit = big_endian(static_cast<std::uint64_t>(as_limit(range_.limit)));
+  const auto limit = big_endian(static_cast<std::uint64_t>(as_limit(pages_.next())));
   const char* const values[] = {id_.view().data(), after.data(), up_to.data(), limit.data()};
   const int lengths[] = {static_cast<int>(id_.view().size()), after.size(), up_to.size(), limit.size()};
   constexpr int binary[] = {1, 1, 1, 1};

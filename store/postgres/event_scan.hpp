@@ -1,6 +1,7 @@
 // An aggregate's events page by page, in binary form: while one page is worked on, the server reads the next.
 #pragma once
 
+#include <maestro/store/page_sizer.hpp>
 #include <maestro/store/postgres/connection.hpp>
 #include <maestro/store/store.hpp>
 
@@ -34,6 +35,7 @@ class event_scan {
   connection& with_;
   const aggregate_id id_;
   event_range& range_;
+  page_sizer pages_;
   const char* statement_ = nullptr;  // Its name on this connection.
   bool is_asked_ = false;  // The answer to a statement is still to be read.
   bool is_complete_ = false;

@@ -6,6 +6,7 @@
 // 3. What came meanwhile is projected in the order of time: a key is given up before another aggregate takes it. An event that meets a key
 //    which is not given up yet waits for the others. Should none be able to go on, all of it begins again at 1 with what is there.
 // 4. The log is locked; its last events follow in the same way; the tables change places.
+#include <maestro/store/page_sizer.hpp>
 #include <maestro/store/postgres/rebuild_base.hpp>
 
 #include <optional>
@@ -25,6 +26,7 @@ struct stale_aggregate {
   std::string type;
   sequence_number mark = 0;
   sequence_number head = 0;
+  page_sizer pages{events_per_transaction};
 };
 
 // No event that waits can be projected under the constraints.
@@ -137,11 +139,12 @@ class by_aggregate final : public rebuild_base {
 
   // The next events of `stale`. Returns how many.
   auto project_page(commit_transaction& transaction, stale_aggregate& stale) -> std::size_t {
-    auto page = reader().get_events(stale.id, {stale.mark, stale.head, events_per_transaction});
+    auto page = reader().get_events(stale.id, {stale.mark, stale.head, stale.pages.next()});
     if (!page) throw rebuild_stopped{page.failure()};
     if (page->empty())
       throw rebuild_stopped{{errc::cannot_hydrate, "aggregate " + stale.id.text() + " has no event after sequence " +
                                                std::to_string(stale.mark) + ", its newest was " + std::to_string(stale.head)}};
+    stale.pages.saw(*page);
     for (const event& row : *page) project(transaction, row, stale.type);
     stale.mark = page->back().sequence;
     transaction.execute(set_mark_, stale.id, stale.mark);

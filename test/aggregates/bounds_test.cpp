@@ -1,19 +1,24 @@
-// What one command may record, and what may be registered together.
+// What one command may record, what is read at a time, and what may be registered together.
+#include "../store/forwarding_store.hpp"
 #include "harness.hpp"
 
+#include <maestro/aggregates/state_diff.hpp>
 #include <maestro/runtime/node.hpp>
 
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 using namespace maestro;
 using namespace ::test;
+using maestro::test::forwarding_store;
 
 namespace {
 
@@ -61,8 +66,41 @@ class second_writer : public aggregate<second_writer, volume> {
   static void apply(volume&, const written&) {}
 };
 
+// Remembers how many bytes the largest page had.
+class measuring_store final : public forwarding_store {
+ public:
+  using forwarding_store::forwarding_store;
+  auto get_events(const aggregate_id& id, event_range range) -> result<std::vector<event>> override {
+    auto read = inner().get_events(id, range);
+    if (read) note(*read);
+    return read;
+  }
+  auto scan_events(const aggregate_id& id, event_range range, const take_events& take) -> result<void> override {
+    return inner().scan_events(id, range, [&](std::span<event> page) {
+      note(page);
+      return take(page);
+    });
+  }
+  auto get_histories(std::span<const aggregate_id> ids, std::size_t limit)
+      -> result<std::vector<aggregate_history>> override {
+    auto read = inner().get_histories(ids, limit);
+    if (read)
+      for (const auto& each : *read) note(each.events);
+    return read;
+  }
+  std::size_t largest = 0;
+
+ private:
+  void note(std::span<const event> page) {
+    std::size_t bytes = 0;
+    for (const auto& row : page) bytes += row.body.size() + row.metadata.size();
+    largest = std::max(largest, bytes);
+  }
+};
+
 struct writer_stage : stage {
   definition_ptr kind = define<writer>();
+  timestamp newest;  // Of the events that were written without an owner.
 };
 
 }  // namespace
@@ -119,6 +157,38 @@ BOOST_AUTO_TEST_CASE(metadata_counts_with_each_event) {
   const auto taken = send(9);
   BOOST_TEST(!taken.failure, to_string(taken.failure));
   BOOST_TEST(taken.last == 9);
+}
+
+BOOST_AUTO_TEST_CASE(large_events_are_read_a_few_at_a_time) {
+  const auto large = R"({"text":")" + std::string(100'000, 'x') + "\"}";
+  const auto write = [&](sequence_number after) {
+    std::vector<event> rows(150);
+    for (auto& row : rows) {
+      row.timestamp = clock.now();
+      row.aggregate_id = id;
+      row.sequence = ++after;
+      row.aggregate_type = "writer";
+      row.type = "written";
+      row.body = large;
+    }
+    const auto predecessor = after == 150 ? timestamp{} : newest;
+    newest = rows.back().timestamp;
+    maestro::test::succeed(store->open_writer()->commit_events(std::move(rows), predecessor));
+  };
+  write(0);
+  auto watched = std::make_unique<measuring_store>(store->open_reader());
+  auto& seen = *watched;
+  owner node(system, *store, owner_options{{}, false, nullptr, std::move(watched), {}, {}});
+  const auto actor = node.start(*kind, id);
+  BOOST_TEST(node.ask(actor, id, query_kind::fetch).state == R"({"bytes":15000000})");
+  BOOST_TEST(node.ask(actor, id, query_kind::replay, 149).state == R"({"bytes":14900000})");
+  measuring_store compared(store->open_reader());
+  BOOST_TEST(state_diff(compared, *kind, id, moment{1}, moment{150}).has_value());
+  BOOST_TEST(compared.largest <= 8U * 1024 * 1024);
+  write(150);  // By another owner: what the aggregate does not know yet.
+  BOOST_TEST(node.ask(actor, id, query_kind::fetch).state == R"({"bytes":30000000})");
+  BOOST_TEST(seen.largest >= 3'200'000U);
+  BOOST_TEST(seen.largest <= 8U * 1024 * 1024);
 }
 
 BOOST_AUTO_TEST_CASE(two_aggregates_of_one_type_are_refused_by_both_names) {

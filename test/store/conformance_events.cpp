@@ -105,6 +105,28 @@ BOOST_DATA_TEST_CASE(a_scan_hands_out_the_same_events_in_pages, data::make(store
   BOOST_TEST((pages_of({20, max_sequence(), 1}) == sizes{}));
 }
 
+BOOST_DATA_TEST_CASE(the_pages_of_a_scan_fit_the_size_of_the_events, data::make(stores_under_test()), store) {
+  workbench bench(store);
+  using sizes = std::vector<std::size_t>;
+  const auto pages_of = [&](int events, std::size_t bytes, std::size_t limit) {
+    auto request = bench.request(1, events);
+    for (auto& event : request.units[0].events) event.body = R"({"x":")" + std::string(bytes, 'x') + "\"}";
+    bench.committed(request);
+    sizes found;
+    sequence_number last = 0;
+    succeed(bench.reader->scan_events(request.aggregate_id, {0, max_sequence(), limit}, [&](std::span<event> page) -> result<bool> {
+      found.push_back(page.size());
+      for (const auto& row : page) BOOST_TEST(row.sequence == ++last);
+      return true;
+    }));
+    return found;
+  };
+  BOOST_TEST(pages_of(700, 10, 1000) == (sizes{32, 128, 512, 28}), boost::test_tools::per_element());
+  BOOST_TEST(pages_of(200, 10, 50) == (sizes{32, 50, 50, 50, 18}), boost::test_tools::per_element());
+  // Eight take about 8 MiB.
+  BOOST_TEST(pages_of(50, 1'000'000, 1000) == (sizes{32, 8, 8, 2}), boost::test_tools::per_element());
+}
+
 BOOST_DATA_TEST_CASE(a_scan_ends_where_its_taker_says_so, data::make(stores_under_test()), store) {
   workbench bench(store);
   const auto request = bench.request(4, 5);
