@@ -140,6 +140,9 @@ class traffic {
       request.units[0].projector = live;
       const std::vector<const commit_request*> requests = {&request};
       auto outcome = writer->commit_all(requests).front();
+      // The log was locked for longer than a statement waits, on a busy machine: nothing was stored.
+      for (int more = 100; outcome.failure.code == errc::store_unavailable && more > 0; --more)
+        outcome = writer->commit_all(requests).front();
       if (outcome.failure) failures_.push_back(std::move(outcome.failure));
       else ++committed_;
     }

@@ -1,7 +1,7 @@
 // What a rebuild on PostgreSQL does to those who work on the same server meanwhile.
 #include "counters.hpp"
 #include "own_server.hpp"
-#include "postgres_server.hpp"
+#include "postgres_role.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -226,32 +226,15 @@ BOOST_AUTO_TEST_CASE(every_connection_of_a_rebuild_and_of_the_members_carries_th
 
 // --- what hangs on the tables ---
 
-namespace {
-
-// A role of this test's own.
-struct own_role {
-  explicit own_role(workbench& in) : bench(in), name("maestro_test_role_" + bench.query("SELECT pg_backend_pid()::text").at(0).at(0).as<std::string>()) {
-    bench.query("CREATE ROLE " + name);
-    bench.query("GRANT USAGE ON SCHEMA " + bench.query("SELECT current_schema()").at(0).at(0).as<std::string>() + " TO " + name);
-  }
-  ~own_role() {
-    (void)bench.hand->query("RESET ROLE", {});
-    (void)bench.hand->query("DROP OWNED BY " + name, {});
-    (void)bench.hand->query("DROP ROLE " + name, {});
-  }
-  workbench& bench;
-  const std::string name;
-};
-
-}  // namespace
-
-BOOST_AUTO_TEST_CASE(a_role_that_sees_one_row_of_three_sees_one_row_of_three_afterwards) {
+BOOST_AUTO_TEST_CASE(a_role_that_sees_one_row_of_three_sees_one_row_of_three_afterwards,
+                     *boost::unit_test::precondition(is_superuser)) {
   workbench bench(postgres, {}, counters);
-  const own_role role(bench);
+  test_role role(bench);
+  role.grant("USAGE ON SCHEMA " + place_of(bench).name());
   const auto one = bench.request();
   bench.committed(with_projection(one, count_up));
   for (int i = 0; i < 2; ++i) bench.committed(with_projection(bench.request(), count_up));
-  bench.query("GRANT SELECT (id) ON counters TO " + role.name);
+  role.grant("SELECT (id) ON counters");
   bench.query("ALTER TABLE counters ENABLE ROW LEVEL SECURITY");
   bench.query("ALTER TABLE counters FORCE ROW LEVEL SECURITY");
   bench.query("CREATE POLICY mine ON counters FOR SELECT TO " + role.name + " USING (id = '\\x" + one.aggregate_id.text() + "')");

@@ -1,6 +1,6 @@
 // What a role may do on a server, and what libpq is told of it in a service file.
 #include "counters.hpp"
-#include "postgres_server.hpp"
+#include "postgres_role.hpp"
 #include "temporary_folder.hpp"
 
 #include <maestro/store/postgres/connection.hpp>
@@ -22,32 +22,6 @@ namespace {
 
 const store_under_test on_server{"postgres", [] { return std::make_unique<postgres_place>(); }};
 
-auto place_of(workbench& bench) -> postgres_place& {
-  return dynamic_cast<postgres_place&>(*bench.where);
-}
-
-// A role of the server for one test.
-struct test_role {
-  explicit test_role(workbench& on)
-      : on_(on),
-        name("maestro_test_limited_" + on.query("SELECT pg_backend_pid()::text").at(0).at(0).as<std::string>()) {
-    on_.query("CREATE ROLE " + name);
-  }
-  ~test_role() {
-    on_.query("DROP OWNED BY " + name);
-    on_.query("DROP ROLE " + name);
-  }
-  test_role(const test_role&) = delete;
-  auto operator=(const test_role&) -> test_role& = delete;
-  void grant(const std::string& what) { on_.query("GRANT " + what + " TO " + name); }
-  [[nodiscard]] auto uri_of(const postgres_place& where) const -> std::string {
-    return where.uri({}, "-crole%3D" + name);
-  }
-
-  workbench& on_;
-  const std::string name;
-};
-
 void says(const error& failure, const std::string& part) {
   BOOST_TEST((failure.message.find(part) != std::string::npos), "\"" << part << "\" in: " << failure.message);
 }
@@ -56,7 +30,8 @@ void says(const error& failure, const std::string& part) {
 
 BOOST_AUTO_TEST_SUITE(rights_on_a_server)
 
-BOOST_AUTO_TEST_CASE(a_migration_that_is_forbidden_says_which_right_is_missing_and_what_to_do) {
+BOOST_AUTO_TEST_CASE(a_migration_that_is_forbidden_says_which_right_is_missing_and_what_to_do,
+                     *boost::unit_test::precondition(is_superuser)) {
   workbench bench(on_server);
   test_role role(bench);
   {
@@ -82,7 +57,8 @@ BOOST_AUTO_TEST_CASE(a_migration_that_is_forbidden_says_which_right_is_missing_a
   says(refused.failure(), "role " + role.name + " does not own");
 }
 
-BOOST_AUTO_TEST_CASE(a_rebuild_that_is_forbidden_says_which_right_is_missing) {
+BOOST_AUTO_TEST_CASE(a_rebuild_that_is_forbidden_says_which_right_is_missing,
+                     *boost::unit_test::precondition(is_superuser)) {
   workbench bench(on_server, {}, counters);
   bench.committed(bench.request(1, 2));
   test_role role(bench);

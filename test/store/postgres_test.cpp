@@ -1,7 +1,7 @@
 // The adapter that a cluster shares: what only a server can do, and what only a network can do to it.
 #include "counters.hpp"
 #include "faulty_proxy.hpp"
-#include "postgres_server.hpp"
+#include "postgres_role.hpp"
 #include "several_writers.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -17,8 +17,6 @@ using namespace maestro::test;
 namespace {
 
 const store_under_test postgres{"postgres", [] { return std::make_unique<postgres_place>(); }};
-
-auto place_of(workbench& bench) -> postgres_place& { return dynamic_cast<postgres_place&>(*bench.where); }
 
 auto own_process(store& store) -> std::int64_t {
   return value_of(store.query("SELECT pg_backend_pid()", {})).at(0).at(0).as<std::int64_t>();
@@ -204,12 +202,10 @@ BOOST_AUTO_TEST_CASE(an_index_that_is_not_valid_or_misses_a_partition_is_noticed
 BOOST_AUTO_TEST_CASE(a_schema_that_may_not_be_used_is_not_said_to_lack_tables,
                      *boost::unit_test::precondition(is_superuser)) {
   workbench bench(postgres);
-  const auto name = name_on_server("stranger");
-  bench.query("CREATE ROLE " + name);
-  auto stranger = value_of(open_database(place_of(bench).uri({}, "-crole%3D" + name)));
+  const test_role role(bench);
+  auto stranger = value_of(open_database(role.uri_of(place_of(bench))));
   for (const auto& refused : {stranger->check({}).failure(), stranger->migrate({}).failure()})
     BOOST_TEST((refused.message.find("GRANT USAGE ON SCHEMA " + place_of(bench).name()) != std::string::npos), refused.message);
-  bench.query("DROP ROLE " + name);
 }
 
 BOOST_AUTO_TEST_CASE(migrations_that_run_at_the_same_time_are_applied_once) {
@@ -236,18 +232,18 @@ BOOST_AUTO_TEST_CASE(migrations_that_run_at_the_same_time_are_applied_once) {
 BOOST_AUTO_TEST_CASE(a_role_that_may_not_create_tables_can_use_those_that_are_there,
                      *boost::unit_test::precondition(is_superuser)) {
   workbench bench(postgres);
-  const auto name = name_on_server("role");
-  bench.query("CREATE ROLE " + name);
-  bench.query("GRANT USAGE ON SCHEMA " + place_of(bench).name() + " TO " + name);
-  bench.query("GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA " + place_of(bench).name() + " TO " + name);
-  auto limited = value_of(open_database(place_of(bench).uri({}, "-crole%3D" + name)));
+  const auto schema = place_of(bench).name();
+  test_role role(bench);
+  role.grant("USAGE ON SCHEMA " + schema);
+  role.grant("SELECT, INSERT ON ALL TABLES IN SCHEMA " + schema);
+  auto limited = value_of(open_database(role.uri_of(place_of(bench))));
   BOOST_TEST(value_of(limited->migrate({})).empty());
   succeed(limited->check({}));
 
   // What SECURITY.md says that it needs to be a node's.
-  bench.query("GRANT INSERT, UPDATE ON " + place_of(bench).name() + ".snapshots TO " + name);
-  bench.query("GRANT UPDATE ON " + place_of(bench).name() + ".maestro_cluster TO " + name);
-  bench.query("GRANT INSERT, UPDATE, DELETE ON " + place_of(bench).name() + ".maestro_members TO " + name);
+  role.grant("INSERT, UPDATE ON " + schema + ".snapshots");
+  role.grant("UPDATE ON " + schema + ".maestro_cluster");
+  role.grant("INSERT, UPDATE, DELETE ON " + schema + ".maestro_members");
   const auto request = bench.request(2);
   const auto writer = limited->open_writer();
   const auto* one = &request;
@@ -259,8 +255,6 @@ BOOST_AUTO_TEST_CASE(a_role_that_may_not_create_tables_can_use_those_that_are_th
   value_of(members->join(self));
   BOOST_TEST(value_of(members->beat(self.incarnation)).members.front().heartbeat == 1);
   succeed(members->leave(self.incarnation));
-  bench.query("DROP OWNED BY " + name);
-  bench.query("DROP ROLE " + name);
 }
 
 // As TRUNCATE does, or a restore of the data alone into tables that were emptied first.
@@ -757,9 +751,8 @@ BOOST_AUTO_TEST_CASE(tables_that_are_rebuilt_keep_their_grants_and_what_depends_
   // Of the whole database, where rebuilds that other tests stopped wait to be taken up.
   const auto shadows = [&] { return bench.query("SELECT FROM pg_namespace WHERE nspname LIKE 'maestro_rebuild%counters%'").size(); };
   const auto before = shadows();
-  const auto role = name_on_server("reader");
-  bench.query("CREATE ROLE " + role);
-  bench.query("GRANT SELECT ON counters TO " + role + " WITH GRANT OPTION");
+  const test_role role(bench);
+  bench.query("GRANT SELECT ON counters TO " + role.name + " WITH GRANT OPTION");
   bench.query("CREATE VIEW shown AS SELECT value FROM counters");
   const auto refused = bench.opened->rebuild(counting(), {});
   BOOST_TEST_REQUIRE(!refused);
@@ -769,10 +762,8 @@ BOOST_AUTO_TEST_CASE(tables_that_are_rebuilt_keep_their_grants_and_what_depends_
   bench.query("DROP VIEW shown");
   BOOST_TEST(value_of(bench.opened->rebuild(counting(), {})).done == 10U);
   BOOST_TEST(bench.count("counters") == 5);
-  BOOST_TEST(bench.query("SELECT has_table_privilege($1, 'counters', 'SELECT WITH GRANT OPTION')", {role}).at(0).at(0).as<bool>());
-  BOOST_TEST(!bench.query("SELECT has_table_privilege($1, 'counters', 'INSERT')", {role}).at(0).at(0).as<bool>());
-  bench.query("DROP OWNED BY " + role);
-  bench.query("DROP ROLE " + role);
+  BOOST_TEST(bench.query("SELECT has_table_privilege($1, 'counters', 'SELECT WITH GRANT OPTION')", {role.name}).at(0).at(0).as<bool>());
+  BOOST_TEST(!bench.query("SELECT has_table_privilege($1, 'counters', 'INSERT')", {role.name}).at(0).at(0).as<bool>());
   // Nothing of it stays behind.
   BOOST_TEST(shadows() == before);
   BOOST_TEST(bench.query("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'maestro_rebuild%' AND tgrelid = 'event_log'::regclass")
