@@ -43,10 +43,11 @@ auto message_gate::judge(const basp::header& header) -> verdict {
       if (header.has(basp::header::named_receiver_flag)) return verdict::drop;
       if (!is_open(header.dest_actor)) return verdict::refuse;
       senders_.insert(header.source_actor);
-      if (senders_.size() > max_senders) return hang_up("its messages come from more actors than a program of ours has");
+      if (senders_.size() > max_senders) return hang_up("its messages come from more actors at a time than a program of ours has");
       return verdict::pass;
     case basp::message_type::monitor_message: return is_open(header.dest_actor) ? verdict::pass : verdict::refuse;
     case basp::message_type::routed_message: return verdict::drop;
+    case basp::message_type::down_message: senders_.erase(header.source_actor); return verdict::pass;
     default: return verdict::pass;
   }
 }

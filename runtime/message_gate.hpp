@@ -46,7 +46,7 @@ class message_gate {
   [[nodiscard]] auto speaks_for_itself(std::span<const char> payload) const -> bool;
   [[nodiscard]] auto hang_up(const char* why) -> verdict;
 
-  /// A client's requester, and an actor for each greeting: more senders would each cost an entry that stays as long as the connection.
+  /// At a time: each client of a process has one actor, and one more for a greeting; each costs us an entry until it has ended.
   static constexpr std::size_t max_senders = 1'000;
 
   caf::actor_system& system_;
