@@ -116,9 +116,8 @@ void unserved_requests::take(unserved_ptr<Request> request) {
     return request->answer(judge_unserved(*view_, need_of(request->taken.request), own_, request->why));
   const auto patience = patience_with(*request);
   if (patience <= std::chrono::milliseconds(0)) return answer_unread(*request);
-  held<Request>().push_back(std::move(request));
-  constexpr std::chrono::milliseconds rounding{5};
-  registry_.delayed_send(&registry_, patience + rounding, give_up{});
+  held<Request>().emplace(cluster_view::clock::now() + patience, std::move(request));
+  look_again();
 }
 template void unserved_requests::take(unserved_ptr<command_request> request);
 template void unserved_requests::take(unserved_ptr<query_request> request);
@@ -148,8 +147,8 @@ auto unserved_requests::hand_on(unserved<Request>& request) -> bool {
 
 void unserved_requests::see(cluster_view_ptr view) {
   view_ = std::move(view);
-  for (auto& each : std::exchange(held<command_request>(), {})) take(std::move(each));
-  for (auto& each : std::exchange(held<query_request>(), {})) take(std::move(each));
+  for (auto& [due, each] : std::exchange(held<command_request>(), {})) take(std::move(each));
+  for (auto& [due, each] : std::exchange(held<query_request>(), {})) take(std::move(each));
 }
 
 // How much longer it may be held. Half of the time that its caller still waits is for the answer's way back.
@@ -180,23 +179,30 @@ void unserved_requests::answer_unread(unserved<Request>& request) {
 }
 
 void unserved_requests::give_up_late() {
+  is_looking_ = false;
   give_up_late(held<command_request>());
   give_up_late(held<query_request>());
+  look_again();
 }
 
 template <class Request>
-void unserved_requests::give_up_late(std::vector<unserved_ptr<Request>>& all) {
-  std::erase_if(all, [&](const auto& each) {
-    const bool is_late = patience_with(*each) <= std::chrono::milliseconds(0);
-    if (is_late) answer_unread(*each);
-    return is_late;
-  });
+void unserved_requests::give_up_late(waiting<Request>& all) {
+  const auto now = cluster_view::clock::now();
+  while (!all.empty() && all.begin()->first <= now) answer_unread(*all.extract(all.begin()).mapped());
+}
+
+// As long as something is held, however much it is.
+void unserved_requests::look_again() {
+  constexpr std::chrono::milliseconds pause{20};
+  const bool none = held<command_request>().empty() && held<query_request>().empty();
+  if (none || std::exchange(is_looking_, true)) return;
+  registry_.delayed_send(&registry_, pause, give_up{});
 }
 
 void unserved_requests::drain() {
   draining_ = true;
-  for (auto& each : std::exchange(held<command_request>(), {})) each->answer(draining);
-  for (auto& each : std::exchange(held<query_request>(), {})) each->answer(draining);
+  for (auto& [due, each] : std::exchange(held<command_request>(), {})) each->answer(draining);
+  for (auto& [due, each] : std::exchange(held<query_request>(), {})) each->answer(draining);
 }
 
 }  // namespace maestro

@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -119,10 +120,13 @@ class unserved_requests {
   template <class Request>
   void answer_unread(unserved<Request>& request);
   template <class Request>
-  void give_up_late(std::vector<unserved_ptr<Request>>& all);
+  using waiting = std::multimap<cluster_view::clock::time_point, unserved_ptr<Request>>;  // By when they are given up.
   template <class Request>
-  auto held() -> std::vector<unserved_ptr<Request>>& {
-    return std::get<std::vector<unserved_ptr<Request>>>(held_);
+  void give_up_late(waiting<Request>& all);
+  void look_again();
+  template <class Request>
+  auto held() -> waiting<Request>& {
+    return std::get<waiting<Request>>(held_);
   }
 
   caf::event_based_actor& registry_;
@@ -133,7 +137,8 @@ class unserved_requests {
   const std::chrono::milliseconds patience_;
   cluster_view_ptr view_;
   bool draining_ = false;
-  std::tuple<std::vector<unserved_ptr<command_request>>, std::vector<unserved_ptr<query_request>>> held_;
+  bool is_looking_ = false;  // A `give_up` is under way.
+  std::tuple<waiting<command_request>, waiting<query_request>> held_;
 };
 
 }  // namespace maestro
