@@ -3,6 +3,7 @@
 #include <maestro/runtime/logging.hpp>
 
 #include <caf/binary_deserializer.hpp>
+#include <caf/binary_serializer.hpp>
 #include <caf/io/basp_broker.hpp>
 #include <caf/policy/tcp.hpp>
 #include <caf/send.hpp>
@@ -40,6 +41,8 @@ constexpr auto between_log_lines = 1s;
 // follows what it has sent, not what it has announced.
 constexpr std::size_t least_read = 4 * 1024;
 constexpr std::size_t most_read = 256 * 1024;
+// So often CAF hears of a peer whose message is still under way.
+constexpr auto between_signs_of_life = 500ms;
 // Buffers that have grown beyond this do not stay.
 constexpr std::size_t kept_capacity = 16 * 1024;
 
@@ -266,6 +269,7 @@ auto connection::consume(caf::execution_unit* unit, const void* data, std::size_
     }
     if (next_.is_complete() && !hand_on_message(unit)) return false;
   }
+  if (!next_.header.empty() && introductions_ > 0 && !wait_for_the_rest(unit)) return false;
   if (next_.payload.empty() && stream_.rd_buf().capacity() > kept_capacity) stream_.rd_buf() = {};
   prepare_to_read();
   return true;
@@ -273,6 +277,7 @@ auto connection::consume(caf::execution_unit* unit, const void* data, std::size_
 
 // Takes from `bytes` what belongs to the next part of the message.
 auto connection::take(caf::execution_unit* unit, std::string_view& bytes) -> std::optional<std::string> {
+  if (next_.header.empty()) next_.began = next_.told = steady_clock::now();
   if (!next_.has_header())
     if (auto wrong = take_header(unit, bytes)) return wrong;
   if (next_.has_header() && next_.missing > 0) return take_payload(bytes);
@@ -347,6 +352,23 @@ auto connection::hand_on(caf::execution_unit* unit, std::vector<char>& bytes) ->
   const bool goes_on = caf::io::scribe::consume(unit, bytes.data(), bytes.size());
   handed_on_ = nullptr;
   return goes_on && !detached();
+}
+
+// Of a message that has come in part. CAF gets nothing of it before all of it is there, and ends a connection that brings it nothing for
+// its connection timeout: it is told that the peer is alive, unless that takes too long. False when the connection is over.
+auto connection::wait_for_the_rest(caf::execution_unit* unit) -> bool {
+  const auto now = steady_clock::now();
+  if (const auto longest = shared_->settings.receive_timeout; now - next_.began > longest) {
+    refuse("a message of it was not all there after " + std::to_string(longest.count()) + " ms (node.receive-timeout)");
+    io_failure(unit, net::operation::read);
+    return false;
+  }
+  if (now - next_.told < between_signs_of_life) return true;
+  next_.told = now;
+  caf::io::basp::header sign{basp::message_type::heartbeat, 0, 0, 0, caf::invalid_actor_id, caf::invalid_actor_id};
+  std::vector<char> bytes;
+  caf::binary_serializer sink(unit, bytes);
+  return !sink(sign) && hand_on(unit, bytes);
 }
 
 // CAF checks headers, too, but takes some that end the process, and any length.

@@ -142,6 +142,8 @@ class connection final : public caf::io::scribe {
     std::size_t missing = 0;              // Bytes of the payload that have not come.
     std::size_t held = 0;                 // Bytes counted by `transport::shared::hold`.
     message_gate::verdict verdict = message_gate::verdict::pass;
+    std::chrono::steady_clock::time_point began;  // When its first byte came,
+    std::chrono::steady_clock::time_point told;   // and when the broker last heard that more is coming.
 
     [[nodiscard]] auto has_header() const -> bool { return header.size() == caf::io::basp::header_size; }
     [[nodiscard]] auto is_complete() const -> bool { return has_header() && missing == 0; }
@@ -157,6 +159,7 @@ class connection final : public caf::io::scribe {
 
   [[nodiscard]] auto hand_on_message(caf::execution_unit* unit) -> bool;
   [[nodiscard]] auto hand_on(caf::execution_unit* unit, std::vector<char>& bytes) -> bool;
+  [[nodiscard]] auto wait_for_the_rest(caf::execution_unit* unit) -> bool;
   void prepare_to_read();
   void forget_spawn_server(caf::io::basp_broker& broker) const;
   void refuse(const std::string& why);

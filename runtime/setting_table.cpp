@@ -49,6 +49,8 @@ const setting rows[] = {
     {"maestro.node.max-receiving-bytes", "N", [](settings_ref s) -> setting_target { return &s.transport.max_receiving_bytes; },
      "What all connections together may hold of messages that have come in part; a connection that would exceed it ends.", 2'000'000,
      64'000'000'000},
+    {"maestro.node.receive-timeout", "TIME", [](settings_ref s) -> setting_target { return &s.transport.receive_timeout; },
+     "How long one message may take to come in, over a slow link; a longer one ends its connection.", 10, hour},
     {"maestro.node.max-unsent-bytes", "N", [](settings_ref s) -> setting_target { return &s.transport.max_unsent_bytes; },
      "What may wait for one peer that does not read, or not fast enough; more ends its connection.", 1'000'000, 2'000'000'000},
 

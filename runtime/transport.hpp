@@ -31,6 +31,8 @@ struct transport_settings {
   std::size_t max_unsent_bytes = 256 * 1024 * 1024;
   /// What all connections together may hold of messages that have come in part; a connection that would exceed it ends.
   std::size_t max_receiving_bytes = 256 * 1024 * 1024;
+  /// From a message's first byte to its last; one that takes longer ends its connection. Meanwhile the peer does not count as silent.
+  std::chrono::milliseconds receive_timeout{60'000};
   /// That others have made to us; one more is hung up at once.
   std::size_t max_connections = 10'000;
   /// Who has connected and not introduced itself by then is hung up when somebody else connects; in a fifth of it when there is no room.

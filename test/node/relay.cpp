@@ -5,7 +5,9 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
 #include <stdexcept>
 
 namespace maestro::test {
@@ -28,9 +30,9 @@ auto bound_socket(node_address& address) -> tcp_socket {
 }
 
 // False when one end is gone.
-auto pass_some(int from, int to) -> bool {
+auto pass_some(int from, int to, std::size_t most = SIZE_MAX) -> bool {
   std::array<char, 65'536> buffer;
-  const auto got = ::recv(from, buffer.data(), buffer.size(), MSG_DONTWAIT);
+  const auto got = ::recv(from, buffer.data(), std::min(buffer.size(), most), MSG_DONTWAIT);
   if (got <= 0) return got < 0 && (errno == EAGAIN || errno == EINTR);
   for (ssize_t done = 0; done < got;) {
     const auto sent = ::send(to, buffer.data() + done, static_cast<std::size_t>(got - done), MSG_NOSIGNAL);
@@ -77,7 +79,9 @@ void relay::pass(const tcp_socket& client, const tcp_socket& node, bool to_be_lo
     std::array<pollfd, 2> waiting{{{client.descriptor(), POLLIN, 0}, {node.descriptor(), static_cast<short>(stalled_ ? 0 : POLLIN), 0}}};
     if (::poll(waiting.data(), waiting.size(), look_up) <= 0) continue;
     if (waiting[0].revents != 0 && introduced && to_be_lost) break;
-    if (waiting[0].revents != 0 && !pass_some(client.descriptor(), node.descriptor())) break;
+    const std::size_t most = most_;
+    if (waiting[0].revents != 0 && !pass_some(client.descriptor(), node.descriptor(), most == 0 ? SIZE_MAX : most)) break;
+    if (most != 0) std::this_thread::sleep_for(pause_.load());
     if ((waiting[1].revents & POLLIN) != 0) {
       if (!pass_some(node.descriptor(), client.descriptor())) break;
       introduced = true;

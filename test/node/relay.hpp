@@ -5,6 +5,8 @@
 #include <maestro/runtime/tcp.hpp>
 
 #include <atomic>
+#include <chrono>
+#include <cstddef>
 #include <functional>
 #include <string>
 #include <thread>
@@ -40,6 +42,11 @@ class relay {
 
   [[nodiscard]] auto address() const -> const node_address& { return port_.address(); }
   void stall_answers(bool stall) { stalled_ = stall; }
+  /// From now on the node gets so much of what the client sends, now and then.
+  void slow_down(std::size_t bytes, std::chrono::milliseconds pause) {
+    pause_ = pause;
+    most_ = bytes;
+  }
   /// Ends so many connections when the client, to whom the node has introduced itself, says its first words.
   void lose_when_introduced(int connections) { to_lose_ = connections; }
   /// How many connections have been taken.
@@ -50,6 +57,8 @@ class relay {
 
   const node_address node_;
   std::atomic<bool> stalled_{false};
+  std::atomic<std::chrono::milliseconds> pause_{};
+  std::atomic<std::size_t> most_{0};  // 0: all at once.
   std::atomic<int> to_lose_{0};
   std::atomic<int> taken_{0};
   std::atomic<bool> stopping_{false};

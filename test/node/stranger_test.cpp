@@ -10,6 +10,7 @@
 #include <caf/actor_system_config.hpp>
 #include <caf/binary_serializer.hpp>
 #include <caf/actor_control_block.hpp>
+#include <caf/io/middleman.hpp>
 #include <caf/message.hpp>
 #include <caf/node_id.hpp>
 
@@ -219,6 +220,48 @@ BOOST_AUTO_TEST_CASE(there_is_a_bound_on_what_has_come_in_part) {
   BOOST_TEST(first.is_hung_up());  // CAF takes it for silent.
   send_with_note(*all.bystander, "deposit", R"({"cents":1})", 900'000);
   BOOST_TEST((std::chrono::steady_clock::now() < until));
+}
+
+// CAF would take a peer for silent whose message is still on its way.
+BOOST_AUTO_TEST_CASE(a_message_over_a_slow_link_arrives) {
+  node_with_client all({"--middleman.connection-timeout=1s", "--middleman.heartbeat-interval=200ms"});
+  relay between(all.node.address());
+  const auto far = client::connect(between.address());
+  BOOST_TEST_REQUIRE(far.has_value());
+  between.slow_down(20'000, std::chrono::milliseconds(50));  // At most 400 kB a second.
+  send_options once;
+  once.retry = false;
+  once.metadata = "{\"note\":\"" + std::string(900'000, 'x') + "\"}";
+  const auto got = (*far)->send_json("account", alice, "deposit", R"({"cents":1})", once);
+  BOOST_TEST(!got.answer.failure, to_string(got.answer.failure));
+}
+
+BOOST_AUTO_TEST_CASE(a_message_that_does_not_end_is_given_up) {
+  node_with_client all({"--node.receive-timeout=500ms"});
+  forger from;
+  raw_connection stranger(all.node.address());
+  stranger.send(from.introduction(1) + basp_header(direct_message, 1'900'000, 0, 1, no_actor));
+  const auto until = std::chrono::steady_clock::now() + patience;
+  while (!stranger.is_hung_up(std::chrono::milliseconds(20)) && std::chrono::steady_clock::now() < until) stranger.send("x");
+  BOOST_TEST(all.has_logged("node.receive-timeout"));
+}
+
+// Within one actor system all clients of a node share a connection.
+BOOST_AUTO_TEST_CASE(any_number_of_clients_come_and_go_over_one_connection) {
+  struct client_configuration : caf::actor_system_config {
+    client_configuration() {
+      load<caf::io::middleman>();
+      add_message_types<caf::id_block::maestro>();
+    }
+  };
+  node_with_client all;
+  client_configuration configuration;
+  caf::actor_system system(configuration);
+  for (int i = 0; i < 1'100; ++i) {
+    const auto one = client::connect(system, all.node.address());
+    BOOST_TEST_REQUIRE(one.has_value(), "client " << i << ": " << (one ? "" : to_string(one.failure())));
+  }
+  BOOST_TEST(all.node.child().errors() == "");
 }
 
 BOOST_AUTO_TEST_CASE(garbage_is_hung_up) {
