@@ -114,6 +114,11 @@ auto forwarder::way_to(const member& owner) -> const caf::actor& {
   settings.incarnation = owner.incarnation;
   settings.name = "what hands requests on to " + owner.name;
   settings.died = died_;
+  settings.reached = [log = log_, who = owner.name + " at " + owner.address](const error* why) {
+    if (!log) return;
+    if (why != nullptr) log->warn("{} cannot be reached; what belongs to it is carried out here: {}", who, why->message);
+    else log->info("{} can be reached again", who);
+  };
   // An address that is none leads to nobody, as one where nobody answers.
   const auto address = node_address::parse(owner.address);
   std::vector<node_address> addresses;

@@ -11,6 +11,8 @@
 #include <caf/allowed_unsafe_message_type.hpp>
 #include <caf/event_based_actor.hpp>
 
+#include <spdlog/logger.h>
+
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -45,10 +47,15 @@ struct place_here {
 class forwarder {
  public:
   /// `registry` owns it. `clock` is the node's, in whose time requests say when they expire.
-  /// `died` hears of a requester that has ended by a fault, on any thread.
+  /// `died` hears of a requester that has ended by a fault, on any thread. `log` is told of members that cannot be
+  /// reached; null: not.
   forwarder(caf::event_based_actor& registry, const hybrid_clock& clock, connector_maker make_connector,
-            std::function<void(const std::string&)> died = {})
-      : registry_(registry), clock_(clock), make_connector_(std::move(make_connector)), died_(std::move(died)) {}
+            std::shared_ptr<spdlog::logger> log, std::function<void(const std::string&)> died = {})
+      : registry_(registry),
+        clock_(clock),
+        make_connector_(std::move(make_connector)),
+        log_(std::move(log)),
+        died_(std::move(died)) {}
 
   void pass_on(const member& owner, taken_request<command_request> taken);
   void pass_on(const member& owner, taken_request<query_request> taken);
@@ -67,6 +74,7 @@ class forwarder {
   const hybrid_clock& clock_;
   const connector_maker make_connector_;
   std::string store_;  // The node's own.
+  const std::shared_ptr<spdlog::logger> log_;
   const std::function<void(const std::string&)> died_;
   std::unordered_map<incarnation_id, caf::actor> ways_;  // A requester each.
 };

@@ -40,11 +40,20 @@ auto dropped_query(bool node_ends) -> error {
   return {errc::internal_error, "the node gave the question up, it met a fault of its own (see its log)"};
 }
 
+// About how long the answer will be.
+auto bytes_of(const command_answer& answer) -> std::size_t {
+  constexpr std::size_t all_else = 1024;
+  std::size_t bytes = answer.state.size() + all_else;
+  for (const auto& row : answer.events) bytes += row.body.size() + row.metadata.size() + all_else;
+  return bytes;
+}
+
 // A command from a client, here or across the network.
 class client_command final : public command_job {
  public:
-  client_command(const aggregate_environment& on, taken_request<command_request>& taken)
+  client_command(const aggregate_environment& on, taken_request<command_request>& taken, std::size_t longest_answer)
       : on_(on),
+        longest_answer_(longest_answer),
         client_(std::move(taken.client)),
         ticket_(std::move(taken.ticket)),
         declined_(std::move(taken.declined)),
@@ -72,6 +81,8 @@ class client_command final : public command_job {
       return hand_back(on_, take_back(), std::move(answer.failure));
     command_reply reply;
     reply.request = request_;
+    // What it has done stands, and is said without what it was to show.
+    if (returns != return_mode::sequences && bytes_of(answer) > longest_answer_) returns = return_mode::sequences;
     set_failure(reply, std::move(answer.failure));
     reply.first = answer.first;
     reply.last = answer.last;
@@ -108,6 +119,7 @@ class client_command final : public command_job {
   }
 
   const aggregate_environment& on_;
+  const std::size_t longest_answer_;
   caf::actor client_;
   std::shared_ptr<void> ticket_;
   std::vector<incarnation_id> declined_;
@@ -123,8 +135,9 @@ auto moment_of(sequence_number sequence, std::uint64_t time) -> moment {
 // A question from a client.
 class client_query final : public query_job {
  public:
-  client_query(const aggregate_environment& on, taken_request<query_request>& taken)
+  client_query(const aggregate_environment& on, taken_request<query_request>& taken, std::size_t longest_answer)
       : on_(on),
+        longest_answer_(longest_answer),
         caller_(taken.client),
         client_(std::move(taken.client)),
         ticket_(std::move(taken.ticket)),
@@ -153,6 +166,12 @@ class client_query final : public query_job {
     }
     query_reply reply;
     reply.request = request_.request;
+    if (answer.state.size() > longest_answer_) {
+      answer.failure = {errc::invalid_argument, "the answer is " + std::to_string(answer.state.size()) + " bytes long; on its way from the "
+                                                    "aggregate's node no message may be longer than " + std::to_string(longest_answer_) +
+                                                    " (node.max-message-bytes)"};
+      answer.state.clear();
+    }
     set_failure(reply, std::move(answer.failure));
     reply.sequence = answer.sequence;
     reply.state = std::move(answer.state);
@@ -164,6 +183,7 @@ class client_query final : public query_job {
 
  private:
   const aggregate_environment& on_;
+  const std::size_t longest_answer_;
   const caf::actor caller_;  // Stays, for whichever thread asks whether it has gone.
   caf::actor client_;
   std::shared_ptr<void> ticket_;
@@ -308,7 +328,7 @@ registry::registry(caf::actor_config& config, const aggregate_environment* envir
       flight_(flight),
       rebuilds_(rebuilds),
       settings_(std::move(settings)),
-      forwarder_(*this, *environment->clock, settings_.make_connector, settings_.died),
+      forwarder_(*this, *environment->clock, settings_.make_connector, environment_->log, settings_.died),
       unserved_(
           *this, *environment, forwarder_, served(types),
           [this](std::string_view name) {
@@ -330,7 +350,7 @@ auto registry::make_behavior() -> caf::behavior {
   return {
       [this](command_request& request) { take(request); },
       [this](query_request& request) { take(request); },
-      [this](const hello& greeting) { send(caf::actor_cast<caf::actor>(current_sender()), greeting_for(greeting)); },
+      [this](const hello& greeting) { greet(caf::actor_cast<caf::actor>(current_sender()), greeting); },
       [this](cluster_view_ptr& view) { see(std::move(view)); },
       [this](const place_here<command_request>& back) { start_here(std::move(*back.taken)); },
       [this](const place_here<query_request>& back) { start_here(std::move(*back.taken)); },
@@ -359,7 +379,16 @@ auto registry::make_behavior() -> caf::behavior {
 void registry::on_exit() {
   unserved_.drain();
   forwarder_.stop();
+  held_greetings_.clear();
   types_.clear();
+}
+
+// Before it has joined its cluster the node cannot say which store it has, and says nothing.
+void registry::greet(caf::actor client, const hello& greeting) {
+  constexpr std::size_t most_held = 1'000;
+  if (!client) return;
+  if (view_) return send(client, greeting_for(greeting));
+  if (held_greetings_.size() < most_held) held_greetings_.emplace_back(std::move(client), greeting);
 }
 
 auto registry::greeting_for(const hello& greeting) const -> hello_reply {
@@ -368,7 +397,6 @@ auto registry::greeting_for(const hello& greeting) const -> hello_reply {
   reply.milliseconds = environment_->clock->expiry_milliseconds();
   reply.max_message_bytes = settings_.max_message_bytes;
   for (const auto& type : types_) reply.aggregate_types.emplace_back(type.definition->type());
-  if (!view_) return reply;
   auto& types = reply.aggregate_types;
   for (const auto& [type, placed] : view_->placements) {
     if (std::find(types.begin(), types.end(), type) == types.end()) types.push_back(type);
@@ -419,6 +447,14 @@ void registry::take(query_request& request) {
   place(taken_request<query_request>{std::move(request), std::move(client), std::move(ticket)});
 }
 
+// What was handed on goes back to a node, which takes no more than its settings say, and these are taken to be like ours. A client takes
+// any answer.
+auto registry::longest_answer(std::uint8_t hops) const -> std::size_t {
+  constexpr std::size_t all_else = 4096;
+  if (hops == 0 || settings_.max_message_bytes == 0) return SIZE_MAX;
+  return settings_.max_message_bytes - std::min(settings_.max_message_bytes, all_else);
+}
+
 // To the owner, unless that is us, or the members cannot agree who it is.
 template <class Request>
 void registry::place(taken_request<Request> taken) {
@@ -451,10 +487,10 @@ void registry::start_here(taken_request<Request> taken) {
     return unserved_.take(std::make_shared<unserved<Request>>(std::move(taken), std::move(why)));
   }
   if constexpr (std::is_same_v<Request, command_request>) {
-    hand_over<command_job>(*type, std::make_shared<client_command>(*environment_, taken));
+    hand_over<command_job>(*type, std::make_shared<client_command>(*environment_, taken, longest_answer(taken.request.hops)));
   } else {
     if (is_read_from_log(taken.request)) return answer_from_log(std::move(taken));
-    hand_over<query_job>(*type, std::make_shared<client_query>(*environment_, taken));
+    hand_over<query_job>(*type, std::make_shared<client_query>(*environment_, taken, longest_answer(taken.request.hops)));
   }
 }
 
@@ -596,6 +632,7 @@ void registry::see(cluster_view_ptr view) {
   const bool has_changed = !view_ || view_->list.version != view->list.version || !view_->places_as(*view);
   view_ = std::move(view);
   for (auto& type : types_) type.placed = view_->placement_of(type.definition->type());
+  for (auto& [client, greeting] : std::exchange(held_greetings_, {})) send(client, greeting_for(greeting));
   unserved_.see(view_);
   if (!has_changed) return;
   forwarder_.keep_only(*view_);

@@ -109,6 +109,8 @@ class registry : public caf::event_based_actor, public open_to_peers {
     const type_placement* placed = nullptr;            ///< In the newest view: where they live; null: on all members.
   };
 
+  [[nodiscard]] auto longest_answer(std::uint8_t hops) const -> std::size_t;
+  void greet(caf::actor client, const hello& greeting);
   [[nodiscard]] auto greeting_for(const hello& greeting) const -> hello_reply;
   void take(command_request& request);
   void take(query_request& request);
@@ -151,6 +153,7 @@ class registry : public caf::event_based_actor, public open_to_peers {
   forwarder forwarder_;
   unserved_requests unserved_;
   cluster_view_ptr view_;       ///< Null: not part of a cluster, or not yet.
+  std::vector<std::pair<caf::actor, hello>> held_greetings_;  ///< Until then.
   bool some_have_moved_ = false;  ///< Aggregates that live here and belong to another member.
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   std::chrono::milliseconds shortest_idle_timeout_ = std::chrono::milliseconds::max();

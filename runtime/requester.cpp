@@ -38,7 +38,6 @@ const error node_lost_command{errc::in_doubt, "the connection to the node was lo
 const error node_lost_query{errc::node_unavailable, "the connection to the node was lost before it answered"};
 const error no_answer_command{errc::in_doubt, "no answer within the timeout; ask again with the same command id"};
 const error no_answer_query{errc::timed_out, "no answer within the timeout"};
-const error not_sent{errc::node_unavailable, "the connection to the node is lost; nothing was sent"};
 const std::string dropped_by_fault = "the client's own actor has ended, by a fault or because the client is gone: make a new client";
 
 // What a caller's function throws is not for us, and must not cost the other callers their answers.
@@ -69,6 +68,12 @@ auto bytes_of(const query_request& request) -> std::size_t {
   return request.aggregate_type.size() + request.name.size() + request.payload.size() + all_else;
 }
 
+// Whoever may send to a requester, and that is every peer of its program, would have to know a number to answer in a node's place.
+auto unguessable() -> std::uint64_t {
+  std::random_device random;
+  return std::uint64_t{random()} << 32 | random();
+}
+
 // Questions about one aggregate, which its owner answers.
 auto has_owner(const query_request& request) -> bool {
   switch (static_cast<query_verb>(request.verb)) {
@@ -85,7 +90,7 @@ auto has_owner(const query_request& request) -> bool {
 outgoing_command::~outgoing_command() {
   if (!done) return;
   tell(done, failed<command_reply>(attempts > 0 ? error{errc::in_doubt, dropped_by_fault + "; ask again with the same command id"}
-                                                : error{errc::internal_error, dropped_by_fault + "; nothing was sent"}));
+                                                : error{errc::node_unavailable, dropped_by_fault + "; nothing was sent"}));
 }
 
 outgoing_query::~outgoing_query() {
@@ -94,7 +99,7 @@ outgoing_query::~outgoing_query() {
 
 requester::requester(caf::actor_config& config, std::vector<node_address> addresses, const std::optional<node_link>& link,
                      requester_settings settings)
-    : caf::event_based_actor(config), settings_(std::move(settings)), store_(settings_.store) {
+    : caf::event_based_actor(config), settings_(std::move(settings)), store_(settings_.store), last_request_(unguessable()) {
   for (const auto& address : addresses) add(address).given = true;
   if (!link) return;
   if (peers_.empty()) peers_.push_back(std::make_unique<peer>());
@@ -160,7 +165,7 @@ void requester::dispatch(outgoing_query_ptr query) {
   peer* to = has_owner(request) ? pick(request.aggregate_type, request.aggregate_id) : any_node();
   if (to == nullptr) {
     search();
-    if (!can_connect() || !query->wait_for_node) return end(*query, not_sent);
+    if (!can_connect() || !query->wait_for_node) return end(*query, not_sent());
     return stranded_.push_back({nullptr, std::move(query)});
   }
   if (const auto bytes = bytes_of(request); to->max_message_bytes > 0 && bytes > to->max_message_bytes)
@@ -236,7 +241,7 @@ void requester::finish(query_reply& reply) {
   if (code == errc::shutting_down || code == errc::not_served) {
     if (code == errc::shutting_down) answered.to->leaving = true;
     const auto again = clock::now() + back_off(query->attempts);
-    if (query->retry && can_connect() && again < query->deadline) return rest({nullptr, query}, again);
+    if (query->retry && (can_connect() || code == errc::not_served) && again < query->deadline) return rest({nullptr, query}, again);
   }
   tell(query->done, std::move(reply));
 }
@@ -269,7 +274,7 @@ void requester::rest(pending each, clock::time_point until) {
 
 // Answers a command for which there is no more time, or no more node.
 void requester::end(outgoing_command& command) {
-  if (!command.in_doubt) return tell(command.done, failed<command_reply>(command.last ? command.last : not_sent));
+  if (!command.in_doubt) return tell(command.done, failed<command_reply>(command.last ? command.last : not_sent()));
   error failure = clock::now() >= command.deadline ? no_answer_command : node_lost_command;
   if (command.last) failure.message += " (the last answer was " + to_string(command.last) + ")";
   tell(command.done, failed<command_reply>(failure));
@@ -279,7 +284,7 @@ void requester::end(outgoing_query& query, const error& why) { tell(query.done, 
 
 void requester::end_waiting(const pending& each) {
   if (each.command) end(*each.command);
-  else end(*each.query, each.query->attempts > 0 ? node_lost_query : not_sent);
+  else end(*each.query, each.query->attempts > 0 ? node_lost_query : not_sent());
 }
 
 // Doubles with each attempt, give or take a half, so that those who were refused together do not come back together.
@@ -369,16 +374,23 @@ void requester::use(peer& at, const node_link& link) {
   if (store_.empty()) store_ = link.greeting.store;
   at.time = link.clock;
   at.leaving = false;
-  at.failures = 0;
+  if (std::exchange(at.failures, 0) > 0 && settings_.reached) settings_.reached(nullptr);
+  why_not_found_ = {};
   hear(at);
   if (home_ == nullptr || !home_->gateway || home_->leaving) home_ = &at;
   learn(link.greeting);
 }
 
 // An address may be out of date, or have come along with a copy of the database, and lead to a node of another cluster.
-auto requester::is_who_it_should_be(const hello_reply& greeting) const -> bool {
-  if (settings_.incarnation && greeting.incarnation != *settings_.incarnation) return false;
-  return store_.empty() || greeting.store.empty() || greeting.store == store_;
+// No error when it is the right one.
+auto requester::wrong_with(const peer& at, const hello_reply& greeting) const -> error {
+  const auto who = [&] { return "the node at " + (at.address ? at.address->text() : std::string("no address")); };
+  if (settings_.incarnation && greeting.incarnation != *settings_.incarnation)
+    return {errc::node_unavailable, who() + " is not the one that the table of members has there: it was started since, or is of another cluster"};
+  if (!store_.empty() && greeting.store != store_)
+    return {errc::node_unavailable, who() + " has another store than the node that was connected first: it is of another cluster, or "
+                                            "its store was restored from a copy (then make a new client)"};
+  return {};
 }
 
 void requester::hear(peer& from) {
@@ -451,16 +463,25 @@ void requester::connect(peer& to) {
   if (!to.connector) {
     try {
       to.connector = settings_.make_connector(system(), *to.address);
-    } catch (const std::exception&) {  // There are no threads left: perhaps later.
-      ++to.failures;
-      to.failed = clock::now();
-      return;
+    } catch (const std::exception& problem) {  // There are no threads left: perhaps later.
+      return not_found(to, {errc::node_unavailable, problem.what()});
     }
     connectors_.push_back(to.connector);
     monitor(to.connector);
   }
   to.searching = true;
   send(to.connector, find_node{});
+}
+
+void requester::not_found(peer& at, error why) {
+  why_not_found_ = std::move(why);
+  at.failed = clock::now();
+  if (++at.failures == 1 && settings_.reached) settings_.reached(&why_not_found_);
+}
+
+auto requester::not_sent() const -> error {
+  return {errc::node_unavailable,
+          "no node is connected" + (why_not_found_ ? " (" + why_not_found_.message + ")" : std::string()) + "; nothing was sent"};
 }
 
 void requester::found(const found_node_ptr& answer) {
@@ -470,9 +491,8 @@ void requester::found(const found_node_ptr& answer) {
   if (at == peers_.end()) return;
   peer& whom = **at;
   whom.searching = false;
-  if (!*answer || !is_who_it_should_be((**answer).greeting)) {
-    ++whom.failures;
-    whom.failed = clock::now();
+  if (const auto why = *answer ? wrong_with(whom, (**answer).greeting) : answer->failure()) {
+    not_found(whom, why);
     if (settings_.keep_searching) return;
     for (const auto& each : std::exchange(stranded_, {})) end_waiting(each);
     return;
@@ -497,6 +517,7 @@ void requester::greeted(const hello_reply& reply) {
   auto* from = sender();
   if (from == nullptr) return;
   hear(*from);
+  if (from->address && wrong_with(*from, reply)) return lose(*from);
   if (reply.request == from->greeting) from->time.learn(reply.milliseconds, from->greeted, clock::now());
   if (from == home_) learn(reply);
 }

@@ -80,6 +80,8 @@ struct requester_settings {
   /// The run that the node must be; none: any.
   std::optional<incarnation_id> incarnation{};
   std::string name = "a client's requester";  ///< For `died`.
+  /// Hears that the node at an address cannot be reached, once, and why; null: it can again. On the requester's thread.
+  std::function<void(const error* why)> reached{};
   std::function<void(const std::string& what)> died{};  ///< Hears that it has ended by a fault, on its thread.
 };
 
@@ -159,7 +161,7 @@ class requester : public caf::event_based_actor, public open_to_peers {
   [[nodiscard]] auto sender() -> peer*;
   [[nodiscard]] auto add(const node_address& address) -> peer&;
   void use(peer& at, const node_link& link);
-  [[nodiscard]] auto is_who_it_should_be(const hello_reply& greeting) const -> bool;
+  [[nodiscard]] auto wrong_with(const peer& at, const hello_reply& greeting) const -> error;
   void hear(peer& from);
   void greet(peer& whom);
   [[nodiscard]] auto node_time(peer& of, clock::time_point when) -> std::int64_t;
@@ -167,6 +169,8 @@ class requester : public caf::event_based_actor, public open_to_peers {
   void lose(peer& lost);
   void search();
   void connect(peer& to);
+  void not_found(peer& at, error why);
+  [[nodiscard]] auto not_sent() const -> error;
   void found(const found_node_ptr& answer);
   void greeted(const hello_reply& reply);
   void learn(const hello_reply& reply);
@@ -195,7 +199,8 @@ class requester : public caf::event_based_actor, public open_to_peers {
   std::unordered_map<std::uint64_t, attempt> waiting_;     // By request number.
   std::multimap<clock::time_point, pending> resting_;      // By when they are sent again.
   std::vector<pending> stranded_;                          // Wait for a node.
-  std::uint64_t last_request_ = 0;
+  std::uint64_t last_request_;
+  error why_not_found_;  // A node, since one was connected last.
   bool ticking_ = false;
   bool stopped_ = false;
 };

@@ -20,10 +20,11 @@ auto check_text(std::string_view what, std::string_view text) -> result<void> {
 
 class lone_member_table final : public member_table {
  public:
+  explicit lone_member_table(std::string store) : store_(std::move(store)) {}
   auto join(const member& self) -> result<member_list> override {
     if (auto checked = check_member(self); !checked) return checked.failure();
     if (list_.members.empty() || list_.members.front().incarnation != self.incarnation) {
-      list_ = {list_.version + 1, {}, 0, {self}};
+      list_ = {list_.version + 1, store_, 0, {self}};
       served_ = std::exchange(list_.members.front().served, {});
     }
     return list_;
@@ -61,6 +62,7 @@ class lone_member_table final : public member_table {
     ++list_.version;
   }
 
+  const std::string store_;
   member_list list_;
   std::string served_;  // Of the one member.
 };
@@ -86,6 +88,8 @@ auto check_member(const member& self) -> result<void> {
   return check_text("an address", self.address);
 }
 
-auto make_lone_member_table() -> std::unique_ptr<member_table> { return std::make_unique<lone_member_table>(); }
+auto make_lone_member_table(std::string store) -> std::unique_ptr<member_table> {
+  return std::make_unique<lone_member_table>(std::move(store));
+}
 
 }  // namespace maestro

@@ -85,7 +85,7 @@ class member_table {
 /// Whether `self` can be entered in a table. Errors: `invalid_argument`.
 [[nodiscard]] auto check_member(const member& self) -> result<void>;
 
-/// The table of a store that has a single owner: it holds this process alone, in memory.
-[[nodiscard]] auto make_lone_member_table() -> std::unique_ptr<member_table>;
+/// The table of a store that has a single owner: it holds this process alone, in memory. `store` is what `member_list` says of it.
+[[nodiscard]] auto make_lone_member_table(std::string store) -> std::unique_ptr<member_table>;
 
 }  // namespace maestro

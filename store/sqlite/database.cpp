@@ -42,7 +42,7 @@ class sqlite_database final : public database {
 
   auto open_writer() -> std::unique_ptr<store> override { return std::make_unique<sqlite_store>(source_); }
   auto open_reader() -> std::unique_ptr<store> override { return std::make_unique<sqlite_store>(source_, true); }
-  auto open_members() -> std::unique_ptr<member_table> override { return make_lone_member_table(); }
+  auto open_members() -> std::unique_ptr<member_table> override { return make_lone_member_table(identity()); }
   [[nodiscard]] auto single_owner() const noexcept -> bool override { return true; }
   [[nodiscard]] auto sql_dialect() const noexcept -> dialect override { return dialect::sqlite; }
   [[nodiscard]] auto display_name() const -> std::string override { return name_; }
@@ -136,6 +136,20 @@ class sqlite_database final : public database {
     const std::lock_guard lock(warnings_mutex_);
     warnings_ = std::move(found);
     return {};
+  }
+
+  // Empty for a store in memory, which is another one each time, and where the table is not there.
+  auto identity() const -> std::string {
+    if (source_->in_memory) return {};
+    try {
+      const auto with = source_->connect();
+      auto& row = with->prepare(sql::identify_store);
+      std::string found(row.step() ? row.bytes(0) : std::string_view());
+      row.reset();
+      return found;
+    } catch (const sql_error&) {
+      return {};
+    }
   }
 
   const std::shared_ptr<source> source_;

@@ -77,6 +77,13 @@ auto bookkeeping() -> const char* {
 
     -- Said in full: SQLite gives an omitted INTEGER PRIMARY KEY a number of its own, whatever its default.
     INSERT INTO maestro_schema (only_row, minimum) VALUES (1, 1) ON CONFLICT DO NOTHING;
+
+    -- Tells this store from every other one.
+    CREATE TABLE IF NOT EXISTS maestro_store (
+      only_row INTEGER NOT NULL PRIMARY KEY DEFAULT 1 CHECK (only_row = 1),
+      id       BLOB    NOT NULL
+    ) STRICT;
+    INSERT INTO maestro_store (only_row, id) VALUES (1, randomblob(16)) ON CONFLICT DO NOTHING;
   )";
 }
 

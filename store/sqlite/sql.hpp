@@ -97,6 +97,10 @@ inline constexpr const char* has_migrations_table = R"(
   SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'maestro_migrations'
 )";
 
+inline constexpr const char* identify_store = R"(
+  SELECT lower(hex(id)) FROM maestro_store
+)";
+
 inline constexpr const char* has_migration = R"(
   SELECT 1 FROM maestro_migrations WHERE component = $1 AND number = $2
 )";

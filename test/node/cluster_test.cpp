@@ -2,6 +2,7 @@
 // stands still, or is superseded. Real processes, on PostgreSQL.
 #include "node_process.hpp"
 
+#include "../store/free_port.hpp"
 #include "../store/own_server.hpp"
 #include "../store/postgres_server.hpp"
 #include "../store/temporary_folder.hpp"
@@ -10,6 +11,7 @@
 
 #include <maestro/aggregates/placement.hpp>
 #include <maestro/runtime/certificates.hpp>
+#include <maestro/runtime/tcp.hpp>
 #include <maestro/store/store.hpp>
 
 #include <boost/test/data/test_case.hpp>
@@ -21,6 +23,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <future>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -268,6 +271,28 @@ BOOST_DATA_TEST_CASE(nothing_is_handed_to_the_nodes_of_the_original_from_a_copy,
   const auto events_in = [&](const own_place& which) { return server.run("SELECT count(*) FROM event_log", which.name()).at(0).at(0).as<std::int64_t>(); };
   BOOST_TEST(events_in(original) == 0);
   BOOST_TEST(events_in(copy) == 30);
+}
+
+// Until it has joined its cluster it cannot say which store it has.
+BOOST_AUTO_TEST_CASE(a_node_that_has_not_joined_yet_greets_nobody) {
+  own_place apart;
+  { node_process first(apart.uri()); }
+  const auto holder = apart.open({})->open_writer();
+  for (const auto* sql : {"BEGIN", "LOCK TABLE maestro_cluster IN ACCESS EXCLUSIVE MODE"}) value_of(holder->query(sql, {}));
+  const node_address address{"127.0.0.1", free_port()};
+  process child(node_process::command(apart.uri(), {"--port=" + std::to_string(address.port), "--store.lock-timeout=30s"}));
+  await("the node to wait for the members' table", [&] {
+    const auto waits = own_server::get().run("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'", apart.name());
+    return waits.at(0).at(0).as<std::int64_t>() > 0;
+  });
+  await("the node to listen", [&] { return connect_tcp(address.host, address.port, std::chrono::steady_clock::now() + 1s).has_value(); });
+  const auto too_early = client::connect(address, {300ms});
+  BOOST_TEST_REQUIRE(!too_early.has_value());
+  BOOST_TEST((too_early.failure().code == errc::node_unavailable), to_string(too_early.failure()));
+  auto waiting = std::async(std::launch::async, [&] { return client::connect(address, {patience}).has_value(); });
+  value_of(holder->query("COMMIT", {}));
+  BOOST_TEST(child.wait_for_line("ready ").has_value(), child.errors());
+  BOOST_TEST(waiting.get());
 }
 
 // It would refuse for good what its clients send, as coming from the future.

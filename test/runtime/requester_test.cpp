@@ -159,7 +159,7 @@ BOOST_AUTO_TEST_CASE(who_waits_for_a_requester_that_ends_by_a_fault_is_answered)
   auto late = ask();
   BOOST_TEST_REQUIRE((late.wait_for(30s) == std::future_status::ready));
   const auto refused = late.get();
-  BOOST_TEST((static_cast<errc>(refused.code) == errc::internal_error), refused.message);
+  BOOST_TEST((static_cast<errc>(refused.code) == errc::node_unavailable), refused.message);
   BOOST_TEST((refused.message.find("nothing was sent") != std::string::npos), refused.message);
 }
 
@@ -276,7 +276,7 @@ namespace {
 // A node's gateway that answers everything, and notes what it was sent.
 struct fake_node {
   fake_node(caf::actor_system& system, std::string name, std::vector<member_address> members) {
-    const auto act = [this](caf::event_based_actor* self, const std::string& own, const std::vector<member_address>& all) -> caf::behavior {
+    const auto act = [this](caf::event_based_actor* self, const std::string& own) -> caf::behavior {
       self->set_default_handler(caf::drop);
       return {[this, self](const command_request& request) {
                 ++commands;
@@ -286,15 +286,15 @@ struct fake_node {
                 if (refusing != errc::none) set_failure(reply, {refusing, "as it was told"});
                 self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::move(reply));
               },
-              [this, self, own, all](const hello&) {
+              [this, self, own](const hello&) {
                 ++greetings;
-                auto reply = greeting(own, all);
+                auto reply = link.greeting;
                 reply.placements = placements;
                 if (alone) std::erase_if(reply.members, [&](const member_address& each) { return each.name != own; });
                 self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::move(reply));
               }};
     };
-    gateway = system.spawn(act, name, members);
+    gateway = system.spawn(act, name);
     link = {gateway, {}, greeting(name, members)};
   }
   ~fake_node() { caf::anon_send_exit(gateway, caf::exit_reason::user_shutdown); }
@@ -315,7 +315,8 @@ struct fake_node {
   std::atomic<bool> silent{false};
   std::atomic<bool> alone{false};  // All others are no members any more.
   std::atomic<errc> refusing{errc::none};
-  std::vector<type_members> placements;  // Not to be changed once it is asked.
+  // Not to be changed once it is asked.
+  std::vector<type_members> placements;
   caf::actor gateway;
   node_link link;
 };
@@ -459,6 +460,11 @@ BOOST_FIXTURE_TEST_CASE(nothing_goes_to_a_node_with_another_store, two_members) 
   for (int i = 0; i < 50; ++i) BOOST_TEST((send_to(owned_by(1)) == errc::none));
   BOOST_TEST(south.commands == 0);
 }
+BOOST_FIXTURE_TEST_CASE(nothing_goes_to_a_node_that_does_not_say_which_store_it_has, two_members) {
+  south.link.greeting.store = "";
+  for (int i = 0; i < 50; ++i) BOOST_TEST((send_to(owned_by(1)) == errc::none));
+  BOOST_TEST(south.commands == 0);
+}
 
 BOOST_FIXTURE_TEST_CASE(nothing_goes_to_another_run_than_the_one_that_is_meant, bench) {
   fake_node node(system, "north", {});
@@ -469,13 +475,16 @@ BOOST_FIXTURE_TEST_CASE(nothing_goes_to_another_run_than_the_one_that_is_meant, 
     if (is_meant) node.link.greeting.incarnation = *settings.incarnation;
     settings.make_connector = [&](caf::actor_system& in, const node_address&) { return in.spawn(finding, node.link); };
     const auto asking = caf::actor_cast<caf::actor>(system.spawn<requester>(std::vector<node_address>{{}}, std::nullopt, settings));
-    std::promise<errc> answered;
+    std::promise<command_reply> answered;
     auto command = std::make_shared<outgoing_command>();
     command->deadline = std::chrono::steady_clock::now() + 30s;
     command->retry = false;
-    command->done = [&](const command_reply& reply) { answered.set_value(static_cast<errc>(reply.code)); };
+    command->done = [&](const command_reply& reply) { answered.set_value(reply); };
     caf::anon_send(asking, std::move(command));
-    BOOST_TEST((answered.get_future().get() == (is_meant ? errc::none : errc::node_unavailable)));
+    const auto reply = answered.get_future().get();
+    BOOST_TEST((static_cast<errc>(reply.code) == (is_meant ? errc::none : errc::node_unavailable)));
+    const bool says_why = reply.message.find("is not the one that the table of members has there") != std::string::npos;
+    BOOST_TEST(says_why == !is_meant, reply.message);
     caf::anon_send(asking, requester_stop{});
     caf::scoped_actor(system)->wait_for(asking);
   }

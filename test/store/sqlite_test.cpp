@@ -543,6 +543,21 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_opened_says_why) {
   message("sqlite://store.db", errc::invalid_setting);
 }
 
+BOOST_AUTO_TEST_CASE(a_file_says_which_store_it_is_and_what_is_in_memory_does_not) {
+  const temporary_folder folder;
+  const member self{"north", hybrid_clock().fresh<incarnation_id>(), "north.example:1"};
+  const auto identity_of = [&](const std::string& uri) {
+    const auto opened = value_of(open_database(uri));
+    value_of(opened->migrate({}));
+    return value_of(opened->open_members()->join(self)).store;
+  };
+  const auto one = identity_of("sqlite:" + folder.path("one.db"));
+  BOOST_TEST(one.size() == 32U);
+  BOOST_TEST(identity_of("sqlite:" + folder.path("one.db")) == one);
+  BOOST_TEST(identity_of("sqlite:" + folder.path("other.db")) != one);
+  BOOST_TEST(identity_of("sqlite::memory:") == "");
+}
+
 BOOST_AUTO_TEST_CASE(the_name_for_people_is_the_uri) {
   BOOST_TEST(value_of(open_database("sqlite::memory:"))->display_name() == "sqlite::memory:");
   BOOST_TEST(value_of(open_database("sqlite::memory:"))->single_owner());
