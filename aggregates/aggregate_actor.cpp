@@ -31,6 +31,19 @@ auto aggregate_environment::first_without_snapshot(const aggregate_id& id) const
   return without_snapshot_.insert(id).second;
 }
 
+void aggregate_environment::report_clock(const std::string& aggregate, sequence_number sequence) const {
+  const auto now = steady_now();
+  {
+    const std::lock_guard lock(mutex_);
+    if (clock_reported_ && now - *clock_reported_ < std::chrono::minutes(1)) return;
+    clock_reported_ = now;
+  }
+  log->warn(
+      "{}: the event at sequence {} has a timestamp further ahead than clock.max-drift: a writer's clock is wrong, "
+      "or this machine's. This is said once a minute",
+      aggregate, sequence);
+}
+
 aggregate_actor::aggregate_actor(caf::actor_config& config, const aggregate_environment* environment,
                                  const definition* type, const aggregate_id& id)
     : caf::event_based_actor(config), environment_(environment), type_(type), id_(id) {}
@@ -162,7 +175,7 @@ void aggregate_actor::hydration_done(hydrate_task& finished) {
     return fail_everything(finished.answer.failure());
   }
   committed_ = std::move(*finished.answer);
-  environment_->clock->merge(committed_.newest);
+  if (!environment_->clock->merge(committed_.newest)) environment_->report_clock(described(), committed_.sequence);
   environment_->log->debug("{}: hydrated to sequence {} from snapshot {} and {} events in {} us", described(),
                            committed_.sequence, committed_.snapshot_sequence, committed_.events_read, finished.took.count());
   w.hold = false;

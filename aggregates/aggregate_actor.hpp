@@ -20,6 +20,7 @@
 #include <chrono>
 #include <cstddef>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -70,10 +71,18 @@ struct aggregate_environment {
   /// thread may call it.
   [[nodiscard]] auto first_without_snapshot(const aggregate_id& id) const -> bool;
 
+  /// Warns that the event of `aggregate` at `sequence` is further ahead than the clock follows: once a minute, for
+  /// whichever event is first, since a clock that is wrong is wrong for each of its rows. Any thread may call it.
+  void report_clock(const std::string& aggregate, sequence_number sequence) const;
+
+  /// By what `report_clock` tells that a minute has passed; for tests.
+  std::function<std::chrono::steady_clock::time_point()> steady_now = std::chrono::steady_clock::now;
+
  private:
   static constexpr std::size_t max_without_snapshot = 10'000;  ///< So many are remembered.
   mutable std::mutex mutex_;
   mutable now_and_then faults_;
+  mutable std::optional<std::chrono::steady_clock::time_point> clock_reported_;
   mutable std::unordered_set<aggregate_id> without_snapshot_;
 };
 

@@ -5,25 +5,10 @@
 #include <maestro/aggregates/recorded_rejection.hpp>
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <iterator>
 #include <utility>
 
 namespace maestro {
-
-namespace {
-
-// A writer's clock that is wrong is wrong for each of its rows: that is said once a minute. Any thread may ask.
-auto may_warn_of_a_clock() -> bool {
-  using clock = std::chrono::steady_clock;
-  static std::atomic<clock::rep> next{0};
-  const auto now = clock::now().time_since_epoch();
-  auto due = next.load();
-  return now.count() >= due && next.compare_exchange_strong(due, (now + std::chrono::minutes(1)).count());
-}
-
-}  // namespace
 
 void aggregate_actor::refresh_for(waiter who) {
   work().refresh_next.push_back(std::move(who));
@@ -63,9 +48,7 @@ void aggregate_actor::refresh_done(refresh_task& finished) {
   }
   for (const event& row : rows) {
     if (row.sequence <= finished.base) continue;
-    if (!environment_->clock->merge(row.timestamp) && may_warn_of_a_clock())
-      environment_->log->warn("{}: the event at sequence {} has a timestamp further ahead than clock.max-drift: a writer's clock is wrong, or "
-                              "this machine's. This is said once a minute", described(), row.sequence);
+    if (!environment_->clock->merge(row.timestamp)) environment_->report_clock(described(), row.sequence);
     note_landed(row);
     if (row.sequence <= committed_.sequence) continue;
     if (auto entered = enter(committed_, *type_, row); !entered) {

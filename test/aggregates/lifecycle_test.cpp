@@ -6,13 +6,16 @@
 #include "../store/forwarding_store.hpp"
 
 #include <boost/test/unit_test.hpp>
+#include <spdlog/sinks/ostream_sink.h>
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <map>
 #include <mutex>
 #include <numeric>
 #include <set>
+#include <sstream>
 #include <thread>
 
 using namespace test;
@@ -513,6 +516,63 @@ BOOST_AUTO_TEST_CASE(a_command_in_a_row_of_a_lagging_clock_is_found) {
   // Our own stamps stay above it, and above our earlier ones.
   BOOST_TEST(one.send(actor, id, add{1}).get().last == 3);
   BOOST_TEST((log_of(*this)[2].timestamp > log_of(*this)[0].timestamp));
+}
+
+// Whether an aggregate that is awake meets the rows, or one that is woken; one aggregate or many.
+BOOST_AUTO_TEST_CASE(a_writers_clock_far_ahead_is_warned_of_once_a_minute_and_not_with_each_row) {
+  owner_options wrong;
+  wrong.clock_offset = std::chrono::minutes(10);
+  owner ahead(system, *store, std::move(wrong));
+  std::ostringstream log;
+  std::atomic<std::chrono::steady_clock::time_point> time{std::chrono::steady_clock::now()};
+  owner one(system, *store);
+  one.environment().log =
+      std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log));
+  one.environment().steady_now = [&time] { return time.load(); };
+  const auto warnings = [&log] {
+    std::size_t count = 0;
+    const auto text = log.str();
+    for (auto at = text.find("clock.max-drift"); at != std::string::npos; at = text.find("clock.max-drift", at + 1))
+      ++count;
+    return count;
+  };
+  struct pair {
+    aggregate_id id;
+    caf::actor here;
+    caf::actor elsewhere;
+  };
+  std::vector<pair> all;
+  for (int i = 0; i < 3; ++i) {
+    const auto each = clock.fresh<aggregate_id>();
+    all.push_back({each, one.start(*type, each), ahead.start(*type, each)});
+    BOOST_TEST(!one.send(all.back().here, each, add{1}).get().failure);
+  }
+  const auto let_each_meet_rows = [&] {
+    for (const auto& each : all) {
+      BOOST_TEST(!ahead.send(each.elsewhere, each.id, climb{5}).get().failure);
+      BOOST_TEST(!one.ask(each.here, each.id, query_kind::fetch).failure);
+    }
+  };
+  BOOST_TEST(warnings() == 0U);
+  let_each_meet_rows();
+  BOOST_TEST(warnings() == 1U, log.str());
+  const auto told = log.str();
+  BOOST_TEST(
+      (told.find("aggregate \"counter\" " + all[0].id.text() + ": the event at sequence 2 ") != std::string::npos),
+      told);
+
+  time = time.load() + std::chrono::seconds(59);
+  let_each_meet_rows();
+  BOOST_TEST(!one.ask(one.start(*type, all[0].id), all[0].id, query_kind::get).failure);
+  BOOST_TEST(warnings() == 1U, log.str());
+
+  time = time.load() + std::chrono::seconds(1);
+  let_each_meet_rows();
+  BOOST_TEST(warnings() == 2U, log.str());
+
+  time = time.load() + std::chrono::minutes(1);
+  for (const auto& each : all) BOOST_TEST(!one.ask(one.start(*type, each.id), each.id, query_kind::get).failure);
+  BOOST_TEST(warnings() == 3U, log.str());
 }
 
 BOOST_AUTO_TEST_CASE(what_the_caller_says_of_a_command_is_kept_with_its_events) {
