@@ -67,6 +67,44 @@ class painter : public aggregate<painter, wall> {
   }
 };
 
+/// Records `count` numbers that JSON writes in five characters and a database may write out in 301 digits.
+struct measure {
+  int count = 0;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(count));
+  }
+};
+struct measured {
+  std::vector<double> values;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(values));
+  }
+};
+struct measurements {
+  std::uint64_t count = 0;
+  double last = 0;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(count), CEREAL_NVP(last));
+  }
+};
+
+class meter : public aggregate<meter, measurements> {
+ public:
+  static constexpr std::string_view type = "meter";
+  using commands = maestro::commands<measure>;
+  using events = maestro::events<measured>;
+  static auto eval(const measurements&, const measure& command) -> measured {
+    return {std::vector<double>(static_cast<std::size_t>(command.count), 1e300)};
+  }
+  static void apply(measurements& state, const measured& event) {
+    state.count += event.values.size();
+    if (!event.values.empty()) state.last = event.values.back();
+  }
+};
+
 struct painter_stage : stage {
   definition_ptr kind = define<painter>();
 };
@@ -112,6 +150,18 @@ BOOST_AUTO_TEST_CASE(values_that_an_enum_does_not_define_are_not_recorded_but_re
   BOOST_TEST(node.ask(from_old, old, query_kind::fetch).state == R"({"with":2,"was_negative":false,"bytes":0})");
   BOOST_TEST(!node.ask(from_old, old, query_kind::snapshot).failure);
   BOOST_TEST(value_of(hydrate(*store->open_reader(), *kind, old)).snapshot_sequence == 1);
+}
+
+// jsonb gives 1.2 MB back for 24 kB, and what is written has at most 1 MiB.
+BOOST_AUTO_TEST_CASE(an_event_is_read_however_large_a_database_writes_it_out) {
+  const auto metering = define<meter>();
+  owner node(system, *store);
+  const auto answer = node.send(node.start(*metering, id), id, measure{4'000}).get();
+  BOOST_TEST_REQUIRE(!answer.failure, to_string(answer.failure));
+  // An actor of its own reads it from the store.
+  const auto read = node.ask(node.start(*metering, id), id, query_kind::fetch);
+  BOOST_TEST(!read.failure, to_string(read.failure));
+  BOOST_TEST(read.state == R"({"count":4000,"last":1e300})");
 }
 
 BOOST_AUTO_TEST_CASE(metadata_is_read_however_deep_and_large_it_is) {
