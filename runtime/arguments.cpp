@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t help_width = 100;
 
 auto bad_argument(std::string message) -> error {
-  return {errc::invalid_argument, redacted(message)};
+  return {errc::invalid_argument, std::move(message)};
 }
 
 // "--store.uri" for people: with its short name, if it has one.
@@ -65,7 +65,7 @@ auto help_text(std::string_view program) -> std::string {
 // What to say about an argument that is no option. It may hold a store's URI in the wrong place: its password is left
 // out.
 auto unexpected(const std::string& argument) -> error {
-  if (!argument.starts_with('-')) return bad_argument("unexpected argument: " + argument);
+  if (!argument.starts_with('-')) return bad_argument("unexpected argument: " + redacted(argument));
   const auto shown = redacted(argument);
   const auto name = shown.substr(0, shown.find('='));
   const auto bare = std::string_view(name).substr(std::min(name.find_first_not_of('-'), name.size()));
@@ -123,7 +123,7 @@ class command_line {
     for (const auto& [row, option] : options_) {
       if (option->count() == 0) continue;
       if (auto problem = assign(*row, settings, option->results().back(), false)) {
-        return error{errc::invalid_setting, "--" + std::string(row->option()) + ' ' + redacted(*problem)};
+        return error{errc::invalid_setting, "--" + std::string(row->option()) + ' ' + *problem};
       }
     }
     return {};
@@ -159,10 +159,10 @@ auto load_settings(int argc, const char* const* argv, std::string_view program) 
     return arguments;
   }
   if (const auto file = line.config_file()) {
-    if (auto loaded = load_config_file(arguments.settings, *file); !loaded) return error{loaded.failure().code, redacted(loaded.failure().message)};
+    if (auto loaded = load_config_file(arguments.settings, *file); !loaded) return std::move(loaded).failure();
   }
   if (auto applied = line.apply(arguments.settings); !applied) return std::move(applied).failure();
-  if (auto checked = check_settings(arguments.settings); !checked) return error{checked.failure().code, redacted(checked.failure().message)};
+  if (auto checked = check_settings(arguments.settings); !checked) return std::move(checked).failure();
   arguments.migrate = line.migrate();
   if (line.dump()) arguments.text = render_settings(arguments.settings);
   return arguments;

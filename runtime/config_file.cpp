@@ -1,6 +1,8 @@
 // The reader of CAF's configuration format: one pass over the text, a member function per construct.
 #include <maestro/runtime/config_file.hpp>
 
+#include <maestro/store/redaction.hpp>
+
 #include <cerrno>
 #include <cstddef>
 #include <fstream>
@@ -218,13 +220,13 @@ auto read_config_file(const std::string& path) -> result<std::vector<config_entr
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
   if (!file.is_open() || file.bad()) {
     const auto reason = std::error_code(errno != 0 ? errno : EIO, std::generic_category()).message();
-    return error{errc::invalid_argument, "the configuration file " + path + " cannot be read: " + reason};
+    return error{errc::invalid_argument, "the configuration file " + redacted(path) + " cannot be read: " + reason};
   }
   text.resize(static_cast<std::size_t>(file.gcount()));
   if (text.size() > max_file_bytes) {
-    return error{errc::invalid_argument, "the configuration file " + path + " is larger than 1 MiB"};
+    return error{errc::invalid_argument, "the configuration file " + redacted(path) + " is larger than 1 MiB"};
   }
-  return read_config(text, path);
+  return read_config(text, redacted(path));
 }
 
 }  // namespace maestro

@@ -8,7 +8,6 @@
 #include <maestro/runtime/program.hpp>
 #include <maestro/runtime/setting_table.hpp>
 #include <maestro/store/json.hpp>
-#include <maestro/store/redaction.hpp>
 
 #include <CLI/CLI.hpp>
 
@@ -62,8 +61,7 @@ struct arguments {
 
 auto report(const error& failure) -> int {
   // What is wrong with an argument repeats it, and it may be a store's URI in the wrong place.
-  const auto text = to_string(failure);
-  std::cerr << "maestro: " << (failure.kind() == error_kind::usage ? redacted(text) : text) << std::endl;
+  std::cerr << "maestro: " << without_passwords(to_string(failure)) << std::endl;
   if (failure.code == errc::store_in_use) return 4;
   return exit_status(failure);
 }

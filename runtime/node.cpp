@@ -414,7 +414,7 @@ constexpr std::chrono::milliseconds grace_after_drain{2'000};
 auto name_of(int signal) -> const char* { return signal == SIGTERM ? "SIGTERM" : "SIGINT"; }
 
 auto report(std::string_view program, const error& failure) -> int {
-  std::cerr << program << ": " << to_string(failure) << std::endl;
+  std::cerr << program << ": " << without_passwords(to_string(failure)) << std::endl;
   return node_exit_status(failure);
 }
 

@@ -2,6 +2,7 @@
 
 #include <maestro/runtime/strangers.hpp>
 #include <maestro/runtime/tcp.hpp>
+#include <maestro/store/redaction.hpp>
 #include <maestro/store/watched.hpp>
 
 #include <caf/blocking_actor.hpp>
@@ -17,7 +18,7 @@
 namespace maestro {
 
 auto node_address::parse(std::string_view text) -> result<node_address> {
-  const error wrong{errc::invalid_argument, "\"" + std::string(text) + "\" is no node address; write HOST:PORT"};
+  const error wrong{errc::invalid_argument, "\"" + redacted(text) + "\" is no node address; write HOST:PORT"};
   const auto colon = text.rfind(':');
   if (colon == std::string_view::npos || colon == 0) return wrong;
   auto host = text.substr(0, colon);

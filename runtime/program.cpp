@@ -1,5 +1,7 @@
 #include <maestro/runtime/program.hpp>
 
+#include <maestro/store/redaction.hpp>
+
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
@@ -15,6 +17,7 @@
 #include <sys/resource.h>
 #include <system_error>
 #include <unistd.h>
+#include <vector>
 
 namespace maestro {
 
@@ -22,6 +25,25 @@ namespace {
 
 // Of the program that runs, for its last words. Set before there are other threads.
 const char* program_name = "maestro";
+
+// Those of the program's arguments, and of their options' values, that hold a password; the longest first, since one may hold another.
+auto telling_arguments() -> std::vector<std::string>& {
+  static std::vector<std::string> all;
+  return all;
+}
+
+void learn_arguments(int argc, const char* const* argv) {
+  auto& all = telling_arguments();
+  const auto learn = [&all](std::string_view text) {
+    if (redacted(text) != text) all.emplace_back(text);
+  };
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    learn(argument);
+    if (const auto equals = argument.find('='); argument.starts_with('-') && equals != argument.npos) learn(argument.substr(equals + 1));
+  }
+  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.size() > b.size(); });
+}
 
 // Memory may be what there is none of: nothing is allocated.
 void write_last_words(const char* what, const char* detail) {
@@ -94,7 +116,13 @@ auto prepare_program(int argc, const char* const* argv) -> std::string_view {
   (void)::signal(SIGXFSZ, SIG_IGN);
   (void)::signal(SIGABRT, end_where_memory_is_limited);
   std::set_terminate(end_program);
+  learn_arguments(argc, argv);
   return program_name;
+}
+
+auto without_passwords(std::string message) -> std::string {
+  for (const auto& each : telling_arguments()) message = redacted_in(std::move(message), each);
+  return message;
 }
 
 auto flush_output() -> result<void> {

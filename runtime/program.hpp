@@ -5,6 +5,7 @@
 #include <maestro/store/error.hpp>
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 namespace maestro {
@@ -20,6 +21,10 @@ namespace maestro {
 /// line on
 ///   stderr and status 1.
 auto prepare_program(int argc, const char* const* argv) -> std::string_view;
+
+/// `message` with the passwords that this program's arguments hold hidden wherever it repeats one of them, or the value of an option: for
+/// messages of others, which repeat what they were given. Any thread, after `prepare_program`.
+[[nodiscard]] auto without_passwords(std::string message) -> std::string;
 
 /// Flushes stdout. Errors: `internal_error`, with the system's reason, where something that was printed so far could
 /// not be written, then and later.

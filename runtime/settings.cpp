@@ -3,6 +3,7 @@
 #include <maestro/runtime/node_link.hpp>
 #include <maestro/runtime/setting_table.hpp>
 #include <maestro/runtime/settings.hpp>
+#include <maestro/store/redaction.hpp>
 #include <maestro/store/scheduling.hpp>
 
 #include <caf/actor_system_config.hpp>
@@ -122,7 +123,7 @@ auto load_config_file(node_settings& settings, const std::string& path) -> resul
   if (!entries) return std::move(entries).failure();
   for (const auto& entry : *entries) {
     if (auto problem = apply_entry(settings, entry)) {
-      return error{errc::invalid_setting, path + ':' + std::to_string(entry.line) + ": " + *problem};
+      return error{errc::invalid_setting, redacted(path) + ':' + std::to_string(entry.line) + ": " + *problem};
     }
   }
   return {};
@@ -146,16 +147,16 @@ auto check_settings(const node_settings& settings) -> result<void> {
                                             std::to_string(settings.transport.max_message_bytes) +
                                             "): a message of that length could never come"};
   if (!settings.advertise.empty() && !node_address::parse(settings.advertise))
-    return error{errc::invalid_setting, "maestro.cluster.advertise is no HOST:PORT: " + settings.advertise};
+    return error{errc::invalid_setting, "maestro.cluster.advertise is no HOST:PORT: " + redacted(settings.advertise)};
   if (!is_loopback(settings.host) && !settings.tls.wanted() && !settings.insecure_listen) {
     return error{errc::invalid_setting,
-                 "maestro.node.host is " + settings.host +
+                 "maestro.node.host is " + redacted(settings.host) +
                      ", which is not loopback, and there is no TLS: set maestro.tls.certificate-file, key-file and ca-file (`maestro "
                      "certificates DIR` makes some to begin with), or maestro.node.insecure-listen = true where everyone on the network "
                      "is trusted"};
   }
   if (settings.advertise.empty() && is_any_address(settings.host) && !settings.store_uri.starts_with("sqlite:"))
-    return error{errc::invalid_setting, "maestro.node.host is " + settings.host +
+    return error{errc::invalid_setting, "maestro.node.host is " + redacted(settings.host) +
                                             ", which is every address and none that others could connect to: say in "
                                             "maestro.cluster.advertise where they reach this node"};
   return {};

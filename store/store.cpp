@@ -110,6 +110,9 @@ auto redact_uri(std::string_view uri) -> std::string {
     if (user.find(':') != user.npos) redacted.append(":").append(hidden);
     rest.remove_prefix(end);
   }
+  // Where a password that lacks its '@' ends cannot be told.
+  const std::size_t hosts = rest.starts_with('@') ? 1 : 0;
+  if (const auto secret = false_port(rest.substr(hosts)); secret != rest.npos) return redacted.append(rest.substr(0, hosts + secret)).append(hidden);
 
   const auto query = std::min(rest.find('?'), rest.size());
   redacted.append(rest.substr(0, query));

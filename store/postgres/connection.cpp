@@ -2,6 +2,7 @@
 
 #include <maestro/store/postgres/pooler.hpp>
 #include <maestro/store/postgres/values.hpp>
+#include <maestro/store/redaction.hpp>
 
 #include <algorithm>
 #include <array>
@@ -113,6 +114,21 @@ auto splits_password(std::string_view uri) -> bool {
   return rest.find('/') < at || rest.find('@', at + 1) != rest.npos;
 }
 
+// Whether all that stands where ports stand are some. Without a '@' the user part is taken for a host and the password for its port,
+// which libpq names in its messages.
+auto has_ports(const option_list& options) -> bool {
+  for (const auto* option = options.get(); option->keyword != nullptr; ++option) {
+    if (std::string_view(option->keyword) != "port" || option->val == nullptr) continue;
+    std::string_view all = option->val;
+    while (true) {
+      if (const auto port = all.substr(0, all.find(',')); !port.empty() && !is_port(port)) return false;
+      if (all.find(',') == all.npos) break;
+      all.remove_prefix(all.find(',') + 1);
+    }
+  }
+  return true;
+}
+
 // Notices ("relation exists, skipping") are not for us, warnings are.
 void note_warning(void* to, const PGresult* notice) {
   const char* severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
@@ -150,7 +166,12 @@ auto run_step(PGconn* connection, const char* text, const std::vector<const char
 }  // namespace
 
 auto connection::check_uri(const std::string& uri) -> result<void> {
-  if (!splits_password(uri) && parse(uri)) return {};
+  const auto options = splits_password(uri) ? nullptr : parse(uri);
+  if (options && has_ports(options)) return {};
+  if (options)
+    return error{errc::invalid_setting,
+                 "the store's address has a port that is no number from 1 to 65535; it is written "
+                 "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, where a password is followed by @HOST"};
   return error{errc::invalid_setting,
                "the store's address is no PostgreSQL URI; it is written postgresql://USER:PASSWORD@HOST:PORT/DATABASE, and "
                "special characters in it as %XX"};

@@ -73,8 +73,23 @@ BOOST_AUTO_TEST_CASE(no_message_repeats_a_password_from_the_wrong_place) {
       const auto said = parsed ? "" : parsed.failure().message;
       BOOST_TEST((said.find("s3") == std::string::npos && said.find("cret") == std::string::npos), said);
     }
+  for (const std::string option : {"", "--store ", "--stroe=", "--port=", "--log.level=", "--cluster.advertise=", "--node.host=", "--config-file="}) {
+    auto parsed = load({option + "postgresql://u:s3cret/bank"});
+    const auto said = parsed ? "" : parsed.failure().message;
+    BOOST_TEST((!said.empty() && said.find("s3cret") == std::string::npos), said);
+  }
   for (const std::string argument : {"--store=host=db password=s3cret", "--store=postgresql://u:s3cret@db/x", "--node.name=postgresql://u:s3cret@db/x"})
     BOOST_TEST((printed({argument, "--dump-config"}).find("s3cret") == std::string::npos), argument);
+}
+
+BOOST_AUTO_TEST_CASE(what_our_own_words_say_stays_beside_what_is_hidden) {
+  BOOST_TEST(refused({"alice@example.org"}, errc::invalid_argument) == "unexpected argument: alice@example.org");
+  BOOST_TEST(refused({"--port=4242@x"}) == "--node.port must be an integer, not \"4242@x\"");
+  BOOST_TEST(refused_file("maestro.node.port = 4242@x") == "1: maestro.node.port must be an integer, not \"4242@x\"");
+  BOOST_TEST(refused_file("maestro.node.port = \"u:s3cret@x\"") == "1: maestro.node.port must be an integer, not the text \"u:***@x\"");
+  BOOST_TEST(refused({"--cluster.advertise=alice@x"}) == "maestro.cluster.advertise is no HOST:PORT: alice@x");
+  const auto unlistenable = refused({"--node.host=u:s3cret@x"});
+  BOOST_TEST(unlistenable.starts_with("maestro.node.host is u:***@x, which is not loopback, and there is no TLS"), unlistenable);
 }
 
 BOOST_AUTO_TEST_CASE(without_arguments_a_node_has_the_defaults) {

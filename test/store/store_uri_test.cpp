@@ -28,6 +28,19 @@ BOOST_AUTO_TEST_CASE(a_password_is_never_shown) {
            {"postgresql://host/db?sslpassword=s3cret&PASSWORD=s3cret",
             "postgresql://host/db?sslpassword=***&PASSWORD=***"},
            {"postgresql://host/db?sslmode", "postgresql://host/db?sslmode"},
+           {"postgresql://user:s3cret/bank", "postgresql://user:***"},
+           {"postgresql://user:s3cret", "postgresql://user:***"},
+           {"postgresql://user:s3/cret/bank?sslmode=disable", "postgresql://user:***"},
+           {"postgresql://user:0123456789/bank", "postgresql://user:***"},
+           {"postgresql://host,user:s3cret/bank", "postgresql://host,user:***"},
+           {"postgresql://user@host:5432,other:s3cret/bank", "postgresql://user@host:5432,other:***"},
+           {"postgresql://user:s3cret@[::1]:s3cret/bank", "postgresql://user:***@[::1]:***"},
+           {"postgresql://host:5432,other:5433/db", "postgresql://host:5432,other:5433/db"},
+           {"postgresql://host:,other,[::1]:5433/db?a:b", "postgresql://host:,other,[::1]:5433/db?a:b"},
+           {"postgresql://[::1]", "postgresql://[::1]"},
+           {"postgresql://user@[fe80::1]:5432", "postgresql://user@[fe80::1]:5432"},
+           {"sqlite:///var/lib/bank:1.db", "sqlite:///var/lib/bank:1.db"},
+           {"sqlite://user:s3cret", "sqlite://user:***"},
            {"sqlite:bank.db", "sqlite:bank.db"},
            {"sqlite::memory:", "sqlite::memory:"},
        })
@@ -43,6 +56,15 @@ BOOST_AUTO_TEST_CASE(a_password_is_hidden_wherever_a_message_repeats_it) {
       BOOST_TEST((redacted(text).find("s3") == std::string::npos), redacted(text));
       BOOST_TEST((redacted(text).find("ret") == std::string::npos), redacted(text));
     }
+  // Without the '@' that ends it.
+  for (const std::string password : {"s3cret", "s3/cret", "s3?cret", "s3:cret", "s3 cret", "s3&cret", "s3#c=ret", "5432cret", "543 cret"})
+    for (const std::string& text : {"postgresql://u:" + password + "/bank", "--store=postgres://u:" + password, "sqlite://u:" + password,
+                                    "--store postgresql://db:5432,[::1]:5433,u:" + password + "/bank?sslmode=disable"}) {
+      BOOST_TEST((redacted(text).find(password.substr(0, 3)) == std::string::npos || password.starts_with("5")), redacted(text));
+      BOOST_TEST((redacted(text).find("ret") == std::string::npos), redacted(text));
+    }
+  for (const std::string text : {"--store=postgresql://db:5432,[::1]:5433/bank", "postgresql://:5432", "postgres://u@db:/bank", "sqlite:///a:b"})
+    BOOST_TEST(redacted(text) == text);
   BOOST_TEST(redact_uri("host=db password=s3cret user=u") == "host=db password=*** user=u");
   BOOST_TEST(redacted("--prot=4242") == "--prot=4242");
 }
@@ -55,6 +77,16 @@ BOOST_AUTO_TEST_CASE(a_password_that_is_not_encoded_is_refused_before_libpq_take
     BOOST_TEST((opened.failure().message.find("cret") == std::string::npos), opened.failure().message);
     BOOST_TEST((opened.failure().message.find("%XX") != std::string::npos), opened.failure().message);
   }
+  for (const char* uri : {"postgresql://user:s3cret/bank", "postgresql://user:s3cret", "postgresql://user:54321cret/bank", "postgres://host:5432,user:s3cret/bank",
+                          "postgresql://user@host/bank?port=s3cret", "postgresql://user:1234567cret", "postgresql://user:70000"}) {
+    const auto opened = open_database(uri);
+    BOOST_TEST_REQUIRE(!opened);
+    BOOST_TEST((opened.failure().code == errc::invalid_setting), uri);
+    for (const char* part : {"cret", "70000"}) BOOST_TEST((opened.failure().message.find(part) == std::string::npos), opened.failure().message);
+    BOOST_TEST((opened.failure().message.find("port") != std::string::npos), opened.failure().message);
+  }
+  for (const char* uri : {"postgresql://user@host:5432,other:/bank", "postgresql://[::1]:5432,host/bank", "postgresql:///bank?port=1,65535"})
+    BOOST_TEST(open_database(uri).has_value());
 }
 
 BOOST_AUTO_TEST_CASE(what_is_no_store_is_refused_without_showing_what_it_may_hide) {
