@@ -1,5 +1,6 @@
 #include <maestro/store/postgres/connection.hpp>
 
+#include <maestro/store/postgres/connecting.hpp>
 #include <maestro/store/postgres/pooler.hpp>
 #include <maestro/store/postgres/values.hpp>
 #include <maestro/store/redaction.hpp>
@@ -57,9 +58,25 @@ class parameters {
     }
   }
 
-  [[nodiscard]] auto connect() const -> PGconn* { return connect_by(PQconnectdbParams); }
-  /// Begins a connection, for PQconnectPoll.
-  [[nodiscard]] auto start() const -> PGconn* { return connect_by(PQconnectStartParams); }
+  /// Begins a connection, for PQconnectPoll; to `hosts` instead of those that the URI names, unless there are none.
+  [[nodiscard]] auto start(const std::vector<host_choice>& hosts = {}) const -> PGconn* {
+    auto list = values_;
+    if (!hosts.empty()) {
+      std::erase_if(list, [](const auto& each) { return each.first == "host" || each.first == "hostaddr" || each.first == "port"; });
+      add_list(list, "host", hosts, &host_choice::host);
+      add_list(list, "hostaddr", hosts, &host_choice::address);
+      add_list(list, "port", hosts, &host_choice::port);
+    }
+    std::vector<const char*> keywords;
+    std::vector<const char*> values;
+    for (const auto& [keyword, value] : list) {
+      keywords.push_back(keyword.c_str());
+      values.push_back(value.c_str());
+    }
+    keywords.push_back(nullptr);
+    values.push_back(nullptr);
+    return PQconnectStartParams(keywords.data(), values.data(), 0);
+  }
 
   // Whatever a server or a proxy may say back to us, the password is not for logs.
   [[nodiscard]] auto without_secrets(std::string text) const -> std::string {
@@ -85,21 +102,18 @@ class parameters {
         of_service_.insert(option->keyword);
   }
 
-  template <class Function>
-  [[nodiscard]] auto connect_by(Function begin) const -> PGconn* {
-    std::vector<const char*> keywords;
-    std::vector<const char*> values;
-    for (const auto& [keyword, value] : values_) {
-      keywords.push_back(keyword.c_str());
-      values.push_back(value.c_str());
-    }
-    keywords.push_back(nullptr);
-    values.push_back(nullptr);
-    return begin(keywords.data(), values.data(), 0);
+  using value_list = std::vector<std::pair<std::string, std::string>>;
+
+  // libpq wants as many of each, separated by commas, or none.
+  static void add_list(value_list& to, const char* keyword, const std::vector<host_choice>& hosts, std::string host_choice::* part) {
+    if (std::all_of(hosts.begin(), hosts.end(), [&](const host_choice& each) { return (each.*part).empty(); })) return;
+    std::string all;
+    for (const auto& each : hosts) all.append(&each == hosts.data() ? "" : ",").append(each.*part);
+    to.emplace_back(keyword, std::move(all));
   }
 
   option_list given_;
-  std::vector<std::pair<std::string, std::string>> values_;
+  value_list values_;
   std::set<std::string, std::less<>> of_service_;  // What a service file sets, or the URI or the environment.
 };
 
@@ -180,7 +194,8 @@ auto connection::check_uri(const std::string& uri) -> result<void> {
 connection::connection(const std::string& uri, const store_settings& settings, line_cutter& lines, std::int64_t run,
                        std::atomic<bool>* sessions_last)
     : suffix_(random_suffix()) {
-  if (lines.is_cut()) throw failure("", "", "this program ends, and connects no more", true);
+  const failure ends("", "", "this program ends, and connects no more", true);
+  if (lines.is_cut()) throw failure(ends);
   const auto seconds = std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(settings.connect_timeout).count());
   parameters parameters(uri);
   parameters.set("client_encoding", "UTF8");
@@ -193,14 +208,16 @@ connection::connection(const std::string& uri, const store_settings& settings, l
   parameters.set_default("keepalives_count", "2");
   parameters.set_default("tcp_user_timeout", "20000");
 
-  PGconn* raw = parameters.connect();
-  if (PQstatus(raw) != CONNECTION_OK) {
-    const failure problem = failure_from(raw, nullptr);
-    PQfinish(raw);
-    throw failure("", "", parameters.without_secrets(problem.what()), true);
+  auto attempt = connect([&](const std::vector<host_choice>& hosts) { return parameters.start(hosts); }, lines);
+  if (attempt.is_cut) throw failure(ends);
+  if (PQstatus(attempt.connection.get()) != CONNECTION_OK) {
+    std::string said = std::move(attempt.late);
+    if (attempt.connection || said.empty())
+      said += (said.empty() ? "" : " ") + std::string(failure_from(attempt.connection.get(), nullptr).what());
+    throw failure("", "", parameters.without_secrets(std::move(said)), true);
   }
-  raw_ = raw;
-  pqxx_ = adopt(raw);
+  raw_ = attempt.connection.release();
+  pqxx_ = adopt(raw_);
   line_ = line_cutter::line(lines, PQsocket(raw_));
   PQsetNoticeReceiver(raw_, note_warning, warning_.get());
 
@@ -210,7 +227,8 @@ connection::connection(const std::string& uri, const store_settings& settings, l
   if (is_pooled && (sessions_last == nullptr || !*sessions_last)) {
     // Before anything is set, which a foreign session would keep.
     const auto deadline = std::chrono::steady_clock::now() + std::min(settings.connect_timeout, longest_look);
-    const auto kind = look_at_sessions(raw_, peer_.process, [&] { return parameters.start(); }, deadline);
+    const auto kind = look_at_sessions(raw_, peer_.process, [&] { return parameters.start(); }, deadline, lines);
+    if (lines.is_cut()) throw failure(ends);
     if (kind == session_kind::shared) throw failure::of_setting(shared_sessions_message(address_of(raw_)));
     if (PQtransactionStatus(raw_) != PQTRANS_IDLE) throw failure("", "", "the pooler at " + address_of(raw_) + " does not answer", true);
     if (kind == session_kind::own && sessions_last != nullptr) *sessions_last = true;

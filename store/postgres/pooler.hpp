@@ -2,9 +2,10 @@
 // transaction takes away what a session of ours relies on: prepared statements, settings, advisory locks.
 #pragma once
 
+#include <maestro/store/postgres/line_cutter.hpp>
+
 #include <chrono>
 #include <functional>
-#include <optional>
 #include <string>
 
 // libpq's own type.
@@ -19,14 +20,11 @@ enum class session_kind {
   unknown,  ///< The look did not end in time, or was not let in.
 };
 
-/// The process that serves `connection`, and nothing before `deadline` when it is not told. Leaves a connection that did not answer busy.
-[[nodiscard]] auto serving_process(PGconn* connection, std::chrono::steady_clock::time_point deadline) -> std::optional<int>;
-
 /// Looks through a second connection, begun by `start` (PQconnectStartParams), which it closes: with sessions of their own, two open
 /// connections never have one server process, and none changes its own. `first` is idle, and was served by `process`. Blocks until
-/// `deadline` at most.
+/// `deadline` at most, and no longer than until `lines` are cut; then `first` may be left busy.
 [[nodiscard]] auto look_at_sessions(PGconn* first, int process, const std::function<PGconn*()>& start,
-                                    std::chrono::steady_clock::time_point deadline) -> session_kind;
+                                    std::chrono::steady_clock::time_point deadline, const line_cutter& lines) -> session_kind;
 
 /// What to say of a pooler that shares them; `at` is where it listens.
 [[nodiscard]] auto shared_sessions_message(const std::string& at) -> std::string;
