@@ -30,9 +30,16 @@ end_watch::end_watch(plan first, std::function<void()> hung_up) : plan_(std::mov
   const auto taken = signals();
   pthread_sigmask(SIG_BLOCK, &taken, nullptr);
   thread_ = std::thread([this] { run(); });
+  hang_ups_ = std::thread([this] { serve_hang_ups(); });
 }
 
 end_watch::~end_watch() {
+  {
+    const std::lock_guard lock(mutex_);
+    hears_no_more_ = true;
+  }
+  changed_.notify_all();
+  hang_ups_.join();
   {
     const std::lock_guard lock(mutex_);
     over_ = true;
@@ -61,8 +68,12 @@ auto end_watch::wait() -> int {
 void end_watch::run() {
   const auto taken = signals();
   int got = 0;
-  while (sigwait(&taken, &got) != 0 || got == SIGHUP)
-    if (got == SIGHUP && hung_up_) hung_up_();
+  while (sigwait(&taken, &got) != 0 || got == SIGHUP) {
+    if (got != SIGHUP) continue;
+    const std::lock_guard lock(mutex_);
+    has_hung_up_ = true;
+    changed_.notify_all();
+  }
   const auto since = std::chrono::steady_clock::now();
   std::unique_lock lock(mutex_);
   if (over_) return;
@@ -85,14 +96,26 @@ void end_watch::run() {
   end_process(now, got);
 }
 
+void end_watch::serve_hang_ups() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [this] { return has_hung_up_ || hears_no_more_; });
+    if (hears_no_more_) return;
+    has_hung_up_ = false;
+    lock.unlock();
+    if (hung_up_) hung_up_();
+    lock.lock();
+  }
+}
+
 // Without destructors: what they would wait for is what does not end. The log, too, may be what hangs, a pipe without a reader.
 void end_watch::end_process(const plan& by, int signal) {
-  last_status = by.status;
+  last_status = by.status ? by.status() : 1;
   (void)::signal(SIGALRM, [](int) { ::_exit(last_status); });
   ::alarm(1);
   log().critical("ends {} after {} without waiting any longer, and leaves undone: {}", render_duration(by.at_last),
                  signal == SIGTERM ? "SIGTERM" : "SIGINT", by.left ? by.left() : "");
-  ::_exit(by.status);
+  ::_exit(last_status);
 }
 
 }  // namespace maestro

@@ -20,12 +20,14 @@ class end_watch {
     std::chrono::milliseconds soon{0};      ///< From the signal on: when `if_not_soon` is called, unless the process has ended.
     std::function<void()> if_not_soon = {};
     std::chrono::milliseconds at_last{0};   ///< From the signal on: when the watch ends the process itself.
-    int status = 1;                         ///< The exit status then,
+    std::function<int()> status = {};       ///< The exit status then, 1 where it is not said,
     std::function<std::string()> left = {};  ///< and what was left undone, for the log's last line.
   };
 
-  /// `hung_up` is called for each SIGHUP before the end, on the watch's thread. It does not throw.
+  /// `hung_up` is called after a SIGHUP before the end, on a thread of its own: it may wait, as for a file, and signals are taken all
+  /// the while. Several that come meanwhile are one. It does not throw.
   end_watch(plan first, std::function<void()> hung_up);
+  /// Waits for a `hung_up` that is on, while the plan still holds.
   ~end_watch();
   end_watch(const end_watch&) = delete;
   auto operator=(const end_watch&) -> end_watch& = delete;
@@ -39,15 +41,19 @@ class end_watch {
 
  private:
   void run();
+  void serve_hang_ups();
   [[noreturn]] static void end_process(const plan& by, int signal);
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   plan plan_;
   const std::function<void()> hung_up_;
+  bool has_hung_up_ = false;
+  bool hears_no_more_ = false;
   int signal_ = 0;
   bool over_ = false;
   std::thread thread_;
+  std::thread hang_ups_;
 };
 
 }  // namespace maestro

@@ -7,8 +7,13 @@
 #include <spdlog/sinks/base_sink.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdio>
+#include <fcntl.h>
+#include <memory>
 #include <mutex>
+#include <optional>
+#include <unistd.h>
 #include <utility>
 
 namespace maestro {
@@ -45,6 +50,20 @@ auto open_file(const std::string& path) -> log_file {
   return file;
 }
 
+// The same, unless it is a pipe that nothing reads: to open that would wait for a reader.
+auto open_file_at_once(const std::string& path) -> log_file {
+  struct open_meanwhile {
+    ~open_meanwhile() {
+      if (descriptor >= 0) ::close(descriptor);
+    }
+    const int descriptor;
+  };
+  const open_meanwhile probe{::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC)};
+  if (probe.descriptor < 0 && errno == ENXIO)
+    throw spdlog::spdlog_ex("Failed opening file " + path + ": it is a pipe that no program reads");
+  return open_file(path);
+}
+
 // Where a log goes: to a file, or to stderr. It can be sent elsewhere while threads log.
 class log_target final : public spdlog::sinks::base_sink<std::mutex> {
  public:
@@ -53,11 +72,19 @@ class log_target final : public spdlog::sinks::base_sink<std::mutex> {
     const std::lock_guard lock(mutex_);
     std::swap(file_, file);
   }
-  /// Opens the file of the same name anew, if it goes to a file. Throws `spdlog_ex`, and then goes on with the one it
-  /// has.
+  /// Opens the file of the same name anew, if it goes to a file. Threads log on meanwhile. Throws `spdlog_ex`, and then
+  /// goes on with the one it has.
   void reopen() {
+    const auto name = [this] {
+      const std::lock_guard lock(mutex_);
+      return file_ ? std::optional(file_->filename()) : std::nullopt;
+    };
+    const auto before = name();
+    if (!before) return;
+    auto fresh = open_file_at_once(*before);
     const std::lock_guard lock(mutex_);
-    if (file_) file_ = open_file(file_->filename());
+    // It may have been sent elsewhere meanwhile.
+    if (file_ && file_->filename() == *before) std::swap(file_, fresh);
   }
 
  protected:

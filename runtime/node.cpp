@@ -442,13 +442,14 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types, const no
   const auto program = prepare_program(argc, argv);
 
   for (const int unused : {SIGUSR1, SIGUSR2}) (void)::signal(unused, SIG_IGN);
+  std::atomic<bool> failed{false};  // By a fault of the node's own.
   // A start has nothing to drain: it ends as soon as it can.
   const auto control = std::make_shared<node_control>();
   end_watch watch({[control] { control->cancel_start(); },
                    longest_start_end / 2,
                    [control] { control->cut_off_store(); },
                    longest_start_end,
-                   0,
+                   [&failed] { return failed ? 1 : 0; },
                    [control] { return std::string("a start; it ") + control->step(); }},
                   open_log_anew);
   control->enter("reads its settings");
@@ -463,7 +464,7 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types, const no
     return report(program, ready.failure());
 
   if (arguments->migrate) {
-    watch.change({{}, {}, {}, longest_start_end, 4, [] { return std::string("the migration of the store, which can be run again"); }});
+    watch.change({{}, {}, {}, longest_start_end, [] { return 4; }, [] { return std::string("the migration of the store, which can be run again"); }});
     auto applied = migrate_store(arguments->settings.store_uri, types, arguments->settings.store);
     if (!applied) return report(program, applied.failure());
     std::cout << *applied;
@@ -472,19 +473,20 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types, const no
   if (auto enough = use_all_descriptors(fewest_descriptors); !enough) return report(program, enough.failure());
   // A reader of our output that goes away is no reason to end.
   (void)::signal(SIGPIPE, SIG_IGN);
-  std::atomic<bool> failed{false};
   auto started = node::start(arguments->settings, std::move(types), [&failed](const std::string& reason) {
-    log().critical("{}", reason);
+    // First of all what ends the node: the log may be what hangs.
     failed = true;
     ::kill(::getpid(), SIGTERM);
+    log().critical("{}", reason);
   }, control);
+  if (!started && failed) return 1;  // The log says why.
   if (!started && watch.signal() != 0) {
     log().info("stopped by {} before it served", name_of(watch.signal()));
     return 0;
   }
   if (!started) return report(program, started.failure());
   const auto& running = *started;
-  watch.change({{}, {}, {}, arguments->settings.drain_timeout + grace_after_drain, 1, [control] {
+  watch.change({{}, {}, {}, arguments->settings.drain_timeout + grace_after_drain, {}, [control] {
                   return std::string("the node ") + control->step() + "; " + std::to_string(control->unanswered()) +
                          " requests had no answer when node.drain-timeout was over";
                 }});

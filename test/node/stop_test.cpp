@@ -88,9 +88,70 @@ class mute_server {
   std::uint16_t port_ = 0;
 };
 
+// A pipe for a log, with a reader that does not read.
+class unread_pipe {
+ public:
+  unread_pipe() {
+    BOOST_TEST_REQUIRE(::mkfifo(path().c_str(), 0600) == 0);
+    both_ends_ = ::open(path().c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    BOOST_TEST_REQUIRE(both_ends_ >= 0);
+  }
+  ~unread_pipe() { stop_reading(); }
+  unread_pipe(const unread_pipe&) = delete;
+  auto operator=(const unread_pipe&) -> unread_pipe& = delete;
+
+  [[nodiscard]] auto path() const -> std::string { return folder_.path("log"); }
+  /// Whoever writes more waits.
+  void fill() const {
+    const std::string some(512, 'x');
+    while (::write(both_ends_, some.data(), some.size()) > 0) continue;
+    while (::write(both_ends_, some.data(), 1) > 0) continue;
+  }
+  /// Whoever opens it waits.
+  void stop_reading() {
+    if (both_ends_ >= 0) ::close(both_ends_);
+    both_ends_ = -1;
+  }
+
+ private:
+  const temporary_folder folder_;
+  int both_ends_ = -1;
+};
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(the_end_of_a_node)
+
+// Of two signals that wait SIGHUP is taken first.
+BOOST_AUTO_TEST_CASE(a_log_that_nothing_reads_keeps_no_signal_from_a_node) {
+  for (const bool is_full : {true, false}) {
+    unread_pipe log;
+    node_process node("sqlite::memory:", {"--node.drain-timeout=100ms", "--log.level=info", "--log.file=" + log.path()});
+    if (is_full) log.fill();
+    else log.stop_reading();
+    node.child().send_signal(SIGHUP);
+    const auto status = ends_within(node.child(), 100ms + little + slack);
+    BOOST_TEST_REQUIRE(status.has_value(), "it does not end");
+    // In a full pipe the line about the end has no place.
+    BOOST_TEST((*status == (is_full ? 1 : 0)), *status << ": " << node.child().errors());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_start_that_ends_by_a_fault_of_our_own_is_a_failure) {
+  for (const bool hangs : {false, true})
+    for (const bool can_log : {true, false}) {
+      const unread_pipe log;
+      log.fill();
+      std::vector<std::string> more;
+      if (hangs) more.emplace_back("--node.name=hangs");
+      if (!can_log) more.emplace_back("--log.file=" + log.path());
+      process child(node_process::command("sqlite::memory:", more, {MAESTRO_FAULTY_NODE}));
+      const auto status = child.wait();
+      BOOST_TEST_REQUIRE(status.has_value(), "it does not end");
+      BOOST_TEST(*status == 1, *status << ": " << child.errors());
+      if (can_log) BOOST_TEST(contains(child.errors(), "the gateway has ended by a fault: a fault of the program"), child.errors());
+    }
+}
 
 BOOST_DATA_TEST_CASE(a_node_whose_database_stands_still_ends_in_time, boost::unit_test::data::make({false, true}), busy) {
   own_place place;
