@@ -28,6 +28,7 @@
 #include <mutex>
 #include <optional>
 #include <sys/resource.h>
+#include <system_error>
 #include <thread>
 #include <unistd.h>
 #include <utility>
@@ -66,12 +67,14 @@ auto connections_for_descriptors(std::size_t wanted) -> std::size_t {
 }
 
 // Cuts the store off at a time, unless it is gone by then. Nothing is begun any more before that: `stopping`, which outlives this.
+// Its thread is there from the start: at the end there may be none to be had.
 class store_deadline {
  public:
-  store_deadline(std::shared_ptr<node_control> control, std::chrono::steady_clock::time_point at, std::atomic<bool>& stopping)
-      : thread_([this, control = std::move(control), at, &stopping] {
+  store_deadline(std::shared_ptr<node_control> control, std::atomic<bool>& stopping)
+      : thread_([this, control = std::move(control), &stopping] {
           std::unique_lock lock(mutex_);
-          if (changed_.wait_until(lock, at, [this] { return over_; })) return;
+          changed_.wait(lock, [this] { return over_ || at_; });
+          if (over_ || changed_.wait_until(lock, *at_, [this] { return over_; })) return;
           stopping = true;
           control->cut_off_store();
         }) {}
@@ -85,10 +88,19 @@ class store_deadline {
     changed_.notify_all();
     thread_.join();
   }
+  /// To be called once.
+  void set(std::chrono::steady_clock::time_point at) {
+    {
+      const std::lock_guard lock(mutex_);
+      at_ = at;
+    }
+    changed_.notify_all();
+  }
 
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
+  std::optional<std::chrono::steady_clock::time_point> at_;
   bool over_ = false;
   std::thread thread_;
 };
@@ -313,6 +325,11 @@ auto node::start(const node_settings& settings, std::vector<definition_ptr> type
     if (auto ready = set_up_logging(settings.log_level, settings.log_file); !ready) return ready.failure();
   auto made = std::make_unique<parts>(settings, control);
   made->on_failure = std::move(on_failure);
+  try {
+    made->deadline_of_store.emplace(control, made->environment.stopping);
+  } catch (const std::system_error& problem) {
+    return error{errc::overloaded, std::string("the system gives this process no more threads: ") + problem.what()};
+  }
   // What comes next, unless the start was cancelled.
   const auto next = [&](const char* step) -> result<void> {
     if (control->is_cancelled()) return error{errc::shutting_down, "the node's start was cancelled"};
@@ -333,7 +350,7 @@ auto node::start(const node_settings& settings, std::vector<definition_ptr> type
   if (going) going = next("serves");
   if (going) return started;
   auto& p = *started->parts_;
-  p.deadline_of_store.emplace(control, std::chrono::steady_clock::now() + longest_end, p.environment.stopping);
+  p.deadline_of_store->set(std::chrono::steady_clock::now() + longest_end);
   p.stopping = true;
   if (p.cluster) (void)p.cluster->leave(longest_end);
   p.end_actors(std::chrono::steady_clock::now());
@@ -348,7 +365,7 @@ auto node::stop() -> std::size_t {
   auto& p = *parts_;
   if (p.stopping.exchange(true)) return 0;
   const auto deadline = std::chrono::steady_clock::now() + p.settings.drain_timeout;
-  p.deadline_of_store.emplace(p.control, deadline, p.environment.stopping);
+  p.deadline_of_store->set(deadline);
   p.rebuilds->refuse_more();
   const auto time_left = [&] {
     return std::max(std::chrono::milliseconds(0), std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()));

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <exception>
+#include <system_error>
 #include <utility>
 
 namespace maestro {
@@ -52,9 +53,15 @@ auto rebuild_service::start(const std::string& projection, rebuild_mode mode) ->
   }
   // The one before has ended, and holds nothing any more.
   if (thread_.joinable()) thread_.join();
-  newest_ = rebuild_report{projection, {}, {}, true, {}};
+  auto before = std::exchange(newest_, rebuild_report{projection, {}, {}, true, {}});
   began_ = std::chrono::steady_clock::now();
-  thread_ = std::thread([this, plan = std::move(*plan)] { run(plan); });
+  try {
+    thread_ = std::thread([this, plan = std::move(*plan)] { run(plan); });
+  } catch (const std::system_error& problem) {
+    newest_ = std::move(before);
+    return error{errc::overloaded, "projection \"" + projection + "\" cannot be rebuilt now: the system gives this node no more threads (" +
+                                       problem.what() + ")"};
+  }
   return {};
 }
 

@@ -42,7 +42,7 @@ class rebuild_service {
   auto operator=(const rebuild_service&) -> rebuild_service& = delete;
   ~rebuild_service() { stop(); }
 
-  /// Begins to rebuild `projection`; `mode` says what becomes of an earlier attempt. Does nothing when it runs already. Errors: `invalid_argument` (no such projection), `overloaded` (another one is being rebuilt), `shutting_down`.
+  /// Begins to rebuild `projection`; `mode` says what becomes of an earlier attempt. Does nothing when it runs already. Errors: `invalid_argument` (no such projection), `overloaded` (another one is being rebuilt, or there is no thread for it), `shutting_down`.
   [[nodiscard]] auto start(const std::string& projection, rebuild_mode mode) -> result<void>;
   /// The newest rebuild of `projection` in this process. Errors: `invalid_argument` when there was none.
   [[nodiscard]] auto report(const std::string& projection) const -> result<rebuild_report>;
