@@ -10,6 +10,8 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -50,6 +52,13 @@ class held_store final : public maestro::test::forwarding_store {
   hold* by_;
 };
 
+template <class Reply>
+auto receive(caf::scoped_actor& client) -> std::optional<Reply> {
+  std::optional<Reply> got;
+  client->receive([&](Reply& reply) { got = std::move(reply); }, caf::after(30s) >> [] {});
+  return got;
+}
+
 // Stands between aggregates and their registry, passes on what they say, and notes when they have work.
 class listener {
  public:
@@ -83,9 +92,9 @@ class listener {
 };
 
 // A registry over one owner's environment. It ends before that does.
-struct draining_node : stage {
-  draining_node() { one.environment().registry = between.actor(); }
-  ~draining_node() {
+struct node_in_parts : stage {
+  node_in_parts() { one.environment().registry = between.actor(); }
+  ~node_in_parts() {
     release();
     caf::anon_send(gateway, stop_registry{});
     const caf::scoped_actor self(system);
@@ -114,18 +123,20 @@ struct draining_node : stage {
     return made;
   }
 
+  // Hardly more than what a message has beside its content.
+  static constexpr std::size_t longest_message = 4'100;
   held_store::hold held;
   bool is_released = false;
   owner one{system, *store, {}, false, std::make_unique<held_store>(store->open_writer(), held)};
   flight_counter flight{100, 100};
   const caf::actor gateway = caf::actor_cast<caf::actor>(
-      system.spawn<registry>(&one.environment(), std::vector{define<keeper>()}, &flight, nullptr, registry_settings{}));
+      system.spawn<registry>(&one.environment(), std::vector{define<keeper>()}, &flight, nullptr, registry_settings{.max_message_bytes = longest_message}));
   listener between{system, gateway};
 };
 
 }  // namespace
 
-BOOST_FIXTURE_TEST_SUITE(a_registry, draining_node)
+BOOST_FIXTURE_TEST_SUITE(a_registry, node_in_parts)
 
 // An aggregate with a commit under way declines to retire. The registry asks again, each time after a pause of 20 ms.
 BOOST_AUTO_TEST_CASE(does_not_ask_a_busy_aggregate_without_a_pause_while_it_drains) {
@@ -149,6 +160,36 @@ BOOST_AUTO_TEST_CASE(does_not_ask_a_busy_aggregate_without_a_pause_while_it_drai
   bool is_answered = false;
   client->receive([&](const command_reply& reply) { is_answered = reply.code == 0; }, caf::after(30s) >> [] {});
   BOOST_TEST(is_answered);
+}
+
+// It would end the link between the two nodes, and everything under way there would be in doubt.
+BOOST_AUTO_TEST_CASE(answers_another_node_with_no_more_than_that_takes) {
+  release();
+  caf::scoped_actor client(system);
+  for (std::uint8_t hops = 0; hops < 2; ++hops) {
+    auto showing = request();
+    showing.hops = hops;
+    showing.returns = static_cast<std::uint8_t>(return_mode::state);
+    client->send(gateway, showing);
+    const auto done = receive<command_reply>(client);
+    BOOST_TEST_REQUIRE(done.has_value());
+    BOOST_TEST(done->code == 0, done->message);
+    BOOST_TEST(done->last == hops + 1);
+    BOOST_TEST(done->state.empty() == (hops > 0), done->state);
+
+    query_request question;
+    question.verb = static_cast<std::uint8_t>(query_verb::get);
+    question.aggregate_type = "keeper";
+    question.aggregate_id = id;
+    question.hops = hops;
+    client->send(gateway, question);
+    const auto answer = receive<query_reply>(client);
+    BOOST_TEST_REQUIRE(answer.has_value());
+    BOOST_TEST(answer->state.empty() == (hops > 0), answer->state);
+    if (hops == 0) continue;
+    BOOST_TEST((static_cast<errc>(answer->code) == errc::invalid_argument), answer->message);
+    BOOST_TEST((answer->message.find("node.max-message-bytes") != std::string::npos), answer->message);
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()
