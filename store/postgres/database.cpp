@@ -2,6 +2,7 @@
 
 #include <maestro/store/postgres/catalogue.hpp>
 #include <maestro/store/postgres/citus.hpp>
+#include <maestro/store/postgres/in_transaction.hpp>
 #include <maestro/store/postgres/member_rows.hpp>
 #include <maestro/store/postgres/migrations.hpp>
 #include <maestro/store/postgres/postgres_store.hpp>
@@ -157,25 +158,27 @@ class postgres_database final : public database {
 
   // One transaction under the lock that keeps other migrations away. True when the step was not there before.
   auto apply(connection& with, const migration_step& step) -> result<bool> {
-    pqxx::work transaction(with.pqxx());
-    transaction.exec(sql::take_migration_lock);
-    const auto known = with.run(transaction, sql::has_migration, step.component, step.number);
-    if (first_row(known, "the look at maestro_migrations")[0].as<bool>()) return false;
-    transaction.exec("SET LOCAL lock_timeout = " + std::to_string(source_->settings.lock_timeout.count()));
-    transaction.exec(step.sql);
-    with.run(transaction, sql::record_migration, step.component, step.number);
-    with.commit(transaction);
-    return true;
+    return in_transaction(with, [&](pqxx::work& transaction) {
+      transaction.exec(sql::take_migration_lock);
+      const auto known = with.run(transaction, sql::has_migration, step.component, step.number);
+      if (first_row(known, "the look at maestro_migrations")[0].as<bool>()) return false;
+      transaction.exec("SET LOCAL lock_timeout = " + std::to_string(source_->settings.lock_timeout.count()));
+      transaction.exec(step.sql);
+      with.run(transaction, sql::record_migration, step.component, step.number);
+      with.commit(transaction);
+      return true;
+    });
   }
 
   // Puts back what the steps had made.
   auto repair(connection& with) -> result<bool> {
-    pqxx::work transaction(with.pqxx());
-    transaction.exec(sql::take_migration_lock);
-    transaction.exec("SET LOCAL lock_timeout = " + std::to_string(source_->settings.lock_timeout.count()));
-    transaction.exec(repair_script());
-    with.commit(transaction);
-    return true;
+    return in_transaction(with, [&](pqxx::work& transaction) {
+      transaction.exec(sql::take_migration_lock);
+      transaction.exec("SET LOCAL lock_timeout = " + std::to_string(source_->settings.lock_timeout.count()));
+      transaction.exec(repair_script());
+      with.commit(transaction);
+      return true;
+    });
   }
 
   static void note_repaired(const schema_faults& before, const schema_faults& after, std::vector<std::string>& applied) {
@@ -211,10 +214,11 @@ class postgres_database final : public database {
 
   // Makes the tables that say what is applied. Only where they are missing: a role that may not create tables can still start.
   static void make_books(connection& with) {
-    pqxx::work transaction(with.pqxx());
-    transaction.exec(sql::take_migration_lock);
-    transaction.exec(bookkeeping());
-    with.commit(transaction);
+    in_transaction(with, [&](pqxx::work& transaction) {
+      transaction.exec(sql::take_migration_lock);
+      transaction.exec(bookkeeping());
+      with.commit(transaction);
+    });
   }
 
   // Runs `work` over the connection in `with`, and again, over another one, after a lock that was not free in time, or a lost connection:

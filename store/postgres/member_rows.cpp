@@ -1,5 +1,6 @@
 #include <maestro/store/postgres/member_rows.hpp>
 
+#include <maestro/store/postgres/in_transaction.hpp>
 #include <maestro/store/postgres/row.hpp>
 
 #include <chrono>
@@ -96,8 +97,7 @@ auto member_rows::join(const member& self) -> result<member_list> {
     const auto store = identity(with);
     pqxx::result superseded;
     member_list list;
-    {
-      pqxx::work transaction(with.pqxx());
+    in_transaction(with, [&](pqxx::work& transaction) {
       begin_change(transaction);
       superseded = with.run(transaction, sql::supersede_member, self.name, parameter(self.incarnation));
       transaction.exec(sql::forget_members);
@@ -106,7 +106,7 @@ auto member_rows::join(const member& self) -> result<member_list> {
       list = list_from(with.run(transaction, sql::list_sessions));
       list.store = store;
       with.commit(transaction);
-    }
+    });
     end_sessions(with, superseded);
     return list;
   });
@@ -136,11 +136,13 @@ auto member_rows::served_text(const std::string& serves) -> result<std::string> 
 
 auto member_rows::leave(const incarnation_id& self) -> result<void> {
   auto left = use([&](connection& with) {
-    pqxx::work transaction(with.pqxx());
-    begin_change(transaction);
-    const auto changed = with.run(transaction, sql::end_member, parameter(self), std::string(to_string(member_status::left)));
-    if (changed.affected_rows() > 0) with.commit(transaction);
-    return true;
+    return in_transaction(with, [&](pqxx::work& transaction) {
+      begin_change(transaction);
+      const auto left_as = std::string(to_string(member_status::left));
+      const auto changed = with.run(transaction, sql::end_member, parameter(self), left_as);
+      if (changed.affected_rows() > 0) with.commit(transaction);
+      return true;
+    });
   });
   if (!left) return left.failure();
   return {};
@@ -149,15 +151,15 @@ auto member_rows::leave(const incarnation_id& self) -> result<void> {
 auto member_rows::declare_dead(const member& suspect, std::int64_t version) -> result<bool> {
   return use([&](connection& with) {
     pqxx::result ended;
-    {
-      pqxx::work transaction(with.pqxx());
+    const bool is_changed = in_transaction(with, [&](pqxx::work& transaction) {
       if (begin_change(transaction) != version + 1) return false;
       ended = with.run(transaction, sql::end_still_member, parameter(suspect.incarnation), suspect.heartbeat);
       if (ended.empty()) return false;
       with.commit(transaction);
-    }
-    end_sessions(with, ended);
-    return true;
+      return true;
+    });
+    if (is_changed) end_sessions(with, ended);
+    return is_changed;
   });
 }
 

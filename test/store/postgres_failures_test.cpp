@@ -491,6 +491,56 @@ BOOST_AUTO_TEST_CASE(a_node_is_dead_when_its_sessions_are_gone_and_not_before) {
   BOOST_TEST(left == 0U);
 }
 
+// On a connection that has just been made: an old one is tried again. What is asked waits for a lock when its session
+// ends.
+BOOST_AUTO_TEST_CASE(a_server_that_is_lost_while_members_are_read_or_changed_is_told_by_its_own_words) {
+  store_settings settings;
+  settings.lock_timeout = settings.statement_timeout = 1min;
+  workbench bench(postgres, settings);
+  hybrid_clock clock;
+  const member self{"north", clock.fresh<incarnation_id>(), "somewhere:1"};
+  const auto version = value_of(bench.opened->open_members()->join(self)).version;
+  struct way {
+    std::string name;
+    std::function<error(member_table&)> ask;
+  };
+  const auto failure_of = [](const auto& answer) { return answer ? error{} : answer.failure(); };
+  const std::vector<way> ways{
+      {"list", [&](member_table& of) { return failure_of(of.list()); }},
+      {"beat", [&](member_table& of) { return failure_of(of.beat(self.incarnation)); }},
+      {"served_text", [&](member_table& of) { return failure_of(of.served_text("0123456789abcdef")); }},
+      {"join",
+       [&](member_table& of) {
+         return failure_of(of.join({"south", clock.fresh<incarnation_id>(), "somewhere:2"}));
+       }},
+      {"declare_dead", [&](member_table& of) { return failure_of(of.declare_dead(self, version)); }},
+      {"leave", [&](member_table& of) { return failure_of(of.leave(self.incarnation)); }},
+  };
+  const auto waiting = [&] {
+    return server().run("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = '" +
+                        place_of(bench).name() + "'");
+  };
+  const auto lost = [&](const way& each, const std::function<void(std::int64_t)>& end) {
+    obstacle lock(bench, "LOCK TABLE maestro_members IN ACCESS EXCLUSIVE MODE");
+    error failure;
+    std::jthread asking([&] { failure = each.ask(*bench.opened->open_members()); });
+    await("a session that waits", [&] { return !waiting().empty(); });
+    end(waiting().at(0).at(0).as<std::int64_t>());
+    asking.join();
+    BOOST_TEST((failure.code == errc::store_unavailable), each.name << ": " << to_string(failure));
+    return failure.message;
+  };
+  const auto says = [](const way& each, const std::string& message, const std::string& words) {
+    BOOST_TEST((message.find(words) != std::string::npos), each.name << ": " << message);
+  };
+  for (const auto& each : ways)
+    says(each,
+         lost(each, [](auto process) { server().run("SELECT pg_terminate_backend(" + std::to_string(process) + ")"); }),
+         "terminating connection due to administrator command");
+  says(ways.front(), lost(ways.front(), [](auto process) { own_server::kill_backend(process); }),
+       "server closed the connection unexpectedly");
+}
+
 BOOST_AUTO_TEST_CASE(two_nodes_that_want_the_same_rows_in_opposite_order_both_get_on) {
   for (const std::string deadlock_timeout : {"1s", "10ms"}) {
     workbench bench(postgres);
