@@ -573,8 +573,8 @@ BOOST_DATA_TEST_CASE(a_reader_writes_nothing, data::make(stores_under_test()), s
   };
   const bool is_server = bench.opened->sql_dialect() == dialect::postgres;
   for (const std::string sql :
-       {"INSERT INTO handles (handle) VALUES ('a')", "DELETE FROM snapshots", "CREATE TABLE made (id integer)",
-        "UPDATE maestro_schema SET minimum = 99", "DROP TABLE handles"}) {
+       {"INSERT INTO handles SELECT aggregate_id, 'a', 1 FROM event_log WHERE sequence = 1", "DELETE FROM snapshots",
+        "CREATE TABLE made (id integer)", "UPDATE maestro_schema SET minimum = 99", "DROP TABLE handles"}) {
     const auto done = bench.reader->query(sql, {});
     BOOST_TEST_REQUIRE(!done, sql);
     refused(done.failure());
@@ -584,7 +584,9 @@ BOOST_DATA_TEST_CASE(a_reader_writes_nothing, data::make(stores_under_test()), s
   const auto outcome = bench.reader->commit_all({&one, 1}).at(0);
   BOOST_TEST(outcome.committed == 0U);
   refused(outcome.failure);
-  refused(bench.reader->commit_snapshot({request.aggregate_id, 2, "account", "{}", 1, 2}).failure());
+  const auto kept = bench.reader->commit_snapshot({request.aggregate_id, 2, "account", "{}", 1, 2});
+  BOOST_TEST(!kept);
+  if (!kept) refused(kept.failure());
 
   // It reads on, and writers write.
   BOOST_TEST(bench.events(request.aggregate_id).size() == 2U);
@@ -596,10 +598,14 @@ BOOST_DATA_TEST_CASE(a_reader_writes_nothing, data::make(stores_under_test()), s
   bench.query("SELECT pg_terminate_backend($1::integer)",
               bench.reader->query("SELECT pg_backend_pid()", {}).value().at(0));
   BOOST_TEST(bench.events(request.aggregate_id).size() == 2U);
-  refused(bench.reader->query("DELETE FROM snapshots", {}).failure());
+  const auto writes_nothing = [&](maestro::store& reader) {
+    const auto done = reader.query("DELETE FROM snapshots", {});
+    BOOST_TEST(!done);
+    if (!done) refused(done.failure());
+  };
+  writes_nothing(*bench.reader);
   value_of(bench.opened->migrate({}));
-  const auto spare = bench.opened->open_reader();
-  refused(spare->query("DELETE FROM snapshots", {}).failure());
+  writes_nothing(*bench.opened->open_reader());
   value_of(bench.opened->migrate({}));
   value_of(bench.opened->open_writer()->query("DELETE FROM snapshots", {}));
 }
