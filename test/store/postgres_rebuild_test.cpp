@@ -308,6 +308,7 @@ BOOST_AUTO_TEST_CASE(a_rebuild_that_would_lose_something_is_refused_and_names_it
       {{"CREATE VIEW shown AS SELECT value FROM counters"}, "shown"},
       {{"CREATE MATERIALIZED VIEW kept AS SELECT value FROM counters"}, "kept"},
       {{"CREATE TABLE child () INHERITS (counters)"}, "child"},
+      {{"CREATE TABLE base (id bytea)", "ALTER TABLE counters INHERIT base"}, "inherits from base"},
       {{"CREATE FUNCTION all_of() RETURNS SETOF counters LANGUAGE sql AS 'SELECT * FROM counters'"}, "all_of"},
       {{"ALTER TABLE counters SET UNLOGGED"}, "another kind of table"},
   };
