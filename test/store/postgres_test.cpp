@@ -437,15 +437,20 @@ BOOST_AUTO_TEST_CASE(a_scan_may_take_longer_over_a_page_than_a_statement_may_run
               "FROM generate_series(1, 72) AS n",
               {id});
   store_settings settings;
-  settings.statement_timeout = std::chrono::milliseconds{1000};
+  settings.statement_timeout = std::chrono::seconds{4};  // Long enough for a busy server to fill the sockets.
   const auto reader = value_of(open_database(place_of(bench).uri(), settings))->open_reader();
   std::vector<sequence_number> seen;
   const auto scanned = reader->scan_events(id, {0, max_sequence(), 24}, [&](std::span<event> page) -> result<bool> {
     for (const auto& each : page) seen.push_back(each.sequence);
     const auto is_overdue = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%FROM event_log%' AND pid <> pg_backend_pid() "
-                            "AND state = 'active' AND clock_timestamp() - query_start > interval '1100 ms'";
-    if (seen.size() == 24)
-      while (bench.query(is_overdue).at(0).at(0).as<std::int64_t>() == 0) std::this_thread::sleep_for(std::chrono::milliseconds{5});
+                            "AND state = 'active' AND clock_timestamp() - query_start > interval '4100 ms'";
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes{1};
+    while (seen.size() == 24 && bench.query(is_overdue).at(0).at(0).as<std::int64_t>() == 0) {
+      if (std::chrono::steady_clock::now() > deadline)
+        return error{errc::internal_error,
+                     "in vain waited for the statement to be under way for longer than its timeout"};
+      std::this_thread::sleep_for(std::chrono::milliseconds{5});
+    }
     return true;
   });
   BOOST_TEST(scanned.has_value(), (scanned ? std::string() : to_string(scanned.failure())));
