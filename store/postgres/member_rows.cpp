@@ -5,7 +5,6 @@
 
 #include <chrono>
 #include <string>
-#include <thread>
 #include <type_traits>
 #include <utility>
 
@@ -55,23 +54,8 @@ auto read_list(pqxx::transaction_base& transaction, Ask ask) -> member_list {
   return list_from(rows);
 }
 
-// How long the sessions of a dead node are waited for.
-constexpr std::chrono::milliseconds longest_end{2'000};
-
-// Ends the connections of those who have just died, `rows` of their runs, and waits until they have let go of their locks: until then an
-// open transaction of theirs may still commit. Where ending is not allowed, as for one that logs in as another user, they end when their
-// process does.
-void end_sessions(connection& with, const pqxx::result& rows) {
-  const auto deadline = std::chrono::steady_clock::now() + longest_end;
-  try {
-    pqxx::nontransaction transaction(with.pqxx());
-    for (const auto& row : rows)
-      while (!with.run(transaction, sql::end_sessions, row[0].as<std::int64_t>()).empty() && std::chrono::steady_clock::now() < deadline)
-        std::this_thread::sleep_for(std::chrono::milliseconds{5});
-  } catch (const std::exception&) {
-    with.spoil();
-  }
-}
+// How long the sessions of a dead node are looked after.
+constexpr std::chrono::milliseconds longest_end{10'000};
 
 }  // namespace
 
@@ -114,8 +98,12 @@ auto member_rows::join(const member& self) -> result<member_list> {
 
 auto member_rows::beat(const incarnation_id& self) -> result<member_list> {
   return use([&](connection& with) {
-    pqxx::nontransaction transaction(with.pqxx());
-    return read_list(transaction, [&] { return with.run(transaction, sql::beat_member, parameter(self)); });
+    auto list = [&] {
+      pqxx::nontransaction transaction(with.pqxx());
+      return read_list(transaction, [&] { return with.run(transaction, sql::beat_member, parameter(self)); });
+    }();
+    see_sessions_end(with);
+    return list;
   });
 }
 
@@ -161,6 +149,27 @@ auto member_rows::declare_dead(const member& suspect, std::int64_t version) -> r
     if (is_changed) end_sessions(with, ended);
     return is_changed;
   });
+}
+
+// Until they are gone, an open transaction of theirs may still commit, which the log's index judges as ever. They are not waited for here:
+// this is the thread of our own heartbeat, and who declares others dead would be the next.
+void member_rows::end_sessions(connection& with, const pqxx::result& runs) {
+  const auto until = std::chrono::steady_clock::now() + longest_end;
+  for (const auto& row : runs) ending_.push_back({row[0].as<std::int64_t>(), until});
+  see_sessions_end(with);
+}
+
+// Where ending is not allowed, as for one that logs in as another user, they end when their process does.
+void member_rows::see_sessions_end(connection& with) {
+  if (ending_.empty()) return;
+  try {
+    pqxx::nontransaction transaction(with.pqxx());
+    const auto now = std::chrono::steady_clock::now();
+    std::erase_if(ending_, [&](const ending& each) { return with.run(transaction, sql::end_sessions, each.run).empty() || now >= each.until; });
+  } catch (const std::exception&) {
+    ending_.clear();
+    with.spoil();
+  }
 }
 
 template <class Work>

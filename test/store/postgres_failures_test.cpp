@@ -460,7 +460,7 @@ BOOST_AUTO_TEST_CASE(a_doubt_is_settled_only_when_the_standbys_have_the_commit) 
 }
 
 // Until a session is gone, an open transaction of its node may still commit. One that stands still makes the difference to be seen.
-BOOST_AUTO_TEST_CASE(a_node_is_dead_when_its_sessions_are_gone_and_not_before) {
+BOOST_AUTO_TEST_CASE(who_declares_a_node_dead_beats_on_while_its_sessions_end) {
   workbench bench(postgres);
   hybrid_clock clock;
   const auto stopped = bench.where->open({});
@@ -470,25 +470,36 @@ BOOST_AUTO_TEST_CASE(a_node_is_dead_when_its_sessions_are_gone_and_not_before) {
   const auto session = stopped->open_writer();
   const auto process = own_process(*session);
   const auto others = bench.opened->open_members();
-  const auto version = value_of(others->list()).version;
+  const member second{"south", clock.fresh<incarnation_id>(), "somewhere:2"};
+  const auto version = value_of(others->join(second)).version;
+  const auto held = [&] { return bench.query("SELECT FROM pg_locks WHERE pid = $1", {process}).size(); };
 
   ::kill(static_cast<pid_t>(process), SIGSTOP);
-  std::atomic<bool> told{false};
-  std::thread thawing([&] {
-    // It is told to end, and takes no notice yet.
-    await("the session to be ended", [&] {
-      return !server().run("SELECT FROM pg_stat_activity WHERE query LIKE '%pg_terminate_backend(pid) FROM pg_locks%' "
-                           "AND pid <> pg_backend_pid()", place_of(bench).name()).empty();
-    });
-    told = true;
-    ::kill(static_cast<pid_t>(process), SIGCONT);
-  });
-  BOOST_TEST(value_of(others->declare_dead(first, version)));
-  const auto left = bench.query("SELECT FROM pg_locks WHERE pid = $1", {process}).size();
-  const bool was_told = told;
-  thawing.join();
-  BOOST_TEST(was_told);
-  BOOST_TEST(left == 0U);
+  const auto began = std::chrono::steady_clock::now();
+  const bool declared = value_of(others->declare_dead(first, version));
+  std::int64_t beats = 0;
+  for (const auto& each : value_of(others->beat(second.incarnation)).members)
+    if (each.incarnation == second.incarnation) beats = each.heartbeat;
+  const auto took = std::chrono::steady_clock::now() - began;
+  const auto held_by_the_stopped = held();
+  // A session that the node makes late is ended, too, by a beat.
+  const auto late = stopped->open_reader();
+  const auto late_process = own_process(*late);
+  value_of(others->beat(second.incarnation));
+  const auto late_held = [&] { return bench.query("SELECT FROM pg_locks WHERE pid = $1", {late_process}).size(); };
+  const bool late_ended = [&] {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (late_held() != 0U)
+      if (std::chrono::steady_clock::now() > deadline) return false;
+    return true;
+  }();
+  ::kill(static_cast<pid_t>(process), SIGCONT);
+  BOOST_TEST(declared);
+  BOOST_TEST(beats > 0);
+  BOOST_TEST((took < 1500ms));  // The suspicion time.
+  BOOST_TEST(held_by_the_stopped > 0U);
+  BOOST_TEST(late_ended);
+  await("the session that was told to end to go", [&] { return held() == 0U; });
 }
 
 // On a connection that has just been made: an old one is tried again. What is asked waits for a lock when its session
