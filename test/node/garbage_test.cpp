@@ -39,21 +39,21 @@ void answered(const error& failure) {
 // One store, and the node that serves it for as long as it can.
 class fuzzer {
  public:
-  explicit fuzzer(std::uint64_t seed) : dice_(seed) {
+  fuzzer(std::uint64_t seed, garbage_tally& tally) : dice_(seed) {
     start();
     BOOST_TEST_REQUIRE(node_ != nullptr);
     garbage_ = std::make_unique<garbage>(seed, hand_->query("SELECT pg_backend_pid()", {}) ? dialect::postgres : dialect::sqlite,
-                                         table_columns{"batch_totals", {"batch", "items", "total"}});
+                                         table_columns{"batch_totals", {"batch", "items", "total"}}, tally);
     for (int i = 0; i < 4; ++i) {
       const auto sent = client_->send(id(i), ::test::add{3});
       BOOST_TEST_REQUIRE(!sent.answer.failure, to_string(sent.answer.failure));
     }
   }
 
-  void round() {
+  void round(bool in_search) {
     garbage_->allow(*hand_);
     for (int i = 0; i < 4; ++i) {
-      garbage_->spoil(*hand_);
+      in_search ? garbage_->spoil_in_search(*hand_) : garbage_->spoil(*hand_);
       ask();
     }
     stop();
@@ -106,13 +106,18 @@ BOOST_AUTO_TEST_CASE(ends_no_node) {
   succeed(set_up_logging("off", ""));  // There is much to be said.
   const auto seed = test_seed();
   const auto end = std::chrono::steady_clock::now() + garbage::time_to_run(std::chrono::seconds(6));
+  garbage_tally tally;
   std::size_t stores = 0;
-  while (stores == 0 || std::chrono::steady_clock::now() < end) {
+  std::size_t searched = 0;
+  while (stores == 0 || std::chrono::steady_clock::now() < end || (!tally.is_complete() && searched < garbage::most_searched)) {
+    const bool in_search = stores > 0 && std::chrono::steady_clock::now() >= end;
+    if (in_search) ++searched;
     BOOST_TEST_CONTEXT("seed " << seed << ", store number " << stores) {
-      fuzzer one(seed + stores++);
-      for (int rounds = 0; one.runs() && rounds < 4; ++rounds) one.round();
+      fuzzer one(seed + stores++, tally);
+      for (int rounds = 0; one.runs() && rounds < 4; ++rounds) one.round(in_search);
     }
   }
+  BOOST_TEST(tally.missing() == "", "changes that the database never took: " << tally.missing());
   BOOST_TEST_MESSAGE(stores << " stores");
 }
 

@@ -25,8 +25,9 @@ auto impatient() -> store_settings {
 // One store, its content, and what is asked of it.
 class fuzzer {
  public:
-  fuzzer(const store_under_test& store, std::uint64_t seed)
-      : dice_(seed), bench_(store, impatient(), counters), garbage_(seed, bench_.opened->sql_dialect(), {"counters", {"id", "value"}}) {
+  fuzzer(const store_under_test& store, std::uint64_t seed, garbage_tally& tally)
+      : dice_(seed), bench_(store, impatient(), counters), hand_(bench_.opened->open_writer()),
+        garbage_(seed, bench_.opened->sql_dialect(), {"counters", {"id", "value"}}, tally) {
     for (int i = 0; i < 3; ++i) {
       auto request = with_projection(bench_.request(1, 3), count_up);
       for (auto& event : request.units[0].events) event.command_id = clock_.fresh<command_id>();
@@ -43,10 +44,10 @@ class fuzzer {
     self_.served = R"({"types":[]})";
     (void)members_->join(self_);
     (void)members_->join(other_);
-    garbage_.allow(*bench_.reader);
+    garbage_.allow(*hand_);
   }
 
-  void spoil() { garbage_.spoil(*bench_.reader); }
+  void spoil(bool in_search) { in_search ? garbage_.spoil_in_search(*hand_) : garbage_.spoil(*hand_); }
 
   // Each of these would end the test, or the process, if it threw.
   void ask_all() {
@@ -61,7 +62,9 @@ class fuzzer {
     answered(bench_.commit(doubtful).failure);
     said(bench_.writer->commit_snapshot({id, 3, "account", "{}", 1, 3}));
     said(reader.get_events(id, {}));
-    said(reader.scan_events(id, {0, max_sequence(), 2}, [](std::span<event>) -> result<bool> { return true; }));
+    int pages = 0;
+    said(reader.scan_events(id, {0, max_sequence(), 2}, [&pages](std::span<event>) -> result<bool> { return ++pages < 100'000; }));
+    BOOST_TEST(pages < 100'000, "the scan does not end");
     said(reader.get_snapshot(id));
     said(reader.get_histories(ids_, 2));
     said(reader.get_heads(ids_));
@@ -84,7 +87,9 @@ class fuzzer {
     said(opened->open_reader()->newest_timestamp());
     auto plan = counting();
     plan.ordered_between_aggregates = dice_.one_in(2);
-    said(opened->rebuild(plan, {}));
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes{2};
+    said(opened->rebuild(plan, [deadline](const rebuild_progress&) { return std::chrono::steady_clock::now() < deadline; }));
+    BOOST_TEST((std::chrono::steady_clock::now() < deadline), "the rebuild does not end");
   }
 
  private:
@@ -98,6 +103,7 @@ class fuzzer {
 
   dice dice_;
   workbench bench_;
+  std::unique_ptr<maestro::store> hand_;  // That of the stranger.
   garbage garbage_;
   hybrid_clock clock_;
   std::vector<aggregate_id> ids_;
@@ -114,18 +120,23 @@ BOOST_AUTO_TEST_SUITE(conformance_garbage)
 BOOST_DATA_TEST_CASE(no_content_of_any_table_ends_the_process, data::make(stores_under_test()), store) {
   const auto seed = test_seed();
   const auto end = std::chrono::steady_clock::now() + garbage::time_to_run(std::chrono::seconds{3});
+  garbage_tally tally;
   std::size_t round = 0;
-  while (round == 0 || std::chrono::steady_clock::now() < end) {
+  std::size_t searched = 0;
+  while (round == 0 || std::chrono::steady_clock::now() < end || (!tally.is_complete() && searched < garbage::most_searched)) {
+    const bool in_search = round > 0 && std::chrono::steady_clock::now() >= end;
+    if (in_search) ++searched;
     BOOST_TEST_CONTEXT("seed " << seed << ", store number " << round) {
-      fuzzer one(store, seed + round++);
+      fuzzer one(store, seed + round++, tally);
       for (int spoiled = 0; spoiled < 8; ++spoiled) {
-        one.spoil();
-        if (spoiled % 2 == 0) one.spoil();
+        one.spoil(in_search);
+        if (spoiled % 2 == 0) one.spoil(in_search);
         one.ask_all();
         one.start();
       }
     }
   }
+  BOOST_TEST(tally.missing() == "", "changes that the database never took: " << tally.missing());
   BOOST_TEST_MESSAGE(round << " stores");
 }
 
