@@ -324,8 +324,13 @@ void postgres_store::end_doubtful_backend() {
       throw failure("58000", "", "the server process of a commit in doubt does not end", false);
     std::this_thread::sleep_for(std::chrono::milliseconds{5});
   }
-  // Its commit may have been waiting for a standby when it was ended, and can be seen now all the same.
+  // Its commit may have been waiting for a standby when it was ended, and can be seen now all the same. So may this wait be
+  // ended, which the server tells by a warning alone.
+  connection_->forget_warning();
   transaction.exec(sql::wait_for_standbys);
+  if (!connection_->warning().empty())
+    throw failure("58000", "", "a commit in doubt has perhaps not reached the standbys: " + connection_->warning(),
+                  false);
   doubtful_.reset();
 }
 

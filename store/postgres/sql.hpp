@@ -14,7 +14,8 @@ struct named {
 // What the URI's own `options` set stays. Plans are made once and must hold while tables grow from nothing to millions of
 // rows between two runs of ANALYZE, so a sequential scan is not to be chosen where there is an index, nor code compiled for it.
 // Citus hands a SET LOCAL, such as that of a shorter wait for locks, on to its workers only when it is told to.
-// synchronous_commit is raised where a role or a database has it below what a commit promises. The server itself ends a session of a
+// synchronous_commit is raised where a role or a database has it below what a commit promises. A COMMIT that warns is in
+// doubt, so that warnings have to arrive, whatever a role, a database or the URI says. The server itself ends a session of a
 // process that stands still within a transaction ($3), and of a machine that has gone. Returns what holds now.
 inline constexpr const char* configure = R"(
   SELECT wanted.name,
@@ -24,7 +25,10 @@ inline constexpr const char* configure = R"(
   FROM (VALUES ('lock_timeout', $1, false, '{}'::text[]), ('statement_timeout', $2, false, '{}'), ('enable_seqscan', 'off', false, '{}'),
                ('jit', 'off', false, '{}'), ('bytea_output', 'hex', true, '{}'),
                ('default_transaction_isolation', 'read committed', true, '{}'),
-               ('synchronous_commit', 'on', false, '{on,remote_apply}'), ('idle_in_transaction_session_timeout', $3, false, '{}'),
+               ('synchronous_commit', 'on', false, '{on,remote_apply}'),
+               ('client_min_messages', 'warning', true,
+                '{debug5,debug4,debug3,debug2,debug1,debug,log,info,notice,warning}'),
+               ('idle_in_transaction_session_timeout', $3, false, '{}'),
                ('tcp_keepalives_idle', '10', false, '{}'), ('tcp_keepalives_interval', '5', false, '{}'),
                ('tcp_keepalives_count', '2', false, '{}'), ('tcp_user_timeout', '20000', false, '{}'),
                ('citus.propagate_set_commands', 'local', false, '{}'),

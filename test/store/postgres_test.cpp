@@ -825,6 +825,18 @@ BOOST_AUTO_TEST_CASE(a_commit_that_comes_with_a_warning_is_looked_up) {
   BOOST_TEST(bench.query("SELECT value FROM counters").at(0).at(0).as<std::int64_t>() == 2);
 }
 
+// Without them no commit would seem to be in doubt.
+BOOST_AUTO_TEST_CASE(warnings_arrive_also_where_the_settings_keep_them_back) {
+  workbench bench(postgres);
+  const auto level = [&](const std::string& asked) {
+    const auto opened = value_of(open_database(place_of(bench).uri({}, "-cclient_min_messages%3D" + asked)));
+    return value_of(opened->open_writer()->query("SHOW client_min_messages", {})).at(0).at(0).as<std::string>();
+  };
+  BOOST_TEST(level("error") == "warning");
+  for (const char* more : {"debug5", "log", "notice", "warning"}) BOOST_TEST(level(more) == more);
+  BOOST_TEST(level("debug") == "debug2");
+}
+
 // As Citus says at COMMIT that it has lost a worker: the transaction may have been carried out there.
 BOOST_AUTO_TEST_CASE(a_commit_that_ends_in_an_internal_error_is_in_doubt) {
   store_settings impatient;
