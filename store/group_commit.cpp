@@ -178,6 +178,8 @@ class committer {
           return;
 
         case write_status::failed:
+          // What may be there already was perhaps not looked for.
+          if (std::any_of(units.begin(), units.end(), is_doubtful) && look(units, writes)) break;
           answered();
           for (const auto& unit : units) unit.of->settled();
           if (units.size() == 1) outcome.culprit = 0;
@@ -254,6 +256,8 @@ class committer {
     unit.of->cut(unit.index, std::move(why));
   }
 
+  [[nodiscard]] static auto is_doubtful(const pending_unit& unit) -> bool { return unit.index < unit.of->doubtful; }
+
   // Whether a unit's time is over that may have been written already: then the log decides, and nothing is sent.
   [[nodiscard]] auto is_overdue(const batch& units) const -> bool {
     const std::uint64_t now = expiry_clock_();
@@ -261,7 +265,7 @@ class committer {
   }
   [[nodiscard]] static auto is_overdue(const pending_unit& unit, std::uint64_t now) -> bool {
     const std::uint64_t expires_at = unit.get().expires_at;
-    return expires_at != 0 && now > expires_at && unit.index < unit.of->doubtful;
+    return expires_at != 0 && now > expires_at && is_doubtful(unit);
   }
 
   // What has become of the units whose time is over cannot be read: who waits for them is told so in time.

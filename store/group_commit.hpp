@@ -59,9 +59,10 @@ class batch_writer {
 
   /// Writes all units and their projections in one transaction, in the order given: aggregates by id, the units of one
   /// aggregate together and in sequence. Checks the predecessor of each aggregate's first unit: it must be there (and, by the
-  /// sequence index, be the newest). Writes nothing unless it can write every row. Events go before projections, so that
-  /// `failed` also tells that no event of these units was there. After an answer of `in_doubt` every later answer other than
-  /// `in_doubt` and `unavailable` tells that the doubtful transaction is over, one way or the other.
+  /// sequence index, be the newest). Writes nothing unless it can write every row. Events go before projections, but
+  /// `failed` does not tell that none of them was there: the database may refuse one before it looks for the others.
+  /// After an answer of `in_doubt` every later answer other than `in_doubt` and `unavailable` tells that the doubtful
+  /// transaction is over, one way or the other.
   /// An adapter that has just seen a projection fail may expect more of it, write with savepoints, and commit what is good.
   /// A projection's statement waits for a lock no longer than `lock_wait`, at most the settings' `lock_timeout`.
   [[nodiscard]] virtual auto write(std::span<const write_unit> units, std::chrono::milliseconds lock_wait) -> write_outcome = 0;

@@ -7,7 +7,8 @@ auto code_of(verdict said) -> errc {
     case verdict::unavailable:
     case verdict::in_doubt:
     case verdict::contention:
-    case verdict::too_slow: return errc::store_unavailable;
+    case verdict::too_slow:
+    case verdict::damaged: return errc::store_unavailable;
     case verdict::conflict: return errc::retry_command;
     case verdict::projection_failed: return errc::projection_failed;
     case verdict::program_failed: return errc::program_failed;

@@ -27,6 +27,7 @@ enum class verdict : std::uint8_t {
   in_doubt,           ///< `store_unavailable`; perhaps it was written.
   contention,         ///< `store_unavailable`; nothing was written, other units may fare better.
   too_slow,           ///< `store_unavailable`, for the unit alone.
+  damaged,            ///< The same: what it needs of the store is damaged, perhaps only that.
   conflict,           ///< The log decides.
   projection_failed,  ///< From here on the error's own code, for the unit alone.
   program_failed,

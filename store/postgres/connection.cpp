@@ -250,6 +250,7 @@ void connection::configure(const store_settings& settings) {
   const auto answer = run_step(raw_, sql::configure, {lock.c_str(), statement.c_str(), idle.c_str()});
   for (int row = 0; row < PQntuples(answer.get()); ++row) {
     const std::string_view name = PQgetvalue(answer.get(), row, 0);
+    is_spread_ = is_spread_ || name.starts_with("citus.");
     const bool is_promise = name == "synchronous_commit" || name == "fsync" || name == "full_page_writes";
     if (!is_promise || std::string_view(PQgetvalue(answer.get(), row, 1)) != "off") continue;
     weaknesses_.append(weaknesses_.empty() ? "" : ", ").append(name).append(" = off");

@@ -50,6 +50,9 @@ class connection {
   /// keeps its promise.
   [[nodiscard]] auto weaknesses() const -> const std::string& { return weaknesses_; }
 
+  /// Whether the server is one of several machines (Citus), which calls the loss of one a defect.
+  [[nodiscard]] auto is_spread() const noexcept -> bool { return is_spread_; }
+
   /// The newest warning of the server since `forget_warning`; empty where there was none. A COMMIT that warns is in doubt: it was not
   /// carried out everywhere, or nothing was there to commit.
   [[nodiscard]] auto warning() const -> const std::string& { return *warning_; }
@@ -105,6 +108,7 @@ class connection {
   backend peer_;
   std::string weaknesses_;
   bool spoiled_ = false;
+  bool is_spread_ = false;
 };
 
 }  // namespace maestro::postgres

@@ -29,7 +29,8 @@ enum class meaning : std::uint8_t {
   trouble,      // The server or its machine is in trouble, is going away, or lets nobody in.
   read_only,    // This session may not write, another one may: a standby that was promoted, a setting that was taken back.
   outdated,     // What is prepared on this connection is of another time.
-  defect,       // The server's own defect, or damaged data. Citus says so too when it loses a worker in the middle of COMMIT.
+  defect,       // The server's own defect, or damaged data, which may be those of one aggregate.
+  machine,      // The same where there are several machines: perhaps one of them was lost, also in the middle of COMMIT.
   unmigrated,   // A table or column of the store is not there.
   forbidden,    // The role lacks a right.
   contention,   // Another transaction was in the way; the same may succeed at once.
@@ -96,7 +97,8 @@ constexpr auto verdicts = [] {
       meaning_row{meaning::trouble,    unavailable,    unavailable, unavailable, unavailable, unavailable, unavailable},
       meaning_row{meaning::read_only,  unavailable,    unavailable, unavailable, unavailable, unavailable, unavailable},
       meaning_row{meaning::outdated,   unavailable,    unavailable, unavailable, unavailable, unavailable, internal},
-      meaning_row{meaning::defect,     unavailable,    program,     in_doubt,    unavailable, unavailable, unavailable},
+      meaning_row{meaning::defect,     damaged,        program,     in_doubt,    unavailable, unavailable, unavailable},
+      meaning_row{meaning::machine,    unavailable,    program,     in_doubt,    unavailable, unavailable, unavailable},
       meaning_row{meaning::unmigrated, unavailable,    program,     program,     unavailable, argument,    internal},
       meaning_row{meaning::forbidden,  unavailable,    program,     program,     unavailable, argument,    setting},
       meaning_row{meaning::contention, contention,     contention,  contention,  unavailable, unavailable, unavailable},
@@ -137,12 +139,19 @@ auto meaning_of(const failure& problem) -> meaning {
   return found->means == meaning::taken && !is_of_the_log(problem.constraint()) ? meaning::refused : found->means;
 }
 
-auto verdict_on(const failure& problem, stage stage) -> verdict {
-  const auto& row = verdicts.at(static_cast<std::size_t>(meaning_of(problem)));
+// One machine alone has rolled back what ends in an error, until its connection is lost.
+auto is_in_doubt_at_insert(const meaning_row& row) -> bool {
+  return row.commit == verdict::in_doubt && row.means != meaning::defect;
+}
+
+auto verdict_on(const failure& problem, stage stage, bool is_spread = false) -> verdict {
+  auto means = meaning_of(problem);
+  if (is_spread && means == meaning::defect) means = meaning::machine;
+  const auto& row = verdicts.at(static_cast<std::size_t>(means));
   switch (stage) {
-    case stage::begin:
+    case stage::begin: return row.events == verdict::damaged ? verdict::unavailable : row.events;
     case stage::events: return row.events;
-    case stage::insert: return row.commit == verdict::in_doubt ? row.commit : row.events;
+    case stage::insert: return is_in_doubt_at_insert(row) ? verdict::in_doubt : row.events;
     case stage::projection: return row.projection;
     case stage::commit: return row.commit;
     case stage::call: return row.call;
@@ -218,8 +227,9 @@ auto failure_in_flight(PGconn* connection) -> failure {
   }
 }
 
-auto error_of(const failure& problem, stage stage) -> error {
-  const verdict said = verdict_on(problem, stage);
+namespace {
+
+auto error_of(const failure& problem, verdict said) -> error {
   const auto text_after = [&problem](const char* words) { return words + explained(problem); };
   switch (said) {
     case verdict::projection_failed:
@@ -234,8 +244,13 @@ auto error_of(const failure& problem, stage stage) -> error {
   return {code_of(said), text_after("PostgreSQL: ") + (misses_a_step ? "; if it is a table of the store, run `maestro migrate`" : "")};
 }
 
-auto outcome_of(const failure& problem, stage stage) -> write_outcome {
-  return {status_of(verdict_on(problem, stage)), error_of(problem, stage), {}};
+}  // namespace
+
+auto error_of(const failure& problem, stage stage) -> error { return error_of(problem, verdict_on(problem, stage)); }
+
+auto outcome_of(const failure& problem, stage stage, bool is_spread) -> write_outcome {
+  const verdict said = verdict_on(problem, stage, is_spread);
+  return {status_of(said), error_of(problem, said), {}};
 }
 
 auto spoils_connection(const failure& problem) -> bool {

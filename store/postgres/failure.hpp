@@ -52,8 +52,9 @@ class failure : public std::runtime_error {
 /// The failure behind the exception in flight, libpqxx's or our own. Only for use in a `catch` block. `connection` may be null.
 [[nodiscard]] auto failure_in_flight(PGconn* connection) -> failure;
 
-/// What `problem` means for the transaction that met it. For the stages up to `commit`.
-[[nodiscard]] auto outcome_of(const failure& problem, stage stage) -> write_outcome;
+/// What `problem` means for the transaction that met it. For the stages up to `commit`. `is_spread`: it was met on a server
+/// of several machines, such as Citus, which calls the loss of one an internal error.
+[[nodiscard]] auto outcome_of(const failure& problem, stage stage, bool is_spread = false) -> write_outcome;
 /// What `problem` means for whoever asked. For any stage.
 [[nodiscard]] auto error_of(const failure& problem, stage stage) -> error;
 /// Whether only another connection is rid of `problem`.

@@ -134,7 +134,7 @@ auto postgres_store::insert_alone(std::span<const write_unit> units) -> write_ou
   if (PQresultStatus(answer.get()) != PGRES_COMMAND_OK) {
     const failure problem = failure_from(connection_->raw(), answer.get());
     connection_->note(problem);
-    return outcome_of(problem, stage::insert);
+    return outcome_of(problem, stage::insert, connection_->is_spread());
   }
   // The statement is the commit: one that warns has perhaps not reached all that it should have.
   if (!connection_->warning().empty())

@@ -70,7 +70,7 @@ class batch {
         if ((refused = project(index))) break;
       transaction_.settle();
     } catch (const failure& problem) {
-      refused = outcome_of(problem, transaction_.failed_at());
+      refused = outcome_of(problem, transaction_.failed_at(), connection_.is_spread());
       refused->culprit = transaction_.culprit();
       if (refused->culprit && refused->failure.code == errc::program_failed) refused->failure = fault(*refused->culprit, problem.what());
     }
@@ -128,7 +128,7 @@ auto write_with_projections(connection& connection, std::span<const write_unit> 
     transaction->commit();
     return {write_status::committed, {}, {}, std::move(batch.refused())};
   } catch (const failure& problem) {
-    return outcome_of(problem, transaction ? transaction->failed_at() : stage::begin);
+    return outcome_of(problem, transaction ? transaction->failed_at() : stage::begin, connection.is_spread());
   }
 }
 

@@ -23,6 +23,7 @@ class fake_log : public batch_writer {
   fault always = fault::none;                                        ///< When `faults` is empty.
   std::function<bool(const write_unit&)> poison = [](auto&) { return false; };  ///< Fails in its projection.
   std::function<bool(const write_unit&)> locked = [](auto&) { return false; };  ///< Meets a lock.
+  bool poison_comes_first = false;  ///< It is refused before the log is looked at, as by a trigger or a damaged page.
   bool names_culprit = true;
   bool can_be_read = true;
   bool isolates = false;  ///< Commits what is good beside the poison.
@@ -45,6 +46,9 @@ class fake_log : public batch_writer {
       if (names_culprit) outcome.culprit = static_cast<std::size_t>(at - units.begin());
       return outcome;
     }
+
+    if (poison_comes_first && std::any_of(units.begin(), units.end(), poison))
+      return {write_status::failed, {errc::internal_error, "poison"}, {}};
 
     auto copy = events;
     std::vector<refusal> refused;

@@ -313,6 +313,24 @@ BOOST_AUTO_TEST_CASE(a_commit_that_stays_in_doubt_says_so) {
   BOOST_TEST(stored(request) == 2U);
 }
 
+// A refusal that does not look at the keys says nothing of an earlier attempt.
+BOOST_AUTO_TEST_CASE(what_is_in_doubt_is_looked_up_when_it_is_refused) {
+  log.poison_comes_first = true;
+  auto stored_before = make.request(2);
+  auto lost_before = make.request();
+  BOOST_TEST(commit(stored_before).committed == 2U);
+  for (auto* request : {&stored_before, &lost_before}) request->in_doubt = true;
+  log.poison = [](const write_unit&) { return true; };
+  const auto outcomes = commit({&stored_before, &lost_before});
+  BOOST_TEST(outcomes[0].committed == 2U, to_string(outcomes[0].failure));
+  BOOST_TEST(!outcomes[0].failure);
+  BOOST_TEST((outcomes[1].failure.code == errc::internal_error), to_string(outcomes[1].failure));
+
+  // While that cannot be done it stays in doubt, and the time for it is bounded.
+  log.can_be_read = false;
+  BOOST_TEST((commit(stored_before).failure.code == errc::in_doubt));
+}
+
 BOOST_AUTO_TEST_CASE(what_expired_is_not_sent_and_takes_the_later_units_along) {
   auto request = make.request(3);
   request.units[1].expires_at = now - 1;

@@ -26,8 +26,8 @@ auto with(const std::string& sqlstate, const std::string& constraint = {}) -> fa
   return {sqlstate, constraint, "the message", !is_lost};
 }
 
-auto word_for(const failure& problem, stage at) -> std::string {
-  const auto outcome = outcome_of(problem, at);
+auto word_for(const failure& problem, stage at, bool is_spread = false) -> std::string {
+  const auto outcome = outcome_of(problem, at, is_spread);
   switch (outcome.status) {
     case write_status::failed: return std::string(to_string(outcome.failure.code));
     case write_status::conflict: return "conflict";
@@ -118,8 +118,22 @@ BOOST_AUTO_TEST_CASE(what_is_missing_forbidden_or_defective_is_the_stores_matter
            "invalid_argument", "internal_error"});
   check({with("42501"), "unavailable", "unavailable", "program_failed", "program_failed", "store_unavailable",
          "invalid_argument", "invalid_setting"});
-  for (const char* sqlstate : {"XX000", "XX001"})
-    check(away(with(sqlstate), "unavailable", "in_doubt", "program_failed", "in_doubt"));
+}
+
+// A single server has rolled back what ends in an error; of several one may have committed.
+BOOST_AUTO_TEST_CASE(a_defect_costs_the_unit_that_meets_it_and_leaves_a_commit_in_doubt) {
+  for (const char* sqlstate : {"XX000", "XX001", "XX002"}) {
+    const auto problem = with(sqlstate);
+    BOOST_TEST(word_for(problem, stage::begin) == "unavailable");
+    for (const stage at : {stage::events, stage::insert}) BOOST_TEST(word_for(problem, at) == "store_unavailable");
+    BOOST_TEST(word_for(problem, stage::events, true) == "unavailable");
+    BOOST_TEST(word_for(problem, stage::insert, true) == "in_doubt");
+    for (const bool is_spread : {false, true}) {
+      BOOST_TEST(word_for(problem, stage::projection, is_spread) == "program_failed");
+      BOOST_TEST(word_for(problem, stage::commit, is_spread) == "in_doubt");
+    }
+    for (const stage at : {stage::call, stage::query, stage::migration}) BOOST_TEST(code_for(problem, at) == "store_unavailable");
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_statement_that_is_prepared_no_more_is_tried_on_another_connection) {

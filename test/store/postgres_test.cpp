@@ -837,7 +837,34 @@ BOOST_AUTO_TEST_CASE(warnings_arrive_also_where_the_settings_keep_them_back) {
   BOOST_TEST(level("debug") == "debug2");
 }
 
-// As Citus says at COMMIT that it has lost a worker: the transaction may have been carried out there.
+// A page of the index that is damaged, under one aggregate.
+BOOST_AUTO_TEST_CASE(an_insert_that_meets_damaged_data_costs_its_aggregate_alone,
+                     *boost::unit_test::precondition(is_no_citus)) {
+  store_settings impatient;
+  impatient.reconnect_limit = std::chrono::milliseconds{20};
+  workbench bench(postgres, impatient, counters);
+  bench.query("CREATE FUNCTION damaged() RETURNS trigger LANGUAGE plpgsql AS "
+              "'BEGIN RAISE EXCEPTION ''invalid page in block 7'' USING ERRCODE = ''XX001''; END'");
+  for (const bool projecting : {false, true}) {
+    std::vector<commit_request> requests;
+    std::vector<const commit_request*> batch;
+    for (int i = 0; i < 16; ++i) requests.push_back(projecting ? with_projection(bench.request(), count_up) : bench.request());
+    for (const auto& request : requests) batch.push_back(&request);
+    bench.query("CREATE TRIGGER failing BEFORE INSERT ON event_log FOR EACH ROW WHEN (NEW.aggregate_id = '\\x" +
+                requests[11].aggregate_id.text() + "') EXECUTE FUNCTION damaged()");
+    const auto outcomes = bench.commit(batch);
+    bench.query("DROP TRIGGER failing ON event_log");
+    for (std::size_t i = 0; i < outcomes.size(); ++i) {
+      if (i != 11) BOOST_TEST(outcomes[i].committed == 1U, to_string(outcomes[i].failure));
+      else BOOST_TEST((outcomes[i].failure.code == errc::store_unavailable), to_string(outcomes[i].failure));
+    }
+    BOOST_TEST((outcomes[11].failure.message.find("invalid page in block 7") != std::string::npos), outcomes[11].failure.message);
+    bench.committed(requests[11]);
+  }
+}
+
+// As Citus says at COMMIT that it has lost a worker: the transaction may have been carried out there. There an insert alone
+// is a commit.
 BOOST_AUTO_TEST_CASE(a_commit_that_ends_in_an_internal_error_is_in_doubt) {
   store_settings impatient;
   impatient.reconnect_limit = std::chrono::milliseconds{20};
@@ -845,6 +872,7 @@ BOOST_AUTO_TEST_CASE(a_commit_that_ends_in_an_internal_error_is_in_doubt) {
   bench.query("CREATE FUNCTION defect() RETURNS trigger LANGUAGE plpgsql AS "
               "'BEGIN RAISE EXCEPTION ''failure on connection'' USING ERRCODE = ''XX000''; END'");
   for (const bool projecting : {false, true}) {
+    if (!projecting && !has_citus()) continue;
     bench.query("CREATE CONSTRAINT TRIGGER failing AFTER INSERT ON event_log DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION defect()");
     auto request = bench.request(1, 2);
     if (projecting) request = with_projection(request, count_up);
