@@ -7,6 +7,7 @@
 #include <maestro/store/page_sizer.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -128,6 +129,7 @@ class aggregate_actor::past_task final : public question_task, public task {
     return true;
   }
   [[nodiscard]] auto caller() const -> const void* override { return query_->caller(); }
+  [[nodiscard]] auto asker() const -> std::uint64_t override { return query_->asker(); }
   void deliver(aggregate_actor& to) override { --to.work().tasks; }
 
  private:

@@ -82,6 +82,8 @@ class query_job {
   [[nodiscard]] virtual auto caller_is_gone() const -> bool { return false; }
   /// Tells one caller from another; null where the caller is not known.
   [[nodiscard]] virtual auto caller() const -> const void* { return nullptr; }
+  /// Tells one asker from another where the caller, another node, asks for several.
+  [[nodiscard]] virtual auto asker() const -> std::uint64_t { return 0; }
 
   std::uint64_t expires_at = 0;  ///< Likewise: after it the caller does not wait for the answer any more; 0 = never.
   query_kind kind = query_kind::get;

@@ -5,6 +5,11 @@
 #include <caf/send.hpp>
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <random>
+#include <string_view>
 #include <utility>
 
 namespace maestro {
@@ -31,12 +36,25 @@ auto is_alive_or_has_just_left(const cluster_view& view, const incarnation_id& i
   return std::none_of(view.alive.begin(), view.alive.end(), [&](const member& each) { return each.name == found->name; });
 }
 
-// Once only, and only while the owner can be reached.
-void set_patience(outgoing_command& sending) {
+// A number for the sender of a question: the same for all questions of one client, and without a meaning elsewhere. Two
+// clients that get the same number share their turns.
+auto asker_of(const taken_request<query_request>& taken) -> std::uint64_t {
+  static const std::uint64_t salt = std::uint64_t{std::random_device{}()} << 32U | std::random_device{}();
+  const auto client = reinterpret_cast<std::uintptr_t>(key_of(taken.client));
+  const std::array<std::uint64_t, 3> parts{salt, client, taken.request.asker};
+  return std::hash<std::string_view>{}({reinterpret_cast<const char*>(parts.data()), sizeof parts});
+}
+
+// Sent once only, and only while the owner can be reached.
+void prepare(outgoing_command& sending, const taken_request<command_request>&) {
   sending.retry = false;
   sending.wait_for_node = true;
 }
-void set_patience(outgoing_query& sending) { sending.retry = false; }
+void prepare(outgoing_query& sending, const taken_request<query_request>& taken) {
+  sending.retry = false;
+  sending.request.asker = asker_of(taken);
+  sending.is_unwanted = [caller = question_caller{taken.client, taken.withdrawn}] { return caller.is_gone(); };
+}
 
 // A registry that has ended does not read what comes back to it: then the request answers for itself, as nothing was
 // done for it.
@@ -62,7 +80,7 @@ auto outgoing(const caf::actor& registry, const incarnation_id& owner, steady_cl
   sending->request = taken.request;
   ++sending->request.hops;
   sending->deadline = deadline;
-  set_patience(*sending);
+  prepare(*sending, taken);
   auto kept = keep<Reply>(std::move(taken));
   sending->done = [registry, owner, kept](Reply reply) {
     if (was_declined(reply.code)) {

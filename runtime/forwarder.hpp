@@ -2,6 +2,7 @@
 // way back.
 #pragma once
 
+#include <maestro/runtime/caller.hpp>
 #include <maestro/runtime/cluster_view.hpp>
 #include <maestro/runtime/node_link.hpp>
 #include <maestro/runtime/protocol.hpp>
@@ -33,6 +34,7 @@ struct taken_request {
   caf::actor client;
   std::shared_ptr<void> ticket;  ///< Its place in the count of what is in flight.
   std::vector<incarnation_id> declined{};  ///< Members to which it was handed and that could not take it.
+  withdrawn_flag withdrawn{};              ///< Of a question that another node has handed on.
 };
 
 /// To a registry: the member that it was handed to could not take this request, so that it has to be carried out here,
@@ -43,7 +45,8 @@ struct place_here {
 };
 
 /// Part of a registry. What could not be handed on comes back to that as `place_here`; everything else is answered, also when the
-/// connection to the owner is lost.
+/// connection to the owner is lost. The owner is told which questions belong to the same client, and which ones belong
+/// to a client that has gone: it drops these.
 class forwarder {
  public:
   /// `registry` owns it. `clock` is the node's, in whose time requests say when they expire.

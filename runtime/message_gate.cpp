@@ -18,9 +18,10 @@ namespace {
 
 namespace basp = caf::io::basp;
 
-constexpr std::array<std::string_view, 6> messages = {
+constexpr std::array<std::string_view, 7> messages = {
     caf::type_name<hello>::value,         caf::type_name<hello_reply>::value,   caf::type_name<command_request>::value,
-    caf::type_name<command_reply>::value, caf::type_name<query_request>::value, caf::type_name<query_reply>::value};
+    caf::type_name<command_reply>::value, caf::type_name<query_request>::value, caf::type_name<query_reply>::value,
+    caf::type_name<query_withdrawal>::value};
 
 // CAF writes a message as the actors that it has still to pass through, of which ours has none, a type number, here 0, and the
 // names of its parts, as a text with its length before it; then the parts.

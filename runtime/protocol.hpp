@@ -10,6 +10,7 @@
 #include <caf/meta/type_name.hpp>
 #include <caf/type_id.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -100,6 +101,9 @@ struct query_request {
   std::string payload;                 ///< `call`; `rebuild`: `resume`, `restart` or `abandon`; nothing to ask how it stands.
   std::uint64_t expires_at = 0;        ///< In the node's time: nobody waits for the answer any more; 0 = never.
   std::uint8_t hops = 0;
+  /// From a node that hands on the questions of several clients: tells these apart, and nothing else. Of no meaning in
+  /// a client's own question (`hops` 0).
+  std::uint64_t asker = 0;
 };
 
 struct query_reply {
@@ -111,6 +115,14 @@ struct query_reply {
   std::vector<event> events;
   std::vector<aggregate_head> heads;
   bool more = false;  ///< `events`, `list`: there are rows after these. `rebuild`: it goes on.
+};
+
+/// From a node to another: the answers to these questions, which it has handed on, are not wanted any more. There is no
+/// reply. A number that is not, or not any more, that of a handed-on question of the same sender means nothing.
+struct query_withdrawal {
+  static constexpr std::size_t most_requests = 1'000;  ///< What comes after them is not looked at.
+
+  std::vector<std::uint64_t> requests;
 };
 
 /// Makes `reply` one that says `failure`.
@@ -183,13 +195,19 @@ auto inspect(Inspector& f, command_reply& x) -> typename Inspector::result_type 
 template <class Inspector>
 auto inspect(Inspector& f, query_request& x) -> typename Inspector::result_type {
   return f(caf::meta::type_name("query_request"), x.request, x.verb, x.aggregate_type, x.aggregate_id, x.at_least,
-           x.up_to, x.up_to_time, x.from, x.from_time, x.after, x.limit, x.name, x.payload, x.expires_at, x.hops);
+           x.up_to, x.up_to_time, x.from, x.from_time, x.after, x.limit, x.name, x.payload, x.expires_at, x.hops,
+           x.asker);
 }
 
 template <class Inspector>
 auto inspect(Inspector& f, query_reply& x) -> typename Inspector::result_type {
   return f(caf::meta::type_name("query_reply"), x.request, x.code, x.message, x.sequence, x.state, x.events, x.heads,
            x.more);
+}
+
+template <class Inspector>
+auto inspect(Inspector& f, query_withdrawal& x) -> typename Inspector::result_type {
+  return f(caf::meta::type_name("query_withdrawal"), x.requests);
 }
 
 }  // namespace maestro
@@ -202,5 +220,6 @@ CAF_BEGIN_TYPE_ID_BLOCK(maestro, caf::first_custom_type_id)
   CAF_ADD_TYPE_ID(maestro, (maestro::command_reply))
   CAF_ADD_TYPE_ID(maestro, (maestro::query_request))
   CAF_ADD_TYPE_ID(maestro, (maestro::query_reply))
+  CAF_ADD_TYPE_ID(maestro, (maestro::query_withdrawal))
 
 CAF_END_TYPE_ID_BLOCK(maestro)

@@ -9,6 +9,7 @@
 #include <caf/send.hpp>
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 namespace maestro {
@@ -138,7 +139,7 @@ class client_query final : public query_job {
   client_query(const aggregate_environment& on, taken_request<query_request>& taken, std::size_t longest_answer)
       : on_(on),
         longest_answer_(longest_answer),
-        caller_(taken.client),
+        caller_{taken.client, std::move(taken.withdrawn)},
         client_(std::move(taken.client)),
         ticket_(std::move(taken.ticket)),
         declined_(std::move(taken.declined)),
@@ -161,7 +162,8 @@ class client_query final : public query_job {
       request_.payload = std::move(payload);
       return hand_back<query_request>(
           on_,
-          {std::move(request_), std::exchange(client_, nullptr), std::exchange(ticket_, nullptr), std::move(declined_)},
+          {std::move(request_), std::exchange(client_, nullptr), std::exchange(ticket_, nullptr), std::move(declined_),
+           caller_.withdrawn},
           std::move(answer.failure));
     }
     query_reply reply;
@@ -178,13 +180,14 @@ class client_query final : public query_job {
     const hand_on thread;
     give(client_, ticket_, std::move(reply));
   }
-  [[nodiscard]] auto caller_is_gone() const -> bool override { return has_ended(caller_); }
-  [[nodiscard]] auto caller() const -> const void* override { return key_of(caller_); }
+  [[nodiscard]] auto caller_is_gone() const -> bool override { return caller_.is_gone(); }
+  [[nodiscard]] auto caller() const -> const void* override { return key_of(caller_.actor); }
+  [[nodiscard]] auto asker() const -> std::uint64_t override { return request_.asker; }
 
  private:
   const aggregate_environment& on_;
   const std::size_t longest_answer_;
-  const caf::actor caller_;  // Stays, for whichever thread asks whether it has gone.
+  const question_caller caller_;  // Stays, for whichever thread asks whether it has gone.
   caf::actor client_;
   std::shared_ptr<void> ticket_;
   std::vector<incarnation_id> declined_;
@@ -194,15 +197,19 @@ class client_query final : public query_job {
 // `events` and `list`: answered from the log by a reader, without waking the aggregate.
 class log_query final : public question_task {
  public:
-  log_query(const aggregate_environment& on, query_request request, caf::actor client, std::shared_ptr<void> ticket)
-      : on_(on), request_(std::move(request)), caller_(client), client_(std::move(client)), ticket_(std::move(ticket)) {
+  log_query(const aggregate_environment& on, taken_request<query_request> taken)
+      : on_(on),
+        request_(std::move(taken.request)),
+        caller_{taken.client, std::move(taken.withdrawn)},
+        client_(std::move(taken.client)),
+        ticket_(std::move(taken.ticket)) {
     reply_.request = request_.request;
   }
   ~log_query() override {
     if (client_) send(dropped_query(on_.stopping));
   }
   auto give_up() -> bool override {
-    auto why = on_.gives_up(request_.expires_at, has_ended(caller_));
+    auto why = on_.gives_up(request_.expires_at, caller_.is_gone());
     if (!why) return false;
     send(std::move(why));
     return true;
@@ -214,7 +221,8 @@ class log_query final : public question_task {
     send(complete ? error{} : complete.failure());
     return true;
   }
-  [[nodiscard]] auto caller() const -> const void* override { return key_of(caller_); }
+  [[nodiscard]] auto caller() const -> const void* override { return key_of(caller_.actor); }
+  [[nodiscard]] auto asker() const -> std::uint64_t override { return request_.asker; }
 
  private:
   static constexpr std::size_t max_rows = 1000;
@@ -261,7 +269,7 @@ class log_query final : public question_task {
   query_request request_;
   query_reply reply_;
   std::size_t bytes_ = 0;
-  const caf::actor caller_;
+  const question_caller caller_;
   caf::actor client_;
   std::shared_ptr<void> ticket_;
 };
@@ -350,6 +358,7 @@ auto registry::make_behavior() -> caf::behavior {
   return {
       [this](command_request& request) { take(request); },
       [this](query_request& request) { take(request); },
+      [this](const query_withdrawal& notice) { take(notice); },
       [this](const hello& greeting) { greet(caf::actor_cast<caf::actor>(current_sender()), greeting); },
       [this](cluster_view_ptr& view) { see(std::move(view)); },
       [this](const place_here<command_request>& back) { start_here(std::move(*back.taken)); },
@@ -442,9 +451,19 @@ void registry::take(query_request& request) {
   const auto latest = environment_->clock->expiry_milliseconds() + static_cast<std::uint64_t>(environment_->settings.max_question_time.count());
   request.expires_at = request.expires_at == 0 ? latest : std::min(request.expires_at, latest);
   if (auto why = environment_->gives_up(request.expires_at, has_ended(client))) return refuse<query_reply>(client, request, std::move(why));
-  auto [ticket, refusal] = admit(client, request.hops > 0);
+  const bool is_handed_on = request.hops > 0;
+  auto [ticket, refusal] = admit(client, is_handed_on);
   if (refusal) return refuse<query_reply>(client, request, std::move(refusal));
-  place(taken_request<query_request>{std::move(request), std::move(client), std::move(ticket)});
+  if (!is_handed_on) request.asker = 0;  // A client asks for itself alone.
+  auto withdrawn = is_handed_on ? handed_on_.note(client, request.request) : nullptr;
+  taken_request<query_request> taken{std::move(request), std::move(client), std::move(ticket)};
+  taken.withdrawn = std::move(withdrawn);
+  place(std::move(taken));
+}
+
+void registry::take(const query_withdrawal& notice) {
+  const auto count = std::min(notice.requests.size(), query_withdrawal::most_requests);
+  handed_on_.withdraw(caf::actor_cast<caf::actor>(current_sender()), std::span(notice.requests).first(count));
 }
 
 // What was handed on goes back to a node, which takes no more than its settings say, and these are taken to be like ours. A client takes
@@ -497,7 +516,7 @@ void registry::start_here(taken_request<Request> taken) {
 void registry::answer_from_log(taken_request<query_request> taken) {
   const auto& readers = environment_->readers;
   const auto& reader = readers[std::hash<maestro::aggregate_id>{}(taken.request.aggregate_id) % readers.size()];
-  caf::anon_send(reader, store_task_ptr(std::make_shared<log_query>(*environment_, std::move(taken.request), std::move(taken.client), std::move(taken.ticket))));
+  caf::anon_send(reader, store_task_ptr(std::make_shared<log_query>(*environment_, std::move(taken))));
 }
 
 void registry::answer_rebuild(const caf::actor& client, const query_request& request) {

@@ -6,6 +6,7 @@
 #include <maestro/aggregates/aggregate_actor.hpp>
 #include <maestro/runtime/cluster_view.hpp>
 #include <maestro/runtime/forwarder.hpp>
+#include <maestro/runtime/handed_on_questions.hpp>
 #include <maestro/runtime/protocol.hpp>
 #include <maestro/runtime/rebuild_service.hpp>
 #include <maestro/runtime/strangers.hpp>
@@ -114,6 +115,7 @@ class registry : public caf::event_based_actor, public open_to_peers {
   [[nodiscard]] auto greeting_for(const hello& greeting) const -> hello_reply;
   void take(command_request& request);
   void take(query_request& request);
+  void take(const query_withdrawal& notice);
   template <class Request>
   void place(taken_request<Request> taken);
   template <class Request>
@@ -152,6 +154,7 @@ class registry : public caf::event_based_actor, public open_to_peers {
   const registry_settings settings_;
   forwarder forwarder_;
   unserved_requests unserved_;
+  handed_on_questions handed_on_;
   cluster_view_ptr view_;       ///< Null: not part of a cluster, or not yet.
   std::vector<std::pair<caf::actor, hello>> held_greetings_;  ///< Until then.
   bool some_have_moved_ = false;  ///< Aggregates that live here and belong to another member.

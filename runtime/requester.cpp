@@ -38,6 +38,7 @@ const error node_lost_command{errc::in_doubt, "the connection to the node was lo
 const error node_lost_query{errc::node_unavailable, "the connection to the node was lost before it answered"};
 const error no_answer_command{errc::in_doubt, "no answer within the timeout; ask again with the same command id"};
 const error no_answer_query{errc::timed_out, "no answer within the timeout"};
+const error unwanted_query{errc::timed_out, "the caller has gone"};
 const std::string dropped_by_fault = "the client's own actor has ended, by a fault or because the client is gone: make a new client";
 
 // What a caller's function throws is not for us, and must not cost the other callers their answers.
@@ -73,6 +74,8 @@ auto unguessable() -> std::uint64_t {
   std::random_device random;
   return std::uint64_t{random()} << 32 | random();
 }
+
+auto is_unwanted(const outgoing_query& query) -> bool { return query.is_unwanted && query.is_unwanted(); }
 
 // Questions about one aggregate, which its owner answers.
 auto has_owner(const query_request& request) -> bool {
@@ -161,6 +164,7 @@ void requester::dispatch(outgoing_query_ptr query) {
   keep_ticking();
   const auto now = clock::now();
   if (now >= query->deadline || stopped_) return end(*query, no_answer_query);
+  if (is_unwanted(*query)) return end(*query, unwanted_query);
   auto& request = query->request;
   peer* to = has_owner(request) ? pick(request.aggregate_type, request.aggregate_id) : any_node();
   if (to == nullptr) {
@@ -281,6 +285,17 @@ void requester::end(outgoing_command& command) {
 }
 
 void requester::end(outgoing_query& query, const error& why) { tell(query.done, failed<query_reply>(why)); }
+
+// Has the node drop what was handed on to it.
+void requester::withdraw(const peer& at, const std::vector<std::uint64_t>& requests) {
+  constexpr auto most = static_cast<std::ptrdiff_t>(query_withdrawal::most_requests);
+  if (!at.gateway) return;
+  for (auto begin = requests.begin(); begin != requests.end();) {
+    const auto end = begin + std::min(most, requests.end() - begin);
+    send(at.gateway, query_withdrawal{{begin, end}});
+    begin = end;
+  }
+}
 
 void requester::end_waiting(const pending& each) {
   if (each.command) end(*each.command);
@@ -434,19 +449,22 @@ void requester::knock_where_it_is_silent() {
 
 void requester::lose(peer& lost) {
   demonitor(lost.gateway);
-  lost.gateway = nullptr;
-  lost.leaving = false;
-  lost.knocked.reset();
-  asked_for_members_ = {};
   std::vector<attempt> unanswered;
+  std::vector<std::uint64_t> handed_on;
   for (auto at = waiting_.begin(); at != waiting_.end();) {
     if (at->second.to != &lost) {
       ++at;
       continue;
     }
+    if (at->second.query && at->second.query->is_unwanted) handed_on.push_back(at->first);
     unanswered.push_back(std::move(at->second));
     at = waiting_.erase(at);
   }
+  withdraw(lost, handed_on);  // It may only have been slow.
+  lost.gateway = nullptr;
+  lost.leaving = false;
+  lost.knocked.reset();
+  asked_for_members_ = {};
   if (settings_.keep_searching) connect(lost);
   for (auto& each : unanswered) go_unanswered(each);
 }
@@ -591,14 +609,21 @@ void requester::tick() {
   if (stopped_) return;
   const auto now = clock::now();
   std::vector<attempt> late;
+  std::vector<attempt> unwanted;
+  std::unordered_map<const peer*, std::vector<std::uint64_t>> withdrawn;
   for (auto at = waiting_.begin(); at != waiting_.end();) {
-    if (at->second.deadline > now) {
+    auto& each = at->second;
+    const bool is_dropped = each.query && is_unwanted(*each.query);
+    if (!is_dropped && each.deadline > now) {
       ++at;
       continue;
     }
-    late.push_back(std::move(at->second));
+    if (is_dropped) withdrawn[each.to].push_back(at->first);
+    (is_dropped ? unwanted : late).push_back(std::move(each));
     at = waiting_.erase(at);
   }
+  for (const auto& [from, requests] : withdrawn) withdraw(*from, requests);
+  for (const auto& each : unwanted) end(*each.query, unwanted_query);
   for (const auto& each : late) {
     if (!each.command) continue;
     leave_alone(*each.to);

@@ -61,6 +61,10 @@ struct outgoing_query {
   bool retry = true;
   bool wait_for_node = true;
   std::function<void(query_reply)> done;
+  /// Of a question that a node hands on: true when the answer is not wanted any more. Then the question is over
+  /// (`timed_out`), and the node that it was sent to is told to drop it. Called on the requester's thread, about every
+  /// 20 ms, until `done` is called.
+  std::function<bool()> is_unwanted;
 
   int attempts = 0;
 };
@@ -150,6 +154,7 @@ class requester : public caf::event_based_actor, public open_to_peers {
   void end(outgoing_command& command);
   void end(outgoing_query& query, const error& why);
   void end_waiting(const pending& each);
+  void withdraw(const peer& at, const std::vector<std::uint64_t>& requests);
   [[nodiscard]] auto back_off(int attempts) const -> std::chrono::milliseconds;
 
   [[nodiscard]] auto pick(std::string_view aggregate_type, const aggregate_id& id) -> peer*;

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 
@@ -53,7 +54,8 @@ class history_task : public store_task {
 using history_task_ptr = std::shared_ptr<history_task>;
 
 /// A caller's question to the log, which may take long. A reader works on it for about `question_slice` at a time. Between two slices
-/// the reader does what else waits, and the next slice is for another caller's question, if there is one.
+/// the reader does what else waits, and the next slice is for another caller's question, if there is one. The askers of
+/// a caller take its slices in turn.
 class question_task : public store_task {
  public:
   /// Works for about a slice. True when the question is answered.
@@ -62,6 +64,8 @@ class question_task : public store_task {
   [[nodiscard]] virtual auto give_up() -> bool = 0;
   /// Tells one caller from another; null where the caller is not known.
   [[nodiscard]] virtual auto caller() const -> const void* = 0;
+  /// Tells one asker from another where the caller, another node, asks for several. Says nothing across callers.
+  [[nodiscard]] virtual auto asker() const -> std::uint64_t { return 0; }
   void run(store& with) final {
     while (!give_up() && !work(with)) {
     }

@@ -193,9 +193,8 @@ auto store_reader::make_behavior() -> caf::behavior {
         if (auto hydration = std::dynamic_pointer_cast<history_task>(task)) {
           hydrations_.push_back(std::move(hydration));
         } else if (auto question = std::dynamic_pointer_cast<question_task>(task)) {
-          auto& of_caller = questions_[question->caller()];
-          if (of_caller.empty()) turns_.push_back(question->caller());
-          of_caller.push_back(std::move(question));
+          auto& of_asker = questions_.of(question->caller()).of(question->asker());
+          of_asker.push_back(std::move(question));
         } else {
           pending_.push_back(std::move(task));
         }
@@ -204,7 +203,7 @@ auto store_reader::make_behavior() -> caf::behavior {
       [this](store_flush) { flush(); },
       [this](store_stop) {
         do flush();
-        while (!hydrations_.empty() || !turns_.empty());
+        while (!hydrations_.empty() || !questions_.empty());
         quit();
       },
   };
@@ -220,7 +219,7 @@ void store_reader::flush() {
   for (const auto& task : std::exchange(pending_, {})) run_task(task, *connection_);
   hydrate_some();
   work_on_a_question();
-  if (!hydrations_.empty() || !turns_.empty()) request_flush();
+  if (!hydrations_.empty() || !questions_.empty()) request_flush();
 }
 
 void store_reader::hydrate_some() {
@@ -235,23 +234,21 @@ void store_reader::hydrate_some() {
   for (const auto& task : some) run_task(task, *connection_);
 }
 
-// A slice for the caller whose turn it is. Questions that are over are handed back on the way, which reads nothing.
+// A slice for the asker whose turn it is. Questions that are over are handed back on the way, which reads nothing.
 void store_reader::work_on_a_question() {
-  if (turns_.empty()) return;
-  const auto* const caller = turns_.front();
-  turns_.pop_front();
-  const auto at = questions_.find(caller);
-  auto& of_caller = at->second;
-  while (!of_caller.empty() && of_caller.front()->give_up()) {
-    hand_back(of_caller.front());
-    of_caller.pop_front();
-  }
-  if (!of_caller.empty() && work_on(*of_caller.front(), *connection_)) {
-    hand_back(of_caller.front());
-    of_caller.pop_front();
-  }
-  if (of_caller.empty()) questions_.erase(at);
-  else turns_.push_back(caller);
+  if (questions_.empty()) return;
+  questions_.take_turn([this](auto& of_caller) {
+    of_caller.take_turn([this](auto& of_asker) {
+      while (!of_asker.empty() && of_asker.front()->give_up()) {
+        hand_back(of_asker.front());
+        of_asker.pop_front();
+      }
+      if (!of_asker.empty() && work_on(*of_asker.front(), *connection_)) {
+        hand_back(of_asker.front());
+        of_asker.pop_front();
+      }
+    });
+  });
 }
 
 auto spawn_store_writer(caf::actor_system& system, std::unique_ptr<store> connection, store_actor_settings settings)

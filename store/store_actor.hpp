@@ -6,17 +6,18 @@
 #include <maestro/store/now_and_then.hpp>
 #include <maestro/store/scheduling.hpp>
 #include <maestro/store/store_trouble.hpp>
+#include <maestro/store/turns.hpp>
 
 #include <caf/actor_system.hpp>
 #include <caf/event_based_actor.hpp>
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 namespace maestro {
@@ -66,7 +67,8 @@ class store_writer : public caf::event_based_actor, public goes_first {
 
 /// Runs `store_task`s. Hydrations (`history_task`) that wait together are read together, as many at a time as is set; all other tasks
 /// come before the next of them, so that a storm of hydrations does not hold up who lives already. Questions (`question_task`) come last:
-/// one slice of one question after each round, the callers in turn. A question that is not wanted any more costs nothing but its answer.
+/// one slice of one question after each round, the callers in turn, and the askers of each caller in turn. A question
+/// that is not wanted any more costs nothing but its answer.
 class store_reader : public caf::event_based_actor, public goes_first {
  public:
   store_reader(caf::actor_config& config, std::unique_ptr<store> connection, store_actor_settings settings);
@@ -82,8 +84,8 @@ class store_reader : public caf::event_based_actor, public goes_first {
   const store_actor_settings settings_;
   std::vector<store_task_ptr> pending_;
   std::deque<history_task_ptr> hydrations_;
-  std::unordered_map<const void*, std::deque<question_task_ptr>> questions_;  ///< By caller.
-  std::deque<const void*> turns_;  ///< Each caller that has questions, the next one first.
+  /// By caller, and by asker.
+  turns<const void*, turns<std::uint64_t, std::deque<question_task_ptr>>> questions_;
   bool flush_sent_ = false;
 };
 

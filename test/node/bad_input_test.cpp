@@ -1,6 +1,7 @@
 // Everything a user can get wrong, tried on real programs: each is answered by one line on stderr and the exit status that
 // tells its kind, and the node serves on.
 #include "node_process.hpp"
+#include "peer.hpp"
 
 #include "../store/test_store.hpp"
 
@@ -8,10 +9,7 @@
 #include <maestro/store/store.hpp>
 
 #include <boost/test/unit_test.hpp>
-#include <caf/actor_system.hpp>
-#include <caf/actor_system_config.hpp>
 #include <caf/event_based_actor.hpp>
-#include <caf/io/middleman.hpp>
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 
@@ -85,35 +83,6 @@ class doomed_link : public caf::event_based_actor {
 
  private:
   const caf::actor other_;
-};
-
-// Whoever can connect, with CAF's own means and not by our client.
-class peer {
- public:
-  explicit peer(const node_address& node) {
-    auto found = system_.middleman().remote_actor(node.host, node.port);
-    BOOST_TEST_REQUIRE(static_cast<bool>(found));
-    gateway_ = *found;
-  }
-  [[nodiscard]] auto system() -> caf::actor_system& { return system_; }
-  [[nodiscard]] auto gateway() const -> const caf::actor& { return gateway_; }
-  /// Returns when the gateway has taken all that was sent to it.
-  void finish() {
-    caf::scoped_actor self(system_);
-    self->send(gateway_, hello{});
-    self->receive([](const hello_reply&) {}, caf::after(patience) >> [] { BOOST_ERROR("the gateway does not answer"); });
-  }
-
- private:
-  struct configuration : caf::actor_system_config {
-    configuration() {
-      load<caf::io::middleman>();
-      add_message_types<caf::id_block::maestro>();
-    }
-  };
-  configuration configuration_;
-  caf::actor_system system_{configuration_};
-  caf::actor gateway_;
 };
 
 void check_node_fails(const std::vector<std::string>& command, int status, std::string_view word) {
@@ -272,6 +241,37 @@ BOOST_AUTO_TEST_CASE(a_peer_that_says_what_no_client_says_ends_nothing) {
     BOOST_TEST((got.answer.failure.code == errc::rejected), to_string(got.answer.failure));
   }
   BOOST_TEST(std::count(node.child().out().begin(), node.child().out().end(), '\n') == 1, node.child().out());
+}
+
+BOOST_AUTO_TEST_CASE(a_withdrawal_of_what_was_not_asked_means_nothing) {
+  peer stranger(node.address());
+  caf::scoped_actor asking(stranger.system());
+  caf::scoped_actor other(stranger.system());
+  const auto withdraw = [&](const caf::scoped_actor& by, const std::vector<std::uint64_t>& requests) {
+    by->send(stranger.gateway(), query_withdrawal{requests});
+  };
+  caf::anon_send(stranger.gateway(), query_withdrawal{{1, 2, 3}});
+  withdraw(asking, {});
+  withdraw(asking, std::vector<std::uint64_t>(500'000, 7));
+  for (std::uint8_t hops = 0; hops < 4; ++hops) {
+    withdraw(asking, {7});
+    query_request question;
+    question.request = 7;
+    question.verb = static_cast<std::uint8_t>(query_verb::fetch);
+    question.aggregate_type = "account";
+    question.aggregate_id = derive_aggregate_id("account", "alice");
+    question.hops = hops;
+    question.asker = UINT64_MAX - hops;
+    asking->send(stranger.gateway(), question);
+    withdraw(other, {7});
+    asking->receive(
+        [](const query_reply& reply) {
+          BOOST_TEST(reply.request == 7U);
+          BOOST_TEST((static_cast<errc>(reply.code) == errc::none), reply.message);
+        },
+        caf::after(patience) >> [] { BOOST_ERROR("the gateway does not answer"); });
+  }
+  stranger.finish();
 }
 
 BOOST_AUTO_TEST_SUITE_END()

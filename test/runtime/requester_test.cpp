@@ -12,6 +12,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <functional>
@@ -557,6 +558,124 @@ BOOST_AUTO_TEST_CASE(a_question_to_a_node_that_has_fallen_silent_is_asked_of_ano
   BOOST_TEST(answered.get_future().get().sequence == 9);
   caf::anon_send(asking, requester_stop{});
   for (const auto& each : {silent, other}) caf::anon_send_exit(each, caf::exit_reason::user_shutdown);
+}
+
+namespace {
+
+// Notes the numbers of the questions that it is asked, and of those that are withdrawn. Answers none.
+struct silent_node {
+  explicit silent_node(caf::actor_system& system) {
+    const auto act = [this](caf::event_based_actor* self, int) -> caf::behavior {
+      self->set_default_handler(caf::drop);
+      return {[this, self](const hello& greeting) {
+                hello_reply reply;
+                reply.request = greeting.request;
+                if (greets) self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::move(reply));
+              },
+              [this](const query_request& request) { note(asked, request.request); },
+              [this](const query_withdrawal& notice) {
+                longest = std::max(longest.load(), notice.requests.size());
+                for (const auto request : notice.requests) note(withdrawn, request);
+              }};
+    };
+    gateway = system.spawn(act, 0);
+  }
+  ~silent_node() { caf::anon_send_exit(gateway, caf::exit_reason::user_shutdown); }
+  void note(std::vector<std::uint64_t>& in, std::uint64_t request) {
+    const std::lock_guard lock(mutex);
+    in.push_back(request);
+  }
+  void await(const std::vector<std::uint64_t>& list, std::size_t size) {
+    const auto until = std::chrono::steady_clock::now() + 30s;
+    const auto count = [&] {
+      const std::lock_guard lock(mutex);
+      return list.size();
+    };
+    while (count() < size) {
+      BOOST_TEST_REQUIRE((std::chrono::steady_clock::now() < until));
+      std::this_thread::sleep_for(1ms);
+    }
+  }
+
+  std::mutex mutex;
+  std::vector<std::uint64_t> asked;
+  std::vector<std::uint64_t> withdrawn;
+  std::atomic<std::size_t> longest{0};
+  std::atomic<bool> greets{true};
+  caf::actor gateway;
+};
+
+struct handing_on : bench {
+  void begin(requester_settings settings) {
+    settings.make_connector = [](caf::actor_system& in, const node_address&) {
+      return in.spawn(
+          [](caf::event_based_actor* self, int) -> caf::behavior {
+            return {[](find_node) {}, [self](stop_connector) { self->quit(); }};
+          },
+          0);
+    };
+    way = caf::actor_cast<caf::actor>(
+        system.spawn<requester>(std::vector<node_address>{{}}, node_link{node.gateway, {}, {}}, settings));
+  }
+  ~handing_on() { caf::anon_send(way, requester_stop{}); }
+  auto hand_on(const std::atomic<bool>& is_unwanted) -> std::future<query_reply> {
+    auto question = std::make_shared<outgoing_query>();
+    auto told = std::make_shared<std::promise<query_reply>>();
+    question->deadline = std::chrono::steady_clock::now() + 1h;
+    question->retry = false;
+    question->is_unwanted = [&is_unwanted] { return is_unwanted.load(); };
+    question->done = [told](query_reply reply) { told->set_value(std::move(reply)); };
+    caf::anon_send(way, question);
+    return told->get_future();
+  }
+
+  silent_node node{system};
+  caf::actor way;
+};
+
+auto code_of(std::future<query_reply>& answer) -> errc {
+  BOOST_TEST_REQUIRE((answer.wait_for(30s) == std::future_status::ready));
+  return static_cast<errc>(answer.get().code);
+}
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(what_was_handed_on_for_a_caller_that_goes_is_withdrawn, handing_on) {
+  begin({});
+  constexpr std::size_t many = 2 * query_withdrawal::most_requests + 5;
+  std::atomic<bool> one_is_gone{false};
+  std::atomic<bool> other_is_gone{false};
+  std::vector<std::future<query_reply>> of_one;
+  for (std::size_t i = 0; i < many; ++i) of_one.push_back(hand_on(one_is_gone));
+  auto of_other = hand_on(other_is_gone);
+  node.await(node.asked, many + 1);
+  one_is_gone = true;
+  for (auto& each : of_one) BOOST_TEST((code_of(each) == errc::timed_out));
+  node.await(node.withdrawn, many);
+  BOOST_TEST(node.longest <= query_withdrawal::most_requests);
+  // That of the other one has come last.
+  std::sort(node.withdrawn.begin(), node.withdrawn.end());
+  BOOST_TEST(node.withdrawn == std::vector(node.asked.begin(), node.asked.end() - 1), boost::test_tools::per_element());
+  BOOST_TEST((of_other.wait_for(0s) == std::future_status::timeout));
+  auto late = hand_on(one_is_gone);
+  BOOST_TEST((code_of(late) == errc::timed_out));
+  other_is_gone = true;
+  BOOST_TEST((code_of(of_other) == errc::timed_out));
+  node.await(node.withdrawn, many + 1);
+  BOOST_TEST(node.asked.size() == many + 1);
+}
+
+// It may have been slow only, and another one answers now.
+BOOST_FIXTURE_TEST_CASE(what_was_handed_on_to_a_node_that_falls_silent_is_withdrawn, handing_on) {
+  requester_settings hasty_settings{50ms, 1ms, 1ms};
+  hasty_settings.keep_searching = false;
+  node.greets = false;
+  begin(std::move(hasty_settings));
+  const std::atomic<bool> is_gone{false};
+  auto answer = hand_on(is_gone);
+  BOOST_TEST((code_of(answer) == errc::node_unavailable));
+  node.await(node.withdrawn, 1);
+  BOOST_TEST(node.withdrawn == node.asked, boost::test_tools::per_element());
 }
 
 // How far a rebuild is, say.

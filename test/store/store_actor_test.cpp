@@ -9,9 +9,11 @@
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 
+#include <cstdint>
 #include <future>
 #include <map>
 #include <mutex>
+#include <memory>
 #include <new>
 #include <string>
 #include <vector>
@@ -48,6 +50,28 @@ class noting_task final : public history_task {
   noting_task(const aggregate_id& of, std::size_t page) : history_task(of, page) {}
   void run(store&) override { ran = true; }
   bool ran = false;
+};
+
+// Notes its name with each of its slices.
+class noting_question final : public question_task {
+ public:
+  noting_question(std::vector<std::string>& in, std::string name, const void* caller, std::uint64_t asker)
+      : in_(in), name_(std::move(name)), caller_(caller), asker_(asker) {}
+  auto work(store&) -> bool override {
+    in_.push_back(name_);
+    return ++slices_ == 2;
+  }
+  auto give_up() -> bool override { return is_over; }
+  [[nodiscard]] auto caller() const -> const void* override { return caller_; }
+  [[nodiscard]] auto asker() const -> std::uint64_t override { return asker_; }
+  bool is_over = false;
+
+ private:
+  std::vector<std::string>& in_;
+  const std::string name_;
+  const void* const caller_;
+  const std::uint64_t asker_;
+  int slices_ = 0;
 };
 
 struct bench {
@@ -130,6 +154,31 @@ BOOST_AUTO_TEST_CASE(what_fails_together_is_left_to_each_alone) {
     BOOST_TEST(task->ran);
     BOOST_TEST(!task->start.has_value());
   }
+}
+
+// The askers of one caller share its turns, whatever numbers they have.
+BOOST_AUTO_TEST_CASE(callers_take_turns_and_so_do_the_askers_of_each) {
+  const int node = 0;
+  const int client = 0;
+  std::vector<std::string> slices;
+  std::vector<std::shared_ptr<noting_question>> questions;
+  auto holding = std::make_shared<holding_task>();
+  self->send(reader, store_task_ptr(holding));
+  const auto ask = [&](const std::string& name, const void* caller, std::uint64_t asker) {
+    questions.push_back(std::make_shared<noting_question>(slices, name, caller, asker));
+    self->send(reader, store_task_ptr(questions.back()));
+  };
+  for (const auto* name : {"a1", "a2", "a3"}) ask(name, &node, 1);
+  questions[1]->is_over = true;
+  ask("b", &node, 2);
+  ask("c", &node, 3);
+  ask("d1", &client, 1);
+  ask("d2", &client, 1);
+  holding->released.set_value();
+  std::size_t back = 0;
+  while (back < questions.size() + 1) self->receive([&back](const store_task_ptr&) { ++back; });
+  const std::vector<std::string> expected{"a1", "d1", "b", "d1", "c", "d2", "a1", "d2", "b", "c", "a3", "a3"};
+  BOOST_TEST(slices == expected, boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_SUITE_END()
