@@ -2,6 +2,7 @@
 
 #include <maestro/store/postgres/values.hpp>
 
+#include <exception>
 #include <random>
 #include <stdexcept>
 #include <thread>
@@ -51,7 +52,7 @@ auto is_taken(const failure& problem) -> bool { return problem.sqlstate() == "23
 
 rebuild_base::rebuild_base(const std::shared_ptr<const source>& from, const rebuild_plan& plan, const rebuild_watch& watch)
     : plan_(plan), watch_(watch), statement_timeout_(from->settings.statement_timeout), session_(*from, [this] { tell(); }), reader_(from) {
-  schema_ = "-- form 2\n";  // Of the shadow itself.
+  schema_ = "-- form 3\n";  // Of the shadow itself.
   std::string types;
   for (const auto& each : plan.sources) {
     projectors_.emplace(each.aggregate_type, each.projector);
@@ -61,7 +62,17 @@ rebuild_base::rebuild_base(const std::shared_ptr<const source>& from, const rebu
   for (const auto& step : plan.schema) schema_ += step.postgres + ";\n";
 }
 
+// A stop may cost the connection. That it was stopped is the reason then, not that the connection is gone.
 auto rebuild_base::run() -> rebuild_progress {
+  try {
+    return run_as_told();
+  } catch (const failure&) {
+    if (session_.stopped()) std::rethrow_exception(session_.stopped());
+    throw;
+  }
+}
+
+auto rebuild_base::run_as_told() -> rebuild_progress {
   name_things();
   claim();
   if (plan_.mode != rebuild_mode::resume) drop_shadow();
@@ -95,6 +106,7 @@ void rebuild_base::claim() {
 
 void rebuild_base::drop_shadow() {
   patiently([this] { (void)session_.script(rebuild_sql::drop_shadow); });
+  made_here_ = false;
 }
 
 void rebuild_base::make_shadow() {
@@ -105,12 +117,13 @@ void rebuild_base::make_shadow() {
     follow_log();
     transaction.commit();
   });
+  made_here_ = true;
 }
 
 void rebuild_base::refuse_losses() {
   const auto found = look_for_belongings(session_);
   if (found.lost.empty()) return;
-  if (progress_.done == 0) drop_shadow();
+  if (made_here_) drop_shadow();  // What an earlier attempt has made may hold hours of work.
   throw refusal(found.lost);
 }
 

@@ -58,7 +58,8 @@ class rebuild_base {
 
   void drop_shadow();
   void make_shadow();
-  /// Throws `rebuild_stopped` where something that hangs on the old tables would be lost.
+  /// Throws `rebuild_stopped` where something that hangs on the old tables would be lost. A shadow of this attempt goes, one of an
+  /// earlier attempt stays.
   void refuse_losses();
   [[nodiscard]] auto made_by() const -> const std::string& { return schema_; }
 
@@ -96,6 +97,7 @@ class rebuild_base {
   static constexpr std::size_t no_row = std::numeric_limits<std::size_t>::max();
 
   [[nodiscard]] auto refusal(const std::vector<std::string>& lost) const -> rebuild_stopped;
+  auto run_as_told() -> rebuild_progress;
   void name_things();
   void claim();
   void make_tables();
@@ -110,6 +112,7 @@ class rebuild_base {
   std::map<std::string, std::shared_ptr<const projector>> projectors_;
   std::string schema_;  // What makes the tables, to tell whether an earlier attempt made the same.
   std::vector<row_name> rows_;  // Of the transaction under way.
+  bool made_here_ = false;      // The shadow is this attempt's own.
   rebuild_belongings kept_;     // As prepare_exchange has seen them.
 };
 

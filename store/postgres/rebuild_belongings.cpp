@@ -141,10 +141,10 @@ const std::string look = "WITH" + made + R"(,
 )";
 
 const std::string list_indexes = "WITH" + made + R"(
-  INSERT INTO {shadow}.maestro_rebuild_constraints (back, off)
+  INSERT INTO {shadow}.maestro_rebuild_constraints (back, off, is_rule)
   SELECT format('CREATE %sINDEX %I ON {shadow}.%I', CASE WHEN indisunique THEN 'UNIQUE ' ELSE '' END, relname, table_name) ||
            substr(pg_get_indexdef(oid), position(' USING ' IN pg_get_indexdef(oid))),
-         format('DROP INDEX IF EXISTS {shadow}.%I', relname)
+         format('DROP INDEX IF EXISTS {shadow}.%I', relname), indisunique
   FROM own_index
   WHERE NOT EXISTS (SELECT FROM {shadow}.maestro_rebuild_constraints AS listed WHERE listed.off = format('DROP INDEX IF EXISTS {shadow}.%I', relname))
 )";

@@ -3,12 +3,15 @@
 // 1. All that is there is projected, without the constraints that hold between aggregates, in rounds that get smaller. After each round
 //    the new tables show the log as it was at one moment, that of `read_news`.
 // 2. The constraints are built on that. A moment of the log satisfies them wherever the live projection has kept to them.
-// 3. What came meanwhile is projected in the order of time: a key is given up before another aggregate takes it. An event that meets a key
-//    which is not given up yet waits for the others. Should none be able to go on, all of it begins again at 1 with what is there.
+// 3. What came meanwhile is projected in the order of time: a key is given up before another aggregate takes it. The events line up for
+//    that, once a round. One that meets a key which is not given up yet waits for the others. Should none be able to go on, all of it begins
+//    again at 1 with what is there. Without a constraint that rows of two aggregates could violate, 1 goes on instead.
 // 4. The log is locked; its last events follow in the same way; the tables change places.
 #include <maestro/store/page_sizer.hpp>
 #include <maestro/store/postgres/rebuild_base.hpp>
 
+#include <algorithm>
+#include <functional>
 #include <optional>
 #include <set>
 #include <unordered_map>
@@ -52,10 +55,17 @@ class by_aggregate final : public rebuild_base {
         break;
       } catch (const stalled& reason) {
         if (attempt == max_attempts) throw rebuild_stopped{reason.why};
+        go_on_without_pause();
         take_constraints_off();
       }
     }
     progress().total = progress().done;
+    tell();
+  }
+
+  // Commands do not wait any more.
+  void go_on_without_pause() {
+    progress().paused = false;
     tell();
   }
 
@@ -181,48 +191,90 @@ class by_aggregate final : public rebuild_base {
 
   // --- 3: with them ---
 
+  // A place in the line of events that wait, as the parameters of next_events.
+  struct place {
+    sql_value timestamp = sql_bytes{};
+    sql_value aggregate_id = sql_bytes{};
+    sql_value sequence = 0;
+  };
+  // What became of a page of the line.
+  struct turn {
+    std::size_t events = 0;
+    std::size_t first_left = 0;  // So many rows from its beginning are done.
+  };
+  using line_page = std::vector<sql_row>;
+
   void follow() {
     if (!constrained_) return catch_up();
     for (int round = 0; round < max_rounds; ++round) {
       (void)session().query(rebuild_sql::read_news);
       count();
-      std::uint64_t events = 0;
-      for (std::size_t some = 1; some > 0; events += some) {
-        in_transaction([&](commit_transaction& transaction) { some = project_in_turn(transaction); });
-        progress().done += some;
+      (void)session().script(rebuild_sql::line_up);
+      // A page is read outside of the transaction: that may take its time.
+      const auto read = [this](const place& after) {
+        return session().query(rebuild_sql::next_events, {after.timestamp, after.aggregate_id, after.sequence, static_cast<std::int64_t>(few_events)});
+      };
+      const auto events = work_off(read, [this](const line_page& rows) {
+        turn done;
+        in_transaction([&](commit_transaction& transaction) { done = project_in_turn(transaction, rows); });
+        progress().done += done.events;
         tell();
-      }
+        return done;
+      });
       if (events <= few_events) return;
     }
   }
 
-  // The next events in the order of time. Returns how many; 0 when there were none. Throws `stalled`.
-  auto project_in_turn(commit_transaction& transaction) -> std::size_t {
-    const auto rows = transaction.query(session().filled(rebuild_sql::next_events), static_cast<std::int64_t>(few_events));
-    if (rows.empty()) return 0;
+  // Projects all that stands in the line. Returns how many events. Throws `stalled`.
+  static auto place_of(const sql_row& row) -> place { return {row.at(0), row.at(1), row.at(2)}; }
+  auto work_off(const std::function<line_page(const place&)>& read, const std::function<turn(const line_page&)>& project_page_of_line) -> std::uint64_t {
+    std::uint64_t events = 0;
+    place front;  // What is not later is projected.
+    bool is_at_front = true;
+    obstacle_.reset();
+    for (auto rows = read(front); !rows.empty();) {
+      const auto done = project_page_of_line(rows);
+      events += done.events;
+      if (done.events > 0) {  // What waits further in front may be able to go on now.
+        if (is_at_front && done.first_left > 0) front = place_of(rows[done.first_left - 1]);
+        is_at_front = true;
+        rows = read(front);
+      } else {  // A later one may have to go before them.
+        is_at_front = false;
+        rows = read(place_of(rows.back()));
+        if (rows.empty()) throw stalled{*obstacle_};
+      }
+    }
+    return events;
+  }
+
+  auto project_in_turn(commit_transaction& transaction, const line_page& rows) -> turn {
     transaction.begin_part();
     try {
       const auto all = project_rows(transaction, rows, false);
-      if (all > 0) return all;
+      if (all.events > 0) return all;
     } catch (const failure& problem) {
       if (!is_taken(problem)) throw;
       transaction.drop_part();
     }
     forget_rows();
-    const auto some = project_rows(transaction, rows, true);
-    if (some == 0) throw stalled{*obstacle_};
-    return some;
+    return project_rows(transaction, rows, true);
   }
 
   // `apart`: each by itself, and without those that meet a key which another row has.
-  auto project_rows(commit_transaction& transaction, const std::vector<sql_row>& rows, bool apart) -> std::size_t {
+  auto project_rows(commit_transaction& transaction, const line_page& rows, bool apart) -> turn {
     std::unordered_map<aggregate_id, sequence_number> marks;
     std::set<aggregate_id> waiting;
-    std::size_t events = 0;
-    for (const auto& row : rows) {
+    turn done{0, rows.size()};
+    for (std::size_t number = 0; number < rows.size(); ++number) {
+      const auto& row = rows[number];
       const event next = event_of(row);
       const auto mark = marks.try_emplace(next.aggregate_id, static_cast<sequence_number>(row.at(9).as<std::int64_t>())).first;
-      if (next.sequence != mark->second + 1 || waiting.contains(next.aggregate_id)) continue;
+      const auto leave = [&] { done.first_left = std::min(done.first_left, number); };
+      if (next.sequence != mark->second + 1 || waiting.contains(next.aggregate_id)) {
+        leave();
+        continue;
+      }
       if (apart) transaction.begin_part();
       try {
         project(transaction, next, row.at(8).as<std::string>());
@@ -233,15 +285,16 @@ class by_aggregate final : public rebuild_base {
         transaction.drop_part();
         obstacle_ = failed_at(next, problem);
         waiting.insert(next.aggregate_id);
+        leave();
         continue;
       }
       ++mark->second;
-      ++events;
+      ++done.events;
     }
     transaction.settle();
     enter_none(transaction);
-    if (events == 0 && !obstacle_) obstacle_ = error{errc::cannot_hydrate, "an aggregate of projection \"" + plan().projection + "\" has a gap in its events"};
-    return events;
+    if (done.events == 0 && !obstacle_) obstacle_ = error{errc::cannot_hydrate, "an aggregate of projection \"" + plan().projection + "\" has a gap in its events"};
+    return done;
   }
 
   // --- 4: the last events, while commands wait ---
@@ -252,7 +305,7 @@ class by_aggregate final : public rebuild_base {
       try {
         return last_step(attempt);
       } catch (const too_much_left&) {
-        progress().paused = false;
+        go_on_without_pause();
       } catch (const failure& problem) {
         pause_after(problem, attempt);
       }
@@ -278,8 +331,12 @@ class by_aggregate final : public rebuild_base {
   auto project_rest(commit_transaction& transaction) -> std::size_t {
     std::size_t events = 0;
     if (constrained_) {
-      for (std::size_t some = 1; some > 0; events += some) some = project_in_turn(transaction);
-      return events;
+      transaction.with_native([this](const native_handle&) { (void)session().script(rebuild_sql::line_up); });
+      const auto next_events = session().filled(rebuild_sql::next_events);
+      const auto read = [&](const place& after) {
+        return transaction.query(next_events, after.timestamp, after.aggregate_id, after.sequence, static_cast<std::int64_t>(few_events));
+      };
+      return work_off(read, [&](const line_page& rows) { return project_in_turn(transaction, rows); });
     }
     while (true) {
       auto some = stale_from(transaction.query(session().filled(rebuild_sql::next_aggregates), aggregate_id{}));

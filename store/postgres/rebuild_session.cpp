@@ -82,6 +82,7 @@ void rebuild_session::await_answer() {
     try {
       go_on_();
     } catch (...) {
+      stopped_ = std::current_exception();
       cancel();
       throw;
     }

@@ -6,6 +6,7 @@
 #include <maestro/store/postgres/postgres_store.hpp>
 
 #include <chrono>
+#include <exception>
 #include <functional>
 #include <string>
 #include <utility>
@@ -20,6 +21,9 @@ class rebuild_session {
   rebuild_session(const source& from, std::function<void()> go_on);
 
   [[nodiscard]] auto with() -> connection& { return connection_; }
+
+  /// What `go_on` threw when it had a statement cancelled; null before that.
+  [[nodiscard]] auto stopped() const noexcept -> const std::exception_ptr& { return stopped_; }
 
   /// `{name}` in a statement stands for `value` from now on.
   void define(std::string name, std::string value) { values_.emplace_back("{" + std::move(name) + "}", std::move(value)); }
@@ -37,6 +41,7 @@ class rebuild_session {
 
   const std::function<void()> go_on_;
   connection connection_;
+  std::exception_ptr stopped_;
   std::vector<std::pair<std::string, std::string>> values_;
 };
 

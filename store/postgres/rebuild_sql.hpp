@@ -29,18 +29,19 @@ inline constexpr const char* make_constraint_list = R"(
     number  integer NOT NULL PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
     back    text    NOT NULL,
     off     text    NOT NULL,
+    is_rule boolean NOT NULL,  -- Rows of two aggregates can be at odds with it.
     is_back boolean NOT NULL DEFAULT false
   )
 )";
 
 inline constexpr const char* put_constraints_off = R"(
-  INSERT INTO {shadow}.maestro_rebuild_constraints (back, off)
+  INSERT INTO {shadow}.maestro_rebuild_constraints (back, off, is_rule)
   SELECT format('ALTER TABLE {shadow}.%I ADD CONSTRAINT %I %s', owner.relname, rule.conname, pg_get_constraintdef(rule.oid)),
-         format('ALTER TABLE {shadow}.%I DROP CONSTRAINT IF EXISTS %I', owner.relname, rule.conname)
+         format('ALTER TABLE {shadow}.%I DROP CONSTRAINT IF EXISTS %I', owner.relname, rule.conname), true
   FROM pg_constraint AS rule JOIN pg_class AS owner ON owner.oid = rule.conrelid
   WHERE rule.connamespace = '{shadow}'::regnamespace AND rule.contype IN ('u', 'x') AND rule.conparentid = 0
   UNION ALL
-  SELECT pg_get_indexdef(kept.oid), format('DROP INDEX IF EXISTS {shadow}.%I', kept.relname)
+  SELECT pg_get_indexdef(kept.oid), format('DROP INDEX IF EXISTS {shadow}.%I', kept.relname), true
   FROM pg_index AS index JOIN pg_class AS kept ON kept.oid = index.indexrelid
   WHERE kept.relnamespace = '{shadow}'::regnamespace AND index.indisunique AND NOT index.indisprimary AND NOT kept.relispartition
     AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = kept.oid);
@@ -61,7 +62,7 @@ inline constexpr const char* take_constraints_off = R"(
 inline constexpr const char* next_constraint = R"(
   SELECT number, back FROM {shadow}.maestro_rebuild_constraints WHERE NOT is_back ORDER BY number LIMIT 1
 )";
-inline constexpr const char* has_constraints = "SELECT EXISTS (SELECT FROM {shadow}.maestro_rebuild_constraints)";
+inline constexpr const char* has_constraints = "SELECT EXISTS (SELECT FROM {shadow}.maestro_rebuild_constraints WHERE is_rule)";
 inline constexpr const char* constraint_is_back = "UPDATE {shadow}.maestro_rebuild_constraints SET is_back = true WHERE number = $1";
 
 // The trigger's function acts with the rights of who rebuilds: those who append need none on what is ours.
@@ -75,6 +76,8 @@ inline constexpr const char* follow_log = R"(
   );
   CREATE INDEX ON {shadow}.maestro_rebuild_marks (aggregate_id) WHERE sequence < head;
   CREATE TABLE {shadow}.maestro_rebuild_news (aggregate_id bytea NOT NULL);
+  CREATE TABLE {shadow}.maestro_rebuild_line (timestamp bytea NOT NULL, aggregate_id bytea NOT NULL, sequence integer NOT NULL);
+  CREATE INDEX ON {shadow}.maestro_rebuild_line (timestamp, aggregate_id, sequence);
 
   CREATE FUNCTION {shadow}.maestro_rebuild_note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog
   AS $function$
@@ -122,13 +125,31 @@ inline constexpr const char* next_aggregates = R"(
 
 inline constexpr const char* set_mark = "UPDATE {shadow}.maestro_rebuild_marks SET sequence = $2 WHERE aggregate_id = $1";
 
-// The next events of all aggregates in the order of time, which is nearly the one in which they were committed.
-inline constexpr const char* next_events = R"(
-  SELECT log.timestamp, log.aggregate_id, log.sequence, log.type, log.body::text, log.aggregate_type, log.command_id, log.metadata::text,
-         mark.aggregate_type, mark.sequence
-  FROM {shadow}.maestro_rebuild_marks AS mark
+// The events that wait, of all aggregates, in the order of time, which is nearly the one in which they were committed. They are sought once
+// for many pages.
+inline constexpr const char* line_up = R"(
+  TRUNCATE {shadow}.maestro_rebuild_line;
+  INSERT INTO {shadow}.maestro_rebuild_line (timestamp, aggregate_id, sequence)
+  SELECT log.timestamp, log.aggregate_id, log.sequence FROM {shadow}.maestro_rebuild_marks AS mark
   JOIN event_log AS log ON log.aggregate_id = mark.aggregate_id AND log.sequence > mark.sequence AND log.sequence <= mark.head
-  WHERE mark.sequence < mark.head ORDER BY log.timestamp LIMIT $1
+  WHERE mark.sequence < mark.head;
+  ANALYZE {shadow}.maestro_rebuild_line;
+)";
+
+// The next of those after the place ($1, $2, $3). Each row is looked up by itself (OFFSET 0): a join that reads a whole table for a page,
+// as the planner may prefer, would do so for every page.
+inline constexpr const char* next_events = R"(
+  SELECT log.timestamp, next.aggregate_id, next.sequence, log.type, log.body, log.aggregate_type, log.command_id, log.metadata,
+         next.aggregate_type, next.mark
+  FROM (SELECT line.timestamp, line.aggregate_id, line.sequence, mark.aggregate_type, mark.sequence AS mark
+        FROM {shadow}.maestro_rebuild_line AS line CROSS JOIN LATERAL (
+          SELECT aggregate_type, sequence FROM {shadow}.maestro_rebuild_marks WHERE aggregate_id = line.aggregate_id OFFSET 0) AS mark
+        WHERE (line.timestamp, line.aggregate_id, line.sequence) > ($1::bytea, $2::bytea, $3::integer) AND line.sequence > mark.sequence
+        ORDER BY line.timestamp, line.aggregate_id, line.sequence LIMIT $4::bigint) AS next
+  CROSS JOIN LATERAL (
+    SELECT timestamp, type, body::text AS body, aggregate_type, command_id, metadata::text AS metadata FROM event_log
+    WHERE aggregate_id = next.aggregate_id AND sequence = next.sequence OFFSET 0) AS log
+  ORDER BY next.timestamp, next.aggregate_id, next.sequence
 )";
 
 // Rows come and go, but nothing is put on the tables.
@@ -154,7 +175,7 @@ inline constexpr const char* pause_writers = "LOCK TABLE event_log IN SHARE ROW 
 inline constexpr const char* swap_tables = R"(
   DROP TRIGGER IF EXISTS {trigger} ON event_log;
   DROP TABLE IF EXISTS {shadow}.maestro_rebuild_state, {shadow}.maestro_rebuild_constraints, {shadow}.maestro_rebuild_marks,
-    {shadow}.maestro_rebuild_news;
+    {shadow}.maestro_rebuild_news, {shadow}.maestro_rebuild_line;
   DROP FUNCTION IF EXISTS {shadow}.maestro_rebuild_note();
   DO $block$
   DECLARE

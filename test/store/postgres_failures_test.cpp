@@ -11,7 +11,9 @@
 #include <atomic>
 #include <csignal>
 #include <functional>
+#include <future>
 #include <thread>
+#include <utility>
 
 using namespace maestro;
 using namespace maestro::test;
@@ -575,6 +577,42 @@ BOOST_AUTO_TEST_CASE(two_nodes_that_want_the_same_rows_in_opposite_order_both_ge
     BOOST_TEST_MESSAGE("  " << server().reported("55P03") - timeouts << " lock timeouts, "
                             << server().reported("40P01") - deadlocks << " deadlocks");
     BOOST_TEST((given_up > 0 && given_up < opposing_nodes::batches * opposing_nodes::rows), given_up << " transactions were given up");
+  }
+}
+
+// What it waits for stands still, and does not hear that it is to be cancelled.
+BOOST_AUTO_TEST_CASE(a_rebuild_that_is_told_to_stop_while_the_server_stands_still_says_that_it_was_stopped) {
+  for (const bool ordered : {false, true}) {
+    store_settings settings;
+    settings.lock_timeout = 60s;
+    workbench bench(postgres, settings, counters);
+    bench.committed(bench.request());
+    const auto other = bench.opened->open_writer();
+    auto plan = counting();
+    plan.ordered_between_aggregates = ordered;
+    std::atomic<bool> stop{false};
+    bool held = false;
+    auto rebuilt = std::async(std::launch::async, [&] {
+      return bench.opened->rebuild(plan, [&](const rebuild_progress& progress) {
+        if (progress.total > 0 && !std::exchange(held, true)) {
+          value_of(other->query("BEGIN", {}));
+          value_of(other->query("LOCK TABLE event_log IN ROW EXCLUSIVE MODE", {}));
+        }
+        return !stop;
+      });
+    });
+    await("the lock of the last step", [&] {
+      return !bench.query("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'LOCK TABLE event_log%'").empty();
+    });
+    server().freeze();
+    stop = true;
+    const bool is_over = rebuilt.wait_for(30s) == std::future_status::ready;
+    server().thaw();
+    BOOST_TEST(is_over);
+    const auto done = rebuilt.get();
+    BOOST_TEST_REQUIRE(!done);
+    BOOST_TEST((done.failure().code == errc::shutting_down), to_string(done.failure()));
+    value_of(other->query("ROLLBACK", {}));
   }
 }
 

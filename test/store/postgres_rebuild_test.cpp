@@ -50,6 +50,21 @@ struct account {
   }
 };
 
+// Appends the first events of `count` aggregates in one statement, `ahead` of the database's clock. `type` is SQL, in which `n` is 1, 2 ...
+void append(workbench& bench, int count, std::chrono::milliseconds ahead, const std::string& type = "'new'") {
+  const auto salt = bench.fresh_id().text();
+  bench.query("INSERT INTO event_log (timestamp, aggregate_id, sequence, type, body, aggregate_type, command_id) "
+              "SELECT decode(lpad(to_hex(at), 12, '0') || '0000' || substr(md5('" + salt + "' || n), 1, 16), 'hex'), decode(md5(n || '" + salt +
+              "'), 'hex'), 1, " + type + ", '{}', 'account', decode(md5('command' || n), 'hex') "
+              "FROM generate_series(1, " + std::to_string(count) + ") AS n, "
+              "LATERAL (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint + " + std::to_string(ahead.count()) + " AS at) AS clock");
+}
+
+// Whether a rebuild has left something of its own behind.
+auto has_left_something(workbench& bench) -> bool {
+  return !bench.query("SELECT FROM pg_trigger WHERE tgname LIKE 'maestro_rebuild%' AND tgrelid = 'event_log'::regclass").empty();
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(postgres_rebuild)
@@ -115,6 +130,91 @@ BOOST_AUTO_TEST_CASE(a_handle_that_changes_hands_while_its_index_is_there_is_no_
   BOOST_TEST((rows[0][0].as<sql_bytes>().bytes == accounts[holder].id.view()));
 }
 
+// Events that came while the index was built are each read some few times, however many wait.
+BOOST_AUTO_TEST_CASE(what_waits_while_an_index_is_built_is_projected_in_a_time_that_grows_with_it_and_no_faster) {
+  workbench bench(postgres);
+  const auto plan = handles("handle");
+  value_of(bench.opened->migrate(plan.schema));
+  append(bench, 100, -1h, "'a' || n");
+  const auto clients = [&] {
+    return bench.query("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'").at(0).at(0).as<std::int64_t>();
+  };
+  const auto read = [&] {
+    return bench.query("SELECT (coalesce(idx_tup_fetch, 0) + seq_tup_read)::bigint FROM pg_stat_user_tables WHERE relid = 'event_log'::regclass").at(0).at(0).as<std::int64_t>();
+  };
+  constexpr int waiting = 10'000;
+  const auto others = clients();
+  bool appended = false;
+  const auto done = value_of(bench.opened->rebuild(plan, [&](const rebuild_progress& progress) {
+    if (progress.done == 100 && !std::exchange(appended, true)) append(bench, waiting, -1min, "'b' || n");
+    return true;
+  }));
+  BOOST_TEST(done.done == 100U + waiting);
+  BOOST_TEST(bench.count("handles") == 100 + waiting);
+  await("the end of the rebuild's connections", [&] { return clients() == others; });
+  BOOST_TEST(read() < 6 * waiting);
+}
+
+// A page of what waits takes as long as it takes, as long as the log is not locked.
+BOOST_AUTO_TEST_CASE(following_the_log_with_an_index_in_place_is_under_no_timeout) {
+  store_settings settings;
+  settings.lock_timeout = 30s;
+  settings.statement_timeout = 500ms;
+  workbench bench(postgres, settings);
+  const auto plan = handles("handle");
+  value_of(bench.opened->migrate(plan.schema));
+  append(bench, 100, -1h, "'a' || n");
+  const auto blocking = value_of(open_database(dynamic_cast<postgres_place&>(*bench.where).uri()))->open_writer();
+  const auto looking = value_of(open_database(dynamic_cast<postgres_place&>(*bench.where).uri()))->open_reader();
+  bool appended = false;
+  bool held = false;
+  std::future<void> freed;
+  const auto done = value_of(bench.opened->rebuild(plan, [&](const rebuild_progress& progress) {
+    if (progress.done == 100 && !std::exchange(appended, true)) append(bench, 1500, -1min, "'b' || n");
+    if (progress.paused || progress.done == 100 || !appended || std::exchange(held, true)) return true;
+    value_of(blocking->query("BEGIN", {}));
+    value_of(blocking->query("LOCK TABLE event_log IN ACCESS EXCLUSIVE MODE", {}));
+    freed = std::async(std::launch::async, [&] {
+      await("a statement of the rebuild to take a second", [&] {
+        return !value_of(looking->query("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' "
+                                         "AND clock_timestamp() - query_start > interval '1 s'", {})).empty();
+      });
+      value_of(blocking->query("ROLLBACK", {}));
+    });
+    return true;
+  }));
+  BOOST_TEST_REQUIRE(held);
+  freed.get();
+  BOOST_TEST(done.done == 1600U);
+}
+
+// Commands wait exactly as long as `paused` says so.
+BOOST_AUTO_TEST_CASE(a_last_step_that_was_taken_back_is_no_pause) {
+  workbench bench(postgres);
+  const auto plan = handles("handle");
+  value_of(bench.opened->migrate(plan.schema));
+  append(bench, 10, -1h, "'a' || n");
+  bool appended = false;
+  bool has_clash = false;
+  bool was_paused = false;
+  int tells = 0;
+  const auto done = bench.opened->rebuild(plan, [&](const rebuild_progress& progress) {
+    if (progress.done == 10 && !std::exchange(appended, true)) append(bench, 1, -1min, "'b'");
+    else if (progress.done > 10 && !progress.paused && !std::exchange(has_clash, true)) append(bench, 1, -1min, "'b'");  // Too late to be seen before.
+    const bool is_locked = !bench.query("SELECT FROM pg_locks WHERE relation = 'event_log'::regclass AND mode = 'ShareRowExclusiveLock' AND granted "
+                                        "AND pid <> pg_backend_pid()").empty();
+    if (was_paused) ++tells;
+    if (progress.paused) was_paused = true;
+    if (progress.done > 0) BOOST_TEST(progress.paused == is_locked);
+    return true;
+  });
+  BOOST_TEST(has_clash);
+  BOOST_TEST(was_paused);
+  BOOST_TEST(tells > 0);
+  BOOST_TEST_REQUIRE(!done);
+  BOOST_TEST((done.failure().code == errc::projection_failed), to_string(done.failure()));
+}
+
 // A projection whose rows say in which order the events came.
 struct arrivals {
   rebuild_plan plan;
@@ -162,6 +262,26 @@ BOOST_AUTO_TEST_CASE(a_rebuild_in_the_order_of_time_goes_on_beside_commands_and_
   BOOST_TEST(beginnings > 2);
   BOOST_TEST(done.done == static_cast<std::uint64_t>(40 * 61 + commits));
   arrivals::check(bench);
+}
+
+// An index that was made by hand and is no rule: aggregate by aggregate is good enough, which reads no event twice.
+BOOST_AUTO_TEST_CASE(an_index_that_is_no_rule_does_not_ask_for_the_order_of_time) {
+  workbench bench(postgres);
+  arrivals of;
+  of.plan.ordered_between_aggregates = false;
+  value_of(bench.opened->migrate(of.plan.schema));
+  bench.query("CREATE INDEX by_time ON arrivals (timestamp)");
+  append(bench, 100, -1h);
+  bool appended = false;
+  (void)value_of(bench.opened->rebuild(of.plan, [&](const rebuild_progress& progress) {
+    if (progress.done == 100 && !std::exchange(appended, true)) append(bench, 50, -1min);
+    return true;
+  }));
+  const auto rows = bench.query("SELECT aggregate_id FROM arrivals JOIN event_log USING (timestamp) WHERE place > 100 ORDER BY place");
+  BOOST_TEST_REQUIRE(rows.size() == 50U);
+  BOOST_TEST(std::is_sorted(rows.begin(), rows.end(), [](const auto& one, const auto& other) {
+    return one[0].template as<sql_bytes>().bytes < other[0].template as<sql_bytes>().bytes;
+  }));
 }
 
 // The count of the log is a statement that takes as long as it takes.
@@ -328,6 +448,26 @@ BOOST_AUTO_TEST_CASE(a_rebuild_that_would_lose_something_is_refused_and_names_it
       BOOST_TEST(bench.query("SELECT FROM pg_trigger WHERE tgname LIKE 'maestro_rebuild%' AND tgrelid = 'event_log'::regclass").empty());
     }
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_rebuild_that_is_refused_when_it_goes_on_keeps_what_it_has) {
+  workbench bench(postgres, {}, counters);
+  append(bench, 2500, -1h);
+  const auto stopped = bench.opened->rebuild(counting(), [](const rebuild_progress& progress) { return progress.done < 1000; });
+  BOOST_TEST_REQUIRE(!stopped);
+  BOOST_TEST((stopped.failure().code == errc::shutting_down), to_string(stopped.failure()));
+  bench.query("ALTER TABLE counters ADD COLUMN extra text");
+  const auto refused = bench.opened->rebuild(counting(), {});
+  BOOST_TEST_REQUIRE(!refused);
+  BOOST_TEST((refused.failure().message.find("counters.extra") != std::string::npos), to_string(refused.failure()));
+  bench.query("ALTER TABLE counters DROP COLUMN extra");
+  const auto done = value_of(bench.opened->rebuild(counting(), {}));
+  BOOST_TEST(done.resumed >= 1000U);
+  BOOST_TEST(done.done == 2500U);
+  // One that was refused at its beginning leaves nothing.
+  bench.query("ALTER TABLE counters ADD COLUMN extra text");
+  BOOST_TEST(!bench.opened->rebuild(counting(), {}).has_value());
+  BOOST_TEST(!has_left_something(bench));
 }
 
 BOOST_AUTO_TEST_SUITE_END()
