@@ -1,13 +1,15 @@
 // A rebuild in the order of timestamps, over all aggregates.
 //
 // The log is walked up to some seconds ago, while commands go on: what is committed later has, by a clock that is right, a later
-// timestamp. Then the log is locked, its last seconds follow, and the tables change places. An event that is committed behind the place
+// timestamp. Then the log is locked, its last seconds follow, and the tables change places; where too many events are in them, not yet. An event that is committed behind the place
 // that the walk has come to (its node's clock is behind, its transaction was long) is noted by a trigger: the walk begins anew, and stays
 // further behind.
 #include <maestro/store/postgres/rebuild_base.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <set>
+#include <thread>
 
 namespace maestro::postgres {
 
@@ -15,11 +17,16 @@ namespace {
 
 constexpr int max_attempts = 5;
 constexpr std::uint64_t first_distance = 2'000;  // Milliseconds.
+// Between two tries to do the last step, where too much is left for it.
+constexpr std::chrono::milliseconds shortest_wait{100};
+constexpr std::chrono::milliseconds longest_wait{5'000};
 
 const timestamp end_of_time = timestamp::make((std::uint64_t{1} << 48) - 1, 0xFFFF, ~std::uint64_t{0});
 
 // An event was committed behind the place that the walk has come to.
 struct overtaken {};
+// More is later than the walk's place than is to be done while commands wait.
+struct too_much_left {};
 
 class in_order final : public rebuild_base {
  public:
@@ -144,18 +151,43 @@ class in_order final : public rebuild_base {
   }
 
   void take_over() {
-    for (int attempt = 0;; ++attempt) {
+    int too_often = 0;
+    for (int attempt = 0;;) {
       walk();
       try {
         return last_step();
+      } catch (const too_much_left&) {
+        progress().paused = false;
+        if (++too_often == max_rounds) throw too_near();
+        wait_a_part_of_the_distance();
       } catch (const failure& problem) {
-        pause_after(problem, attempt);
+        pause_after(problem, attempt++);
       }
     }
   }
 
+  // All tries together last as long as an event stays out of the walk's reach, at least.
+  void wait_a_part_of_the_distance() {
+    const auto part = std::clamp(std::chrono::milliseconds(distance_ / max_rounds), shortest_wait, longest_wait);
+    for (const auto end = std::chrono::steady_clock::now() + part; std::chrono::steady_clock::now() < end; tell())
+      std::this_thread::sleep_for(std::min(part, std::chrono::milliseconds(100)));
+  }
+
+  [[nodiscard]] auto too_near() const -> rebuild_stopped {
+    return {{errc::store_unavailable, "projection \"" + plan().projection + "\": more than " + std::to_string(most_events_at_last) +
+                                          " events are always newer than " + std::to_string(distance_ / 1000) + " s before the database's clock; its rows "
+                                          "depend on their order, and commands would have to wait for all of them; nothing was changed. See that the "
+                                          "clocks of all writers are right, and rebuild while fewer commands arrive"}};
+  }
+
+  void refuse_too_much(const std::vector<sql_row>& counted) {
+    if (static_cast<std::uint64_t>(first_row(counted, "the count of the newest events").at(0).as<std::int64_t>()) > most_events_at_last) throw too_much_left{};
+  }
+
   void last_step() {
     const auto time = now();
+    constexpr auto enough = static_cast<std::int64_t>(most_events_at_last + 1);
+    refuse_too_much(session().query(rebuild_sql::count_later, {place_, enough}));  // Commands need not wait to know that.
     std::size_t events = 0;
     in_transaction([&](commit_transaction& transaction) {
       prepare_exchange(transaction);
@@ -163,6 +195,7 @@ class in_order final : public rebuild_base {
       progress().paused = true;
       tell();
       look_for_late_ones(transaction.query(session().filled(rebuild_sql::read_late_news), place_), time);
+      refuse_too_much(transaction.query(session().filled(rebuild_sql::count_later), place_, enough));
       const auto read_log = session().filled(rebuild_sql::read_log);
       auto last = place_;
       while (true) {

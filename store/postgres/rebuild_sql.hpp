@@ -258,6 +258,17 @@ inline constexpr const char* count_log = R"(
                                            AND other.aggregate_type = ANY({types})))
 )";
 
+// What is later than $1; no more than $2 are counted.
+inline constexpr const char* count_later = R"(
+  SELECT count(*) FROM (
+    SELECT FROM event_log AS log
+    WHERE timestamp > $1::bytea
+      AND (aggregate_type = ANY({types})
+           OR (aggregate_type IS NULL AND EXISTS (SELECT FROM event_log AS other WHERE other.aggregate_id = log.aggregate_id
+                                                  AND other.aggregate_type = ANY({types}))))
+    LIMIT $2::bigint) AS later
+)";
+
 inline constexpr const char* milliseconds = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
 inline constexpr const char* read_log = R"(

@@ -264,6 +264,43 @@ BOOST_AUTO_TEST_CASE(a_rebuild_in_the_order_of_time_goes_on_beside_commands_and_
   arrivals::check(bench);
 }
 
+// Some of them are newer than what the rebuild dares to project while commands go on.
+BOOST_AUTO_TEST_CASE(what_is_projected_in_the_order_of_time_while_commands_wait_is_bounded) {
+  workbench bench(postgres);
+  const arrivals of;
+  value_of(bench.opened->migrate(of.plan.schema));
+  append(bench, 100, -1h);
+  bool appended = false;
+  std::uint64_t before = 0;
+  const auto done = value_of(bench.opened->rebuild(of.plan, [&](const rebuild_progress& progress) {
+    if (progress.done == 100 && !std::exchange(appended, true)) append(bench, 6000, 0s);
+    if (progress.paused) before = progress.done;
+    return true;
+  }));
+  BOOST_TEST(done.done == 6100U);
+  BOOST_TEST(done.done - before <= 5000U);
+  arrivals::check(bench);
+}
+
+BOOST_AUTO_TEST_CASE(a_rebuild_in_the_order_of_time_that_would_keep_commands_waiting_is_refused) {
+  workbench bench(postgres);
+  const arrivals of;
+  value_of(bench.opened->migrate(of.plan.schema));
+  append(bench, 6000, 1h);
+  bool was_paused = false;
+  const auto refused = bench.opened->rebuild(of.plan, [&](const rebuild_progress& progress) {
+    was_paused = was_paused || progress.paused;
+    return true;
+  });
+  BOOST_TEST_REQUIRE(!refused);
+  BOOST_TEST((refused.failure().code == errc::store_unavailable), to_string(refused.failure()));
+  for (const auto* part : {"arrivals", "nothing was changed", "clocks of all writers"})
+    BOOST_TEST((refused.failure().message.find(part) != std::string::npos), refused.failure().message);
+  BOOST_TEST(!was_paused);  // It need not try to know.
+  BOOST_TEST(!has_left_something(bench));
+  BOOST_TEST(bench.count("arrivals") == 0);
+}
+
 // An index that was made by hand and is no rule: aggregate by aggregate is good enough, which reads no event twice.
 BOOST_AUTO_TEST_CASE(an_index_that_is_no_rule_does_not_ask_for_the_order_of_time) {
   workbench bench(postgres);
