@@ -1,10 +1,13 @@
 #include <maestro/store/postgres/catalogue.hpp>
 
+#include <maestro/store/postgres/member_tables.hpp>
 #include <maestro/store/postgres/trigger_functions.hpp>
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <map>
+#include <set>
 #include <string_view>
 
 namespace maestro::postgres {
@@ -13,6 +16,7 @@ namespace {
 
 struct wanted_column {
   std::string_view table, name, types;  // Types between spaces.
+  bool is_ours = false;  // It can be put back: what it holds may be null, or has a default.
 };
 
 // What the statements of sql.hpp read and write. transaction_id is not among them: nothing of ours reads it.
@@ -22,15 +26,15 @@ constexpr std::array store_columns{
     wanted_column{"event_log", "sequence", " int4 "},
     wanted_column{"event_log", "type", " varchar text "},
     wanted_column{"event_log", "body", " jsonb "},
-    wanted_column{"event_log", "aggregate_type", " varchar text "},
-    wanted_column{"event_log", "command_id", " bytea "},
-    wanted_column{"event_log", "metadata", " jsonb "},
+    wanted_column{"event_log", "aggregate_type", " varchar text ", true},
+    wanted_column{"event_log", "command_id", " bytea ", true},
+    wanted_column{"event_log", "metadata", " jsonb ", true},
     wanted_column{"snapshots", "aggregate_id", " bytea "},
     wanted_column{"snapshots", "sequence", " int4 "},
     wanted_column{"snapshots", "body", " jsonb "},
-    wanted_column{"snapshots", "aggregate_type", " varchar text "},
-    wanted_column{"snapshots", "version", " int4 "},
-    wanted_column{"snapshots", "version_sequence", " int4 "},
+    wanted_column{"snapshots", "aggregate_type", " varchar text ", true},
+    wanted_column{"snapshots", "version", " int4 ", true},
+    wanted_column{"snapshots", "version_sequence", " int4 ", true},
     wanted_column{"maestro_cluster", "only_row", " bool "},
     wanted_column{"maestro_cluster", "version", " int8 "},
     wanted_column{"maestro_members", "incarnation", " bytea "},
@@ -41,8 +45,8 @@ constexpr std::array store_columns{
     wanted_column{"maestro_members", "heartbeat", " int8 "},
     wanted_column{"maestro_members", "joined_at", " timestamptz "},
     wanted_column{"maestro_members", "ended_at", " timestamptz "},
-    wanted_column{"maestro_members", "served_digest", " varchar text "},
-    wanted_column{"maestro_members", "served", " varchar text "},
+    wanted_column{"maestro_members", "served_digest", " varchar text ", true},
+    wanted_column{"maestro_members", "served", " varchar text ", true},
 };
 
 struct wanted_index {
@@ -120,42 +124,83 @@ struct facts {
   std::vector<std::string> parts;  // Of the log, which they do not include.
 };
 
-void judge_columns(const facts& found, schema_faults& faults) {
+// What of it repair_script can put back.
+class repairs {
+ public:
+  explicit repairs(const facts& found) : found_(found) {
+    for (const auto& [column, type] : found.columns) tables_.insert(column.table);
+  }
+
+  /// The rows of these are gone with them.
+  [[nodiscard]] auto has_log() const -> bool { return tables_.contains("event_log") && tables_.contains("snapshots"); }
+  [[nodiscard]] auto of_column(const wanted_column& wanted) const -> bool {
+    if (tables_.contains(wanted.table)) return wanted.is_ours && (has_log() || is_of_members(wanted.table));
+    return is_of_members(wanted.table);
+  }
+  /// Of an index over columns that are as they should be, or will be.
+  [[nodiscard]] auto of_index(std::string_view table) const -> bool {
+    if (!is_of_members(table) && !has_log()) return false;
+    for (const auto& wanted : store_columns)
+      if (wanted.table == table && !has_right(wanted) && !of_missing(wanted)) return false;
+    return true;
+  }
+  [[nodiscard]] auto has_right(const wanted_column& wanted) const -> bool {
+    const auto there = found_.columns.find({std::string(wanted.table), std::string(wanted.name)});
+    return there != found_.columns.end() && wanted.types.find(" " + there->second + " ") != wanted.types.npos;
+  }
+
+ private:
+  static auto is_of_members(std::string_view table) -> bool { return table == "maestro_cluster" || table == "maestro_members"; }
+  [[nodiscard]] auto of_missing(const wanted_column& wanted) const -> bool {
+    return !found_.columns.contains({std::string(wanted.table), std::string(wanted.name)}) && of_column(wanted);
+  }
+
+  const facts& found_;
+  std::set<std::string, std::less<>> tables_;
+};
+
+void judge_columns(const facts& found, const repairs& can, schema_faults& faults) {
   for (const auto& wanted : store_columns) {
+    if (can.has_right(wanted)) continue;
     const auto there = found.columns.find({std::string(wanted.table), std::string(wanted.name)});
     const std::string name = std::string(wanted.table) + "." + std::string(wanted.name);
-    if (there == found.columns.end())
+    if (there == found.columns.end()) {
       faults.broken.push_back("column " + name + " is missing");
-    else if (wanted.types.find(" " + there->second + " ") == wanted.types.npos)
+      faults.can_be_repaired = faults.can_be_repaired || can.of_column(wanted);
+    } else {
       faults.broken.push_back("column " + name + " is of type " + there->second + ", not" + std::string(wanted.types.substr(0, wanted.types.find(' ', 1))));
+    }
   }
 }
 
-void judge_indexes(const facts& found, schema_faults& faults) {
+void judge_indexes(const facts& found, const repairs& can, schema_faults& faults) {
   const auto has = [&](std::string_view table, std::string_view columns, std::string_view name) {
     const auto there = found.unique.find(std::string(table) + ":" + std::string(columns));
     return there != found.unique.end() && (name.empty() || there->second.contains(std::string(name)));
   };
+  const auto miss = [&](std::string_view table, const std::string& what) {
+    faults.broken.push_back(what + " is missing or not valid");
+    faults.can_be_repaired = faults.can_be_repaired || can.of_index(table);
+  };
   for (const auto& wanted : store_indexes)
-    if (!has(wanted.table, wanted.columns, wanted.name)) faults.broken.push_back(std::string(wanted.what) + " is missing or not valid");
-  if (found.parts.empty() && !has("event_log", "timestamp", ""))
-    faults.broken.emplace_back("the primary key of event_log (timestamp) is missing or not valid");
+    if (!has(wanted.table, wanted.columns, wanted.name)) miss(wanted.table, std::string(wanted.what));
+  if (found.parts.empty() && !has("event_log", "timestamp", "")) miss("event_log", "the primary key of event_log (timestamp)");
   for (const auto& part : found.parts) {
     const auto there = found.part_unique.find(part);
     for (const char* columns : {"aggregate_id,sequence", "timestamp"})
       if (there == found.part_unique.end() || !there->second.contains(columns))
-        faults.broken.push_back("a unique index of partition " + part + " (" + columns + ") is missing or not valid");
+        miss("event_log", "a unique index of partition " + part + " (" + columns + ")");
   }
 }
 
-void judge_triggers(const facts& found, schema_faults& faults) {
+void judge_triggers(const facts& found, const repairs& can, schema_faults& faults) {
   std::vector<std::string> tables{found.log};
   tables.insert(tables.end(), found.parts.begin(), found.parts.end());
   for (const auto& table : tables)
     for (const char* name : {"event_log_no_rewrite", "event_log_no_truncate", "event_log_lift_timestamp"}) {
       const auto there = found.triggers.find({table, name});
       if (there == found.triggers.end()) {
-        faults.triggers_missing = true;
+        faults.can_be_repaired = faults.can_be_repaired || can.has_log();
         faults.unguarded.push_back("trigger " + std::string(name) + " of " + table + " is missing: `maestro migrate` puts it back");
       } else if (there->second != 'O' && there->second != 'A') {
         faults.unguarded.push_back("trigger " + std::string(name) + " of " + table + " is disabled: ALTER TABLE " + table + " ENABLE TRIGGER " + name);
@@ -200,9 +245,10 @@ auto look_for_schema(connection& with, std::span<const projection_table> tables)
     else if (more.starts_with("partition:")) found.part_unique[table].insert(more.substr(more.find(':') + 1));
     else found.unique[more].insert(name);
   }
-  judge_columns(found, seen.faults);
-  judge_indexes(found, seen.faults);
-  judge_triggers(found, seen.faults);
+  const repairs can(found);
+  judge_columns(found, can, seen.faults);
+  judge_indexes(found, can, seen.faults);
+  judge_triggers(found, can, seen.faults);
   std::sort(seen.faults.unguarded.begin(), seen.faults.unguarded.end());
   return seen;
 }
@@ -216,16 +262,50 @@ auto repair_script() -> std::string {
     one record;
     is_partitioned boolean;
   BEGIN
+    CREATE TABLE IF NOT EXISTS )") + cluster_table + R"(
+    CREATE TABLE IF NOT EXISTS )" + members_table + R"(
+    ALTER TABLE maestro_members
+      ADD COLUMN IF NOT EXISTS served_digest varchar(16),
+      ADD COLUMN IF NOT EXISTS served        text;
+    FOR one IN
+      SELECT indexrelid::regclass AS name FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+      WHERE indrelid = 'maestro_members'::regclass AND relname = 'maestro_members_alive_index'
+        AND NOT (indisunique AND indisvalid AND indisready AND indimmediate AND indpred IS NOT NULL)
+    LOOP
+      EXECUTE format('DROP INDEX %s', one.name);
+    END LOOP;
+    CREATE UNIQUE INDEX IF NOT EXISTS maestro_members_alive_index ON maestro_members (name) WHERE status = 'alive';
+
+    is_partitioned := coalesce((SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass('event_log')), false);
+    FOR one IN
+      SELECT owner, key_column
+      FROM (VALUES ('maestro_cluster', 'only_row'), ('maestro_members', 'incarnation'), ('snapshots', 'aggregate_id'), ('event_log', 'timestamp'))
+        AS wanted (owner, key_column)
+      WHERE EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass(owner) AND attname = key_column AND NOT attisdropped)
+        AND NOT (owner = 'event_log' AND is_partitioned)
+        AND NOT EXISTS (SELECT FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
+                        WHERE indrelid = to_regclass(owner) AND indisunique AND indisvalid AND indisready AND indimmediate AND indpred IS NULL
+                          AND indnkeyatts = 1 AND attname = key_column)
+    LOOP
+      IF EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass(one.owner) AND indisprimary) THEN
+        EXECUTE format('CREATE UNIQUE INDEX ON %I (%I)', one.owner, one.key_column);
+      ELSE
+        EXECUTE format('ALTER TABLE %I ADD PRIMARY KEY (%I)', one.owner, one.key_column);
+      END IF;
+    END LOOP;
+
     IF to_regclass('event_log') IS NULL OR to_regclass('snapshots') IS NULL THEN
       RETURN;  -- Their rows are gone with them: that is for a backup.
     END IF;
-    is_partitioned := (SELECT relkind = 'p' FROM pg_class WHERE oid = 'event_log'::regclass);
 
-    ALTER TABLE event_log
-      ADD COLUMN IF NOT EXISTS aggregate_type varchar(256),
-      ADD COLUMN IF NOT EXISTS command_id     bytea,
-      ADD COLUMN IF NOT EXISTS metadata       jsonb,
-      ADD COLUMN IF NOT EXISTS transaction_id xid8;
+    IF (SELECT count(*) FROM pg_attribute WHERE attrelid = 'event_log'::regclass AND NOT attisdropped
+        AND attname IN ('aggregate_type', 'command_id', 'metadata', 'transaction_id')) < 4 THEN
+      ALTER TABLE event_log
+        ADD COLUMN IF NOT EXISTS aggregate_type varchar(256),
+        ADD COLUMN IF NOT EXISTS command_id     bytea,
+        ADD COLUMN IF NOT EXISTS metadata       jsonb,
+        ADD COLUMN IF NOT EXISTS transaction_id xid8;
+    END IF;
     IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'event_log'::regclass AND conname = 'command_id_size') THEN
       ALTER TABLE event_log ADD CONSTRAINT command_id_size CHECK (length(command_id) = 16) NOT VALID;
     END IF;
@@ -234,55 +314,40 @@ auto repair_script() -> std::string {
       ADD COLUMN IF NOT EXISTS version          integer NOT NULL DEFAULT 0,
       ADD COLUMN IF NOT EXISTS version_sequence integer NOT NULL DEFAULT 0;
 
-    FOR one IN
-      SELECT indexrelid::regclass AS name FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
-      WHERE indrelid = 'event_log'::regclass AND relname = 'aggregate_sequence_index'
-        AND NOT (indisunique AND indisvalid AND indisready AND indimmediate AND indpred IS NULL AND indnkeyatts = 2
-                 AND (SELECT array_agg(attname::text ORDER BY position)
-                      FROM unnest(indkey::smallint[]) WITH ORDINALITY AS key (number, position)
-                      JOIN pg_attribute ON attrelid = indrelid AND attnum = key.number WHERE position <= 2)
-                     = '{aggregate_id,sequence}'::text[])
-    LOOP
-      EXECUTE format('DROP INDEX %s', one.name);
-    END LOOP;
-    CREATE UNIQUE INDEX IF NOT EXISTS aggregate_sequence_index ON event_log (aggregate_id, sequence);
-    CREATE INDEX IF NOT EXISTS aggregate_type_index ON event_log (aggregate_type, aggregate_id)
-      WHERE sequence = 1 AND aggregate_type IS NOT NULL;
+    -- A column that is gone or changed keeps none of the rest from coming back.
+    IF (SELECT count(*) FROM pg_attribute WHERE attrelid = 'event_log'::regclass AND NOT attisdropped
+        AND (attname, format_type(atttypid, NULL)) IN (('aggregate_id', 'bytea'), ('sequence', 'integer'))) = 2 THEN
+      FOR one IN
+        SELECT indexrelid::regclass AS name FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+        WHERE indrelid = 'event_log'::regclass AND relname = 'aggregate_sequence_index'
+          AND NOT (indisunique AND indisvalid AND indisready AND indimmediate AND indpred IS NULL AND indnkeyatts = 2
+                   AND (SELECT array_agg(attname::text ORDER BY position)
+                        FROM unnest(indkey::smallint[]) WITH ORDINALITY AS key (number, position)
+                        JOIN pg_attribute ON attrelid = indrelid AND attnum = key.number WHERE position <= 2)
+                       = '{aggregate_id,sequence}'::text[])
+      LOOP
+        EXECUTE format('DROP INDEX %s', one.name);
+      END LOOP;
+      CREATE UNIQUE INDEX IF NOT EXISTS aggregate_sequence_index ON event_log (aggregate_id, sequence);
+      CREATE INDEX IF NOT EXISTS aggregate_type_index ON event_log (aggregate_type, aggregate_id)
+        WHERE sequence = 1 AND aggregate_type IS NOT NULL;
+    END IF;
 
-    IF NOT EXISTS (SELECT FROM pg_index WHERE indrelid = 'event_log'::regclass AND indisprimary) THEN
-      IF is_partitioned THEN
+    IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'event_log'::regclass AND attname = 'timestamp' AND NOT attisdropped) THEN
+      IF is_partitioned AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = 'event_log'::regclass AND indisprimary) THEN
         ALTER TABLE event_log ADD PRIMARY KEY (aggregate_id, timestamp);
-      ELSE
-        ALTER TABLE event_log ADD PRIMARY KEY (timestamp);
       END IF;
-    END IF;
-    IF NOT EXISTS (SELECT FROM pg_index WHERE indrelid = 'snapshots'::regclass AND indisprimary) THEN
-      ALTER TABLE snapshots ADD PRIMARY KEY (aggregate_id);
-    END IF;
-    FOR part IN SELECT relid, relname FROM pg_partition_tree('event_log') JOIN pg_class ON oid = relid WHERE level > 0 AND isleaf LOOP
-      IF NOT EXISTS (SELECT FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
-                     WHERE indrelid = part.relid AND indisunique AND indisvalid AND indpred IS NULL AND indnkeyatts = 1
-                       AND attname = 'timestamp') THEN
-        EXECUTE format('DROP INDEX IF EXISTS %I', part.relname || '_timestamp_idx');
-        EXECUTE format('CREATE UNIQUE INDEX %I ON %s (timestamp)', part.relname || '_timestamp_idx', part.relid::regclass);
-      END IF;
-    END LOOP;
-
-    IF to_regclass('maestro_cluster') IS NOT NULL AND
-       NOT EXISTS (SELECT FROM pg_index WHERE indrelid = 'maestro_cluster'::regclass AND indisprimary) THEN
-      ALTER TABLE maestro_cluster ADD PRIMARY KEY (only_row);
-    END IF;
-    IF to_regclass('maestro_members') IS NOT NULL THEN
-      ALTER TABLE maestro_members
-        ADD COLUMN IF NOT EXISTS served_digest varchar(16),
-        ADD COLUMN IF NOT EXISTS served        text;
-      IF NOT EXISTS (SELECT FROM pg_index WHERE indrelid = 'maestro_members'::regclass AND indisprimary) THEN
-        ALTER TABLE maestro_members ADD PRIMARY KEY (incarnation);
-      END IF;
-      CREATE UNIQUE INDEX IF NOT EXISTS maestro_members_alive_index ON maestro_members (name) WHERE status = 'alive';
+      FOR part IN SELECT relid, relname FROM pg_partition_tree('event_log') JOIN pg_class ON oid = relid WHERE level > 0 AND isleaf LOOP
+        IF NOT EXISTS (SELECT FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
+                       WHERE indrelid = part.relid AND indisunique AND indisvalid AND indpred IS NULL AND indnkeyatts = 1
+                         AND attname = 'timestamp') THEN
+          EXECUTE format('DROP INDEX IF EXISTS %I', part.relname || '_timestamp_idx');
+          EXECUTE format('CREATE UNIQUE INDEX %I ON %s (timestamp)', part.relname || '_timestamp_idx', part.relid::regclass);
+        END IF;
+      END LOOP;
     END IF;
 
-    CREATE OR REPLACE )") + refuse_rewrite_function + R"(
+    CREATE OR REPLACE )" + refuse_rewrite_function + R"(
     IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'event_log'::regclass AND tgname = 'event_log_no_rewrite') THEN
       CREATE TRIGGER event_log_no_rewrite BEFORE UPDATE OR DELETE ON event_log FOR EACH ROW EXECUTE FUNCTION maestro_refuse_rewrite();
     END IF;

@@ -18,9 +18,7 @@ struct schema_faults {
   std::vector<std::string> broken;    ///< Without it events can be lost, doubled or unreadable: a key, a unique index, a column.
   std::vector<std::string> unguarded; ///< A trigger that is missing or disabled: nothing keeps events from being changed, or in order.
   std::vector<projection_table> missing_tables;  ///< Of projections.
-  bool triggers_missing = false;  ///< Some are not there at all.
-
-  [[nodiscard]] auto can_be_repaired() const -> bool { return !broken.empty() || triggers_missing; }
+  bool can_be_repaired = false;  ///< Some of it is for `repair_script`, which locks tables: it is not to be run for the rest.
 };
 
 /// One look at one moment.
@@ -36,7 +34,7 @@ struct schema_look {
 [[nodiscard]] auto look_for_schema(connection& with, std::span<const projection_table> tables) -> schema_look;
 
 /// SQL that puts back what is missing of the store's own tables and can be put back without touching a row: keys, indexes, the columns
-/// that Maestro adds, triggers. Leaves what is there.
+/// that Maestro adds, triggers, and the members' tables, in which nothing outlasts its nodes. Leaves what is there.
 [[nodiscard]] auto repair_script() -> std::string;
 
 }  // namespace maestro::postgres

@@ -87,7 +87,7 @@ class postgres_database final : public database {
       if (!found->has(step)) missing.push_back(&step);
     if (!found->on_citus.schema.empty()) {
       if (!missing.empty()) return refused_while_distributed(found->on_citus, "migration " + missing.front()->name());
-      if (found->faults.can_be_repaired()) return refused_while_distributed(found->on_citus, "a repair of the store");
+      if (found->faults.can_be_repaired) return refused_while_distributed(found->on_citus, "a repair of the store");
     }
     std::vector<std::string> applied;
     for (const auto* step : missing) {
@@ -97,7 +97,7 @@ class postgres_database final : public database {
     }
     const auto look_again = [&](connection& with) -> result<schema_state> { return look_at(with, tables); };
     if (!missing.empty()) found = repeat(over, "the look at the schema", look_again);
-    if (found && found->faults.can_be_repaired()) {
+    if (found && found->faults.can_be_repaired) {
       const auto before = found->faults;
       auto done = repeat(over, "repair (" + (before.broken.empty() ? before.unguarded : before.broken).front() + ")", [&](connection& with) { return repair(with); });
       if (!done) return done.failure();

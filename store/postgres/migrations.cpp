@@ -1,5 +1,6 @@
 #include <maestro/store/postgres/migrations.hpp>
 
+#include <maestro/store/postgres/member_tables.hpp>
 #include <maestro/store/postgres/trigger_functions.hpp>
 
 #include <string>
@@ -98,29 +99,9 @@ constexpr const char* refuse_rewrites = R"(
   END $block$;
 )";
 
-// The nodes that share this store. Whoever changes which of them are alive holds the row of maestro_cluster meanwhile.
-constexpr const char* create_members = R"(
-  CREATE TABLE maestro_cluster (
-    only_row boolean NOT NULL PRIMARY KEY DEFAULT true CHECK (only_row),
-    version  bigint  NOT NULL
-  );
-  INSERT INTO maestro_cluster (version) VALUES (0);
-
-  CREATE TABLE maestro_members (
-    incarnation bytea        NOT NULL PRIMARY KEY,
-    name        varchar(256) NOT NULL,
-    address     varchar(256) NOT NULL,
-    run         bigint       NOT NULL,
-    status      varchar(16)  NOT NULL,
-    heartbeat   bigint       NOT NULL DEFAULT 0,
-    joined_at   timestamptz  NOT NULL DEFAULT now(),
-    ended_at    timestamptz,
-    CONSTRAINT incarnation_size CHECK (length(incarnation) = 16),
-    CONSTRAINT status_is_known  CHECK (status IN ('alive', 'left', 'dead')),
-    CONSTRAINT ended_when_ended CHECK ((status = 'alive') = (ended_at IS NULL))
-  ) WITH (fillfactor = 50);  -- Room for the heartbeats' new row versions, so that they stay in their page.
-  CREATE UNIQUE INDEX maestro_members_alive_index ON maestro_members (name) WHERE status = 'alive';
-)";
+// What comes with the tables of the nodes that share this store.
+constexpr const char* begin_members = "INSERT INTO maestro_cluster (version) VALUES (0);";
+constexpr const char* index_members = "CREATE UNIQUE INDEX maestro_members_alive_index ON maestro_members (name) WHERE status = 'alive';";
 
 // An application of the seed reads an aggregate's events by timestamp. Its own reading may be below the one of the event before, which a
 // node of ours wrote in the same millisecond, or with a clock that is ahead. What comes without a command id is from such an application.
@@ -169,7 +150,7 @@ auto migrations(int partitions) -> std::vector<migration_step> {
       {std::string(store_component), 1, log + complete_tables},
       {std::string(store_component), 2, index_aggregate_types},
       {std::string(store_component), 3, std::string("CREATE ") + refuse_rewrite_function + refuse_rewrites},
-      {std::string(store_component), 4, create_members},
+      {std::string(store_component), 4, std::string("CREATE TABLE ") + cluster_table + begin_members + "CREATE TABLE " + members_table + index_members},
       {std::string(store_component), 5, std::string("CREATE ") + lift_timestamp_function + lift_timestamps},
       {std::string(store_component), 6, forget_transactions},
       {std::string(store_component), 7, add_served},

@@ -62,25 +62,36 @@ auto has_unique(connection& with, std::string_view table, std::string_view colum
   return found;
 }
 
+constexpr std::array<std::string_view, 2> repaired_tables{"event_log", "snapshots"};
 constexpr std::string_view race_index = "aggregate_sequence_index";
 
 }  // namespace
 
 auto look_for_faults(connection& with, std::span<const projection_table> tables) -> schema_faults {
   schema_faults faults;
+  bool has_log = true;  // Rows that are gone with their table are for a backup.
+  for (const auto table : repaired_tables) has_log = has_log && has_row(with.prepare(has_table).bind_text(1, table));
+  const auto broken = [&](const std::string& what, bool can_be_put_back) {
+    faults.broken.push_back(what);
+    faults.can_be_repaired = faults.can_be_repaired || (has_log && can_be_put_back);
+  };
+  bool has_key_columns = true;  // Of the index that decides between two writers.
   for (const auto& wanted : store_columns) {
     const auto type = type_of(with, wanted);
     const std::string name = std::string(wanted.table) + "." + std::string(wanted.name);
-    if (type.empty()) faults.broken.push_back("column " + name + " is missing");
-    else if (type != wanted.type) faults.broken.push_back("column " + name + " is of type " + type + ", not " + std::string(wanted.type));
+    if (type.empty()) broken("column " + name + " is missing", wanted.is_ours);
+    else if (type != wanted.type) broken("column " + name + " is of type " + type + ", not " + std::string(wanted.type), false);
+    if (type.empty() && wanted.table == "event_log" && (wanted.name == "aggregate_id" || wanted.name == "sequence")) has_key_columns = false;
   }
   if (!has_unique(with, "event_log", "aggregate_id,sequence", race_index))
-    faults.broken.emplace_back("the unique index aggregate_sequence_index of event_log (aggregate_id, sequence) is missing");
-  if (!has_unique(with, "event_log", "timestamp", "")) faults.broken.emplace_back("the primary key of event_log (timestamp) is missing");
-  if (!has_unique(with, "snapshots", "aggregate_id", "")) faults.broken.emplace_back("the primary key of snapshots (aggregate_id) is missing");
-  for (const auto name : store_triggers)
-    if (!has_row(with.prepare(has_trigger).bind_text(1, name)))
-      faults.unguarded.push_back("trigger " + std::string(name) + " of event_log is missing: `maestro migrate` puts it back");
+    broken("the unique index aggregate_sequence_index of event_log (aggregate_id, sequence) is missing", has_key_columns);
+  if (!has_unique(with, "event_log", "timestamp", "")) broken("the primary key of event_log (timestamp) is missing", false);
+  if (!has_unique(with, "snapshots", "aggregate_id", "")) broken("the primary key of snapshots (aggregate_id) is missing", false);
+  for (const auto name : store_triggers) {
+    if (has_row(with.prepare(has_trigger).bind_text(1, name))) continue;
+    faults.unguarded.push_back("trigger " + std::string(name) + " of event_log is missing: `maestro migrate` puts it back");
+    faults.can_be_repaired = faults.can_be_repaired || has_log;
+  }
   for (const auto& table : tables) {
     const auto dot = table.name.find('.');
     std::string name = dot == table.name.npos ? table.name : table.name.substr(dot + 1);
@@ -91,8 +102,7 @@ auto look_for_faults(connection& with, std::span<const projection_table> tables)
 }
 
 void repair(connection& with) {
-  // Rows that are gone with their table are for a backup.
-  for (const char* table : {"event_log", "snapshots"})
+  for (const auto table : repaired_tables)
     if (!has_row(with.prepare(has_table).bind_text(1, table))) return;
   for (const auto& wanted : store_columns)
     if (wanted.is_ours && type_of(with, wanted).empty())

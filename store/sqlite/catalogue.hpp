@@ -15,6 +15,7 @@ struct schema_faults {
   std::vector<std::string> broken;               ///< A key, a unique index, a column.
   std::vector<std::string> unguarded;            ///< A trigger that keeps events from being changed.
   std::vector<projection_table> missing_tables;  ///< Of projections.
+  bool can_be_repaired = false;                  ///< Some of it is for `repair`.
 };
 
 /// To be asked where all of the store's own steps were applied. Throws `sql_error`.

@@ -68,7 +68,7 @@ class sqlite_database final : public database {
         applied.push_back(current);
       }
       auto faults = look_for_faults(*with, tables_of(*steps));
-      if (!faults.broken.empty() || !faults.unguarded.empty()) {
+      if (faults.can_be_repaired) {
         current = "repair (" + (faults.broken.empty() ? faults.unguarded : faults.broken).front() + ")";
         transaction_scope transaction(*with, sql::begin_write);
         repair(*with);

@@ -115,4 +115,53 @@ BOOST_DATA_TEST_CASE(a_table_of_a_projection_is_looked_for, data::make(stores_un
   succeed(bench.opened->check(counters));
 }
 
+// Nothing in them outlasts the nodes that run.
+BOOST_DATA_TEST_CASE(the_tables_of_the_members_are_looked_for_and_made_again, data::make(stores_under_test()), store) {
+  workbench bench(store);
+  if (!bench.where->is_shared()) return;  // There they are none of the store's.
+  hybrid_clock clock;
+  for (const std::vector<std::string>& gone : {std::vector<std::string>{"maestro_members"}, {"maestro_cluster"}, {"maestro_cluster", "maestro_members"}}) {
+    for (const auto& table : gone) bench.query("DROP TABLE " + table);
+    tells(refusal(*bench.opened), gone[0]);
+    tells(boost::join(value_of(bench.opened->migrate({})), "; "), gone[0]);
+    succeed(bench.opened->check({}));
+    BOOST_TEST(value_of(bench.opened->migrate({})).empty());
+    const auto members = bench.opened->open_members();
+    const member self{"north", clock.fresh<incarnation_id>(), "somewhere:1"};
+    BOOST_TEST(value_of(members->join(self)).members.size() >= 1U);
+    BOOST_TEST(value_of(members->list()).version > 0);
+    // The index among them, too.
+    BOOST_TEST(!bench.hand->query("INSERT INTO maestro_members SELECT '\\x01a206ac419a00000000000005474ce1'::bytea, name, address, run, status FROM maestro_members "
+                                  "WHERE status = 'alive'", {}).has_value());
+  }
+}
+
+// A repair locks tables that are at work: it is not for what it cannot put back.
+BOOST_DATA_TEST_CASE(a_fault_that_cannot_be_put_back_is_told_without_a_repair, data::make(stores_under_test()), store) {
+  store_settings settings;
+  settings.lock_timeout = std::chrono::milliseconds{50};
+  settings.max_retries = 0;
+  workbench bench(store, settings);
+  const bool is_server = bench.opened->sql_dialect() == dialect::postgres;
+  if (is_server) {
+    bench.query("ALTER TABLE event_log ALTER COLUMN metadata TYPE text");
+    bench.query("BEGIN");
+    bench.query("LOCK TABLE event_log IN ROW EXCLUSIVE MODE");
+  } else {
+    bench.query("ALTER TABLE event_log DROP COLUMN metadata");
+    bench.query("ALTER TABLE event_log ADD COLUMN metadata INTEGER");
+  }
+  const auto migrated = bench.opened->migrate({});
+  if (is_server) bench.query("ROLLBACK");
+  BOOST_TEST_REQUIRE(!migrated);
+  tells(migrated.failure().message, "event_log.metadata");
+  tells(migrated.failure().message, "is of type");
+  tells(migrated.failure().message, "backup");
+  // Beside it, the rest comes back.
+  bench.query(is_server ? "DROP TRIGGER event_log_no_rewrite ON event_log" : "DROP TRIGGER event_log_no_delete");
+  BOOST_TEST(!bench.opened->migrate({}).has_value());
+  BOOST_TEST(!bench.writer->query("SELECT 1 FROM " + std::string(is_server ? "pg_trigger WHERE tgname = 'event_log_no_rewrite' AND tgrelid = 'event_log'::regclass"
+                                                                         : "sqlite_master WHERE name = 'event_log_no_delete'"), {}).value().empty());
+}
+
 BOOST_AUTO_TEST_SUITE_END()
