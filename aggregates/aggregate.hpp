@@ -219,8 +219,9 @@ concept applies = requires(State& state, const Event& event) { Aggregate::apply(
 /// events it cares for, `static constexpr std::string_view registered_name` if the class's own name is not to be persisted,
 /// and optionally `static auto schema() -> std::vector<maestro::schema_step>` for its tables. It runs on the store's thread.
 /// One whose rows depend on which of two *aggregates* was first (a rank, a "last of all") says `static constexpr bool
-/// ordered_between_aggregates = true`: when it is rebuilt, commands wait, and the events come in the order of their timestamps.
-/// All others are rebuilt aggregate by aggregate, while commands go on.
+/// ordered_between_aggregates = true`: when it is rebuilt, the events come in the order of their timestamps. All others are rebuilt
+/// aggregate by aggregate. On PostgreSQL commands go on meanwhile, and wait for the last step alone; on the embedded store they are told
+/// to come back until the rebuild has ended.
 ///
 /// Hooks with defaults that `Derived` may replace: `initial_state`, `prepare_snapshot`, `use_snapshot`, `snapshot_version`,
 /// `lifecycle`. And one without a default: `static auto place(const aggregate_id& id, std::span<const std::string> members) ->
