@@ -193,7 +193,7 @@ auto connection::check_uri(const std::string& uri) -> result<void> {
 
 connection::connection(const std::string& uri, const store_settings& settings, line_cutter& lines, std::int64_t run,
                        std::atomic<bool>* sessions_last)
-    : suffix_(random_suffix()) {
+    : suffix_(random_suffix()), sessions_last_(sessions_last) {
   const failure ends("", "", "this program ends, and connects no more", true);
   if (lines.is_cut()) throw failure(ends);
   const auto seconds = std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(settings.connect_timeout).count());

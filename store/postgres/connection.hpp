@@ -30,8 +30,9 @@ class connection {
 
   /// Connects. `run`, unless 0, marks the connection as one of that run of a node's, so that whoever takes the run for dead can find
   /// and end it (sql::end_sessions). `lines`, which must outlive it, can cut it off. Behind a pooler it looks whether sessions last
-  /// (pooler.hpp), unless `sessions_last` knows so, which is set by that look. Throws `failure`, also where the lines are cut: one
-  /// `of_setting` for sessions that do not last, and for a server that `settings.require_durable` refuses.
+  /// (pooler.hpp), unless `sessions_last` knows so, which is set by that look, and outlives the connection. Throws
+  /// `failure`, also where the lines are cut: one `of_setting` for sessions that do not last, and for a server that
+  /// `settings.require_durable` refuses.
   connection(const std::string& uri, const store_settings& settings, line_cutter& lines, std::int64_t run = 0,
              std::atomic<bool>* sessions_last = nullptr);
 
@@ -39,9 +40,11 @@ class connection {
   [[nodiscard]] auto is_usable() const noexcept -> bool { return !spoiled_ && PQstatus(raw_) == CONNECTION_OK; }
   /// Nobody is to use it any more.
   void spoil() noexcept { spoiled_ = true; }
-  /// Spoils it when `problem` is one that only another connection is rid of.
+  /// Spoils it when `problem` is one that only another connection is rid of. A prepared statement that is not there may
+  /// be a pooler's doing, which does otherwise than when it was looked at: the next connection looks again.
   void note(const failure& problem) noexcept {
     if (spoils_connection(problem)) spoil();
+    if (problem.sqlstate() == "26000" && sessions_last_ != nullptr) *sessions_last_ = false;
   }
   /// The server process at the other end.
   [[nodiscard]] auto peer() const -> const backend& { return peer_; }
@@ -109,6 +112,7 @@ class connection {
   std::string weaknesses_;
   bool spoiled_ = false;
   bool is_spread_ = false;
+  std::atomic<bool>* const sessions_last_;
 };
 
 }  // namespace maestro::postgres

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <poll.h>
+#include <string_view>
 
 namespace maestro::postgres {
 
@@ -24,22 +25,31 @@ struct patience {
   const line_cutter& lines;
 };
 
-// The answer to `sql`; null when there was none in time.
+auto is_error(const answer_ptr& answer) -> bool {
+  return answer && PQresultErrorField(answer.get(), PG_DIAG_SQLSTATE) != nullptr;
+}
+
+// The answer to `sql`; null when there was none in time. An error is kept, also where the other side hangs up after it.
 auto ask(PGconn* connection, const char* sql, const patience& until) -> answer_ptr {
   answer_ptr last(nullptr, PQclear);
   if (PQsendQuery(connection, sql) != 1) return last;
   while (true) {
     while (PQisBusy(connection) == 1)
       if (wait_for(connection, POLLIN, until.deadline, until.lines) != wait_end::ready || PQconsumeInput(connection) != 1)
-        return {nullptr, PQclear};
+        return is_error(last) ? std::move(last) : answer_ptr(nullptr, PQclear);
     PGresult* const answer = PQgetResult(connection);
     if (answer == nullptr) return last;
-    last.reset(answer);
+    if (is_error(last)) PQclear(answer);
+    else last.reset(answer);
   }
 }
 
-auto is_refusal(PGconn* connection, const answer_ptr& answer) -> bool {
-  return PQstatus(connection) == CONNECTION_BAD || (answer && PQresultStatus(answer.get()) == PGRES_FATAL_ERROR);
+// That a pool of statements takes no transactions has no SQLSTATE of its own: PgBouncer says it by that of a protocol
+// violation, as it says that it has lost its server.
+auto refuses_transactions(const answer_ptr& answer) -> bool {
+  if (!is_error(answer)) return false;
+  const char* const message = PQresultErrorField(answer.get(), PG_DIAG_MESSAGE_PRIMARY);
+  return message != nullptr && std::string_view(message).find("statement pooling") != std::string_view::npos;
 }
 
 // The process that serves `connection`, and nothing when it is not told. Leaves a connection that did not answer busy.
@@ -64,9 +74,9 @@ auto look_at_sessions(PGconn* first, int process, const std::function<PGconn*()>
     if (*other == process) return session_kind::shared;
     // While the second holds a server connection, the first may be given another one. Pooling by statements refuses transactions.
     const auto begun = ask(second.get(), "BEGIN", until);
-    if (is_refusal(second.get(), begun)) return session_kind::shared;
+    if (refuses_transactions(begun)) return session_kind::shared;
     const auto held = serving_process(second.get(), until);
-    if (!begun || !held) return session_kind::unknown;
+    if (!begun || is_error(begun) || !held) return session_kind::unknown;
     const auto same = serving_process(first, until);
     if (!same) return session_kind::unknown;
     if (*same != process || *held == process) return session_kind::shared;

@@ -298,7 +298,6 @@ auto postgres_store::use(Work work, stage of) -> result<std::invoke_result_t<Wor
 auto postgres_store::noted_failure() -> failure {
   failure problem = failure_in_flight(connection_ ? connection_->raw() : nullptr);
   if (connection_) connection_->note(problem);
-  if (problem.sqlstate() == "26000") *source_->sessions_last = false;  // A pooler may do otherwise than when it was looked at.
   return problem;
 }
 

@@ -1,14 +1,19 @@
 // A pooler between a store and its server: PgBouncer, in each of its modes. And what a server does not promise.
 #include "commit_stream.hpp"
 #include "counters.hpp"
+#include "faulty_proxy.hpp"
 #include "free_port.hpp"
 #include "own_server.hpp"
 #include "server_process.hpp"
 
+#include <maestro/store/postgres/pooler.hpp>
+
 #include <boost/test/unit_test.hpp>
 
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
+#include <libpq-fe.h>
 #include <set>
 
 #include <sys/wait.h>
@@ -31,14 +36,10 @@ auto has_pgbouncer(boost::unit_test::test_unit_id) -> boost::test_tools::asserti
 // Passes on to the own server, for as long as it lives.
 class pgbouncer {
  public:
-  explicit pgbouncer(const std::string& mode, int pool_size = 8) : folder_(make_server_folder()), port_(free_port()) {
-    const std::string settings = (folder_ / "pgbouncer.ini").string();
-    std::ofstream(settings) << "[databases]\n* = host=127.0.0.1 port=" << own_server::get().port() << " user=postgres\n"
-                            << "[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = " << port_
-                            << "\nunix_socket_dir =\nauth_type = any\npool_mode = " << mode << "\ndefault_pool_size = " << pool_size
-                            << "\nserver_round_robin = 0\n";
-    give_to_server(settings);
-    process_ = spawn_server({program, settings}, folder_, (folder_ / "log").string());
+  explicit pgbouncer(const std::string& mode, int pool_size = 8)
+      : folder_(make_server_folder()), port_(free_port()), pool_size_(pool_size) {
+    write_settings(mode);
+    process_ = spawn_server({program, settings()}, folder_, (folder_ / "log").string());
   }
   pgbouncer(const pgbouncer&) = delete;
   auto operator=(const pgbouncer&) -> pgbouncer& = delete;
@@ -47,6 +48,12 @@ class pgbouncer {
     ::waitpid(process_, nullptr, 0);
     std::error_code ignored;
     std::filesystem::remove_all(folder_, ignored);
+  }
+
+  // As an operator who edits its settings. It follows in a moment.
+  void change_to(const std::string& mode) const {
+    write_settings(mode);
+    ::kill(process_, SIGHUP);
   }
 
   // The database of `where`, reached through it, once that can be.
@@ -62,8 +69,18 @@ class pgbouncer {
   [[nodiscard]] auto port() const noexcept -> int { return port_; }
 
  private:
+  [[nodiscard]] auto settings() const -> std::string { return (folder_ / "pgbouncer.ini").string(); }
+  void write_settings(const std::string& mode) const {
+    std::ofstream(settings()) << "[databases]\n* = host=127.0.0.1 port=" << own_server::get().port()
+                              << " user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = " << port_
+                              << "\nunix_socket_dir =\nauth_type = any\npool_mode = " << mode
+                              << "\ndefault_pool_size = " << pool_size_ << "\nserver_round_robin = 0\n";
+    give_to_server(settings());
+  }
+
   std::filesystem::path folder_;
   int port_;
+  int pool_size_;
   pid_t process_ = 0;
 };
 
@@ -74,6 +91,38 @@ class pooled_place final : public own_place {
 
  private:
   pgbouncer pooler_{"session"};
+};
+
+using raw_connection = std::unique_ptr<PGconn, decltype(&PQfinish)>;
+
+auto raw(const std::string& uri) -> raw_connection {
+  raw_connection made(PQconnectdb(uri.c_str()), PQfinish);
+  BOOST_TEST_REQUIRE((PQstatus(made.get()) == CONNECTION_OK), PQerrorMessage(made.get()));
+  return made;
+}
+
+auto process_of(PGconn* connection) -> int {
+  const std::unique_ptr<PGresult, decltype(&PQclear)> answer(PQexec(connection, "SELECT pg_backend_pid()"), PQclear);
+  BOOST_TEST_REQUIRE((PQresultStatus(answer.get()) == PGRES_TUPLES_OK));
+  return std::atoi(PQgetvalue(answer.get(), 0, 0));
+}
+
+// Transactions that keep server connections of the pooler's from all others.
+class holders {
+ public:
+  explicit holders(std::string uri) : uri_(std::move(uri)) {}
+  void hold(std::set<std::int64_t> processes) {
+    while (!processes.empty()) {
+      BOOST_TEST_REQUIRE(held_.size() < 7U);
+      const auto& next = held_.emplace_back(raw(uri_));
+      PQclear(PQexec(next.get(), "BEGIN"));
+      processes.erase(process_of(next.get()));
+    }
+  }
+
+ private:
+  std::string uri_;
+  std::vector<raw_connection> held_;
 };
 
 auto shown(database& opened, const std::string& name) -> std::string {
@@ -132,6 +181,85 @@ BOOST_AUTO_TEST_CASE(is_refused_where_sessions_are_not_ours, *boost::unit_test::
       BOOST_TEST((committed.failure().message.find("pool_mode") != std::string::npos), committed.failure().message);
     }
   BOOST_TEST(value_of(where.open({})->open_reader()->query("SELECT count(*) FROM event_log", {})).at(0).at(0).as<std::int64_t>() == 0);
+}
+
+// Its operator changes the mode under connections that were found to have sessions.
+BOOST_AUTO_TEST_CASE(is_looked_at_again_once_a_prepared_statement_is_not_there,
+                     *boost::unit_test::precondition(has_pgbouncer)) {
+  own_place where;
+  value_of(where.open({})->migrate(counters));
+  const auto names_the_mode = [](const error& problem) { return problem.message.find("pool_mode") != std::string::npos; };
+  request_maker make;
+  hybrid_clock clock;
+  for (const std::string purpose : {"plain", "projecting", "members"}) {
+    const pgbouncer pooler("session");
+    store_settings impatient;
+    impatient.reconnect_limit = 50ms;
+    const auto opened = pooler.open(where, impatient);
+    const auto writer = opened->open_writer();
+    const auto members = opened->open_members();
+    const member self{"north", clock.fresh<incarnation_id>(), "somewhere:1"};
+    value_of(members->join(self));
+    // The error of whatever it is that the connection is used for.
+    const auto use = [&]() -> error {
+      if (purpose == "members") {
+        const auto seen = members->beat(self.incarnation);
+        return seen ? error{} : seen.failure();
+      }
+      const auto request = purpose == "plain" ? make.request() : with_projection(make.request(), count_up);
+      return writer->commit_all(std::vector{&request}).at(0).failure;
+    };
+    BOOST_TEST(!use());
+    pooler.change_to("transaction");
+    await("the other mode", [&] {
+      const auto checked = value_of(open_database(where.uri({}, pooler.port())))->check({});
+      return !checked && names_the_mode(checked.failure());
+    });
+    // Both where they were, and the last time: from now on those server connections are anyone's.
+    value_of(writer->query("SELECT 1", {}));
+    value_of(members->list());
+    std::set<std::int64_t> processes;
+    for (const auto process : own_server::get().backends(where.name())) processes.insert(process);
+    holders others(where.uri({}, pooler.port()));
+    others.hold(processes);
+    // A member's call is not repeated.
+    const auto first = use();
+    const auto told = purpose == "members" ? use() : first;
+    BOOST_TEST(names_the_mode(told), purpose << ": " << to_string(told));
+  }
+}
+
+// A wire that breaks during the look says nothing of the pooler, nor does a server that ends.
+BOOST_AUTO_TEST_CASE(is_not_blamed_for_a_connection_that_breaks_while_it_is_looked_at) {
+  using namespace std::string_literals;
+  using postgres::session_kind;
+  auto& server = own_server::get();
+  const auto said = [](const std::string& sqlstate, const std::string& message) {
+    const auto fields = "SFATAL\0VFATAL\0C"s + sqlstate + "\0M"s + message + "\0\0"s;
+    return "E\0\0\0"s + static_cast<char>(fields.size() + 4) + fields;
+  };
+  faulty_proxy proxy({"127.0.0.1", std::to_string(server.port())});
+  const auto first = raw(server.uri());
+  const auto deadline = steady_clock::now() + 30s;
+  const auto process = process_of(first.get());
+  const auto look = [&] {
+    const auto through = server.uri("postgres", "sslmode=disable&gssencmode=disable", proxy.port());
+    const char* const keywords[] = {"dbname", nullptr};
+    const char* const values[] = {through.c_str(), nullptr};
+    return postgres::look_at_sessions(first.get(), process, [&] { return PQconnectStartParams(keywords, values, 1); }, deadline);
+  };
+  BOOST_TEST((look() == session_kind::own));
+  proxy.lose_request("BEGIN");
+  BOOST_TEST((look() == session_kind::unknown));
+  proxy.lose_answer_to("BEGIN");
+  BOOST_TEST((look() == session_kind::unknown));
+  for (const auto& goodbye : {said("57P01", "terminating connection due to administrator command"),
+                              said("08P01", "server conn crashed?")}) {
+    proxy.replace_answer_to("BEGIN", goodbye);
+    BOOST_TEST((look() == session_kind::unknown));
+  }
+  proxy.replace_answer_to("BEGIN", said("08P01", "transaction blocks not allowed in statement pooling mode"));
+  BOOST_TEST((look() == session_kind::shared));
 }
 
 // Behind a pooler that changed its mind, a statement may be sent to a foreign session: it has to be unknown there.
