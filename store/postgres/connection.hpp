@@ -29,7 +29,7 @@ class connection {
   [[nodiscard]] static auto check_uri(const std::string& uri) -> result<void>;
 
   /// Connects. `run`, unless 0, marks the connection as one of that run of a node's, so that whoever takes the run for dead can find
-  /// and end it (sql::end_sessions). `lines`, which must outlive it, can cut it off. Behind a pooler it looks whether sessions last
+  /// and end it (sql::dead_sessions). `lines`, which must outlive it, can cut it off. Behind a pooler it looks whether sessions last
   /// (pooler.hpp), unless `sessions_last` knows so, which is set by that look, and outlives the connection. Throws
   /// `failure`, also where the lines are cut: one `of_setting` for sessions that do not last, and for a server that
   /// `settings.require_durable` refuses.

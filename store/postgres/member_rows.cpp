@@ -7,6 +7,7 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace maestro::postgres {
 
@@ -54,8 +55,23 @@ auto read_list(pqxx::transaction_base& transaction, Ask ask) -> member_list {
   return list_from(rows);
 }
 
-// How long the sessions of a dead node are looked after.
+// How long the sessions of the dead are looked after.
 constexpr std::chrono::milliseconds longest_end{10'000};
+
+// Tells the sessions of the dead to end. How many there are; without those that may not be ended, as of one that logs in
+// as another user: they end when their process does.
+auto end_dead_sessions(connection& with) -> std::size_t {
+  std::size_t told = 0;
+  for (const auto& row : with.query(sql::dead_sessions, {})) {
+    try {
+      with.query(sql::end_session, std::vector<sql_value>{row.at(0).as<std::int64_t>()});
+      ++told;
+    } catch (const failure& problem) {
+      if (problem.sqlstate() != "42501") throw;
+    }
+  }
+  return told;
+}
 
 }  // namespace
 
@@ -79,11 +95,10 @@ auto member_rows::join(const member& self) -> result<member_list> {
   if (auto checked = check_member(self); !checked) return checked.failure();
   return use([&](connection& with) {
     const auto store = identity(with);
-    pqxx::result superseded;
     member_list list;
     in_transaction(with, [&](pqxx::work& transaction) {
       begin_change(transaction);
-      superseded = with.run(transaction, sql::supersede_member, self.name, parameter(self.incarnation));
+      with.run(transaction, sql::supersede_member, self.name, parameter(self.incarnation));
       transaction.exec(sql::forget_members);
       with.run(transaction, sql::add_member, parameter(self.incarnation), self.name, self.address, source_->run,
                self.serves, self.served);
@@ -91,7 +106,7 @@ auto member_rows::join(const member& self) -> result<member_list> {
       list.store = store;
       with.commit(transaction);
     });
-    end_sessions(with, superseded);
+    end_sessions(with);
     return list;
   });
 }
@@ -138,36 +153,32 @@ auto member_rows::leave(const incarnation_id& self) -> result<void> {
 
 auto member_rows::declare_dead(const member& suspect, std::int64_t version) -> result<bool> {
   return use([&](connection& with) {
-    pqxx::result ended;
     const bool is_changed = in_transaction(with, [&](pqxx::work& transaction) {
       if (begin_change(transaction) != version + 1) return false;
-      ended = with.run(transaction, sql::end_still_member, parameter(suspect.incarnation), suspect.heartbeat);
-      if (ended.empty()) return false;
+      const auto ended = with.run(transaction, sql::end_still_member, parameter(suspect.incarnation), suspect.heartbeat);
+      if (ended.affected_rows() == 0) return false;
       with.commit(transaction);
       return true;
     });
-    if (is_changed) end_sessions(with, ended);
+    end_sessions(with);
     return is_changed;
   });
 }
 
-// Until they are gone, an open transaction of theirs may still commit, which the log's index judges as ever. They are not waited for here:
-// this is the thread of our own heartbeat, and who declares others dead would be the next.
-void member_rows::end_sessions(connection& with, const pqxx::result& runs) {
-  const auto until = std::chrono::steady_clock::now() + longest_end;
-  for (const auto& row : runs) ending_.push_back({row[0].as<std::int64_t>(), until});
+// After a change, whichever way it went, as its answer may have been lost. Until the sessions are gone, an open transaction of theirs may
+// still commit, which the log's index judges as ever. They are not waited for here: this is the thread of our own heartbeat, and who
+// declares others dead would be the next.
+void member_rows::end_sessions(connection& with) {
+  ending_until_ = std::chrono::steady_clock::now() + longest_end;
   see_sessions_end(with);
 }
 
-// Where ending is not allowed, as for one that logs in as another user, they end when their process does.
 void member_rows::see_sessions_end(connection& with) {
-  if (ending_.empty()) return;
+  if (std::chrono::steady_clock::now() >= ending_until_) return;
   try {
-    pqxx::nontransaction transaction(with.pqxx());
-    const auto now = std::chrono::steady_clock::now();
-    std::erase_if(ending_, [&](const ending& each) { return with.run(transaction, sql::end_sessions, each.run).empty() || now >= each.until; });
+    if (end_dead_sessions(with) == 0) ending_until_ = {};
   } catch (const std::exception&) {
-    ending_.clear();
+    ending_until_ = {};
     with.spoil();
   }
 }

@@ -6,9 +6,7 @@
 #include <maestro/store/postgres/postgres_store.hpp>
 
 #include <chrono>
-#include <cstdint>
 #include <memory>
-#include <vector>
 
 namespace maestro::postgres {
 
@@ -24,8 +22,8 @@ class member_rows final : public member_table {
   auto declare_dead(const member& suspect, std::int64_t version) -> result<bool> override;
 
  private:
-  // Ends the sessions of `runs`, who have just died, and looks with each beat whether they are gone.
-  void end_sessions(connection& with, const pqxx::result& runs);
+  // Has the sessions of the dead end, and looks with each beat whether they are gone.
+  void end_sessions(connection& with);
   void see_sessions_end(connection& with);
   // Runs `work` on the connection, which is made if there is none that can be used.
   template <class Work>
@@ -33,12 +31,7 @@ class member_rows final : public member_table {
 
   const std::shared_ptr<const source> source_;
   std::unique_ptr<connection> connection_;
-  // Runs whose sessions may still be there, and until when that is looked after.
-  struct ending {
-    std::int64_t run;
-    std::chrono::steady_clock::time_point until;
-  };
-  std::vector<ending> ending_;
+  std::chrono::steady_clock::time_point ending_until_{};  // Sessions of the dead may be there, and are looked after until then.
 };
 
 }  // namespace maestro::postgres

@@ -181,13 +181,17 @@ inline constexpr const char* own_backend = R"(
 // A lock that nobody waits for, held by all connections of one run of a node: what they are known by.
 inline constexpr const char* mark_session = "SELECT pg_advisory_lock_shared($1::bigint)";
 
-// Those of a run that is taken for dead, but was perhaps only stopped: its open transaction would hold its locks for as long.
-inline constexpr named end_sessions{"maestro_end_sessions", R"(
-  SELECT pg_terminate_backend(pid) FROM pg_locks
+// Those of runs that are taken for dead, but were perhaps only stopped: their open transactions would hold their locks for
+// as long. A run that came back, as another member, is not dead.
+inline constexpr const char* dead_sessions = R"(
+  SELECT pid FROM pg_locks
   WHERE locktype = 'advisory' AND mode = 'ShareLock' AND objsubid = 1 AND pid <> pg_backend_pid()
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND (classid::bigint << 32 | objid::bigint) = $1::bigint
-)"};
+    AND (classid::bigint << 32 | objid::bigint) IN (SELECT run FROM maestro_members WHERE status = 'dead'
+                                                    EXCEPT SELECT run FROM maestro_members WHERE status = 'alive')
+)";
+
+inline constexpr const char* end_session = "SELECT pg_terminate_backend($1::integer)";
 
 inline constexpr named terminate_backend{"maestro_terminate_backend", R"(
   SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -217,7 +221,6 @@ inline constexpr const char* restore_cluster = R"(
 inline constexpr named supersede_member{"maestro_supersede_member", R"(
   UPDATE maestro_members SET status = 'dead', ended_at = now()
   WHERE name = $1::text AND status = 'alive' AND incarnation <> $2::bytea
-  RETURNING run
 )"};
 
 inline constexpr const char* forget_members = R"(
@@ -237,7 +240,6 @@ inline constexpr named end_member{"maestro_end_member", R"(
 inline constexpr named end_still_member{"maestro_end_still_member", R"(
   UPDATE maestro_members SET status = 'dead', ended_at = now()
   WHERE incarnation = $1::bytea AND status = 'alive' AND heartbeat = $2::bigint
-  RETURNING run
 )"};
 
 // One look at one moment, and which members have a session. A row of nulls stands for a table without members.

@@ -1014,4 +1014,28 @@ BOOST_AUTO_TEST_CASE(who_is_declared_dead_loses_its_connections) {
   BOOST_TEST(own_process(*bench.writer) == ours);
 }
 
+// The answer to the change is lost, and the change is there when it is made again.
+BOOST_AUTO_TEST_CASE(who_is_declared_dead_loses_its_connections_also_when_the_answer_is_lost,
+                     *boost::unit_test::precondition(takes_plain_connections)) {
+  workbench bench(postgres);
+  hybrid_clock clock;
+  faulty_proxy proxy(server_wire());
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  for (const bool joins : {false, true}) {
+    const auto stopped = bench.where->open({});
+    const auto still_open = stopped->open_writer();
+    const auto process = own_process(*still_open);
+    const member first{"north", clock.fresh<incarnation_id>(), "somewhere:1"};
+    value_of(stopped->open_members()->join(first));
+    const auto others = value_of(open_database(place_of(bench).uri_through(proxy.port())))->open_members();
+    const auto version = value_of(others->list()).version;
+    proxy.lose_answer_to("COMMIT");
+    if (joins) value_of(others->join({"north", clock.fresh<incarnation_id>(), "somewhere:2"}));
+    else (void)value_of(others->declare_dead(first, version));
+    while (!bench.query("SELECT FROM pg_locks WHERE pid = $1", {process}).empty())
+      BOOST_TEST_REQUIRE((std::chrono::steady_clock::now() < deadline), "its session is still there");
+  }
+  BOOST_TEST(proxy.cuts() == 2);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
