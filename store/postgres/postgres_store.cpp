@@ -108,15 +108,21 @@ auto postgres_store::commit_all(std::span<const commit_request* const> requests)
 }
 
 auto postgres_store::write(std::span<const write_unit> units, std::chrono::milliseconds lock_wait) -> write_outcome {
+  const bool projects = std::any_of(units.begin(), units.end(), [](auto& unit) { return unit.unit->projector != nullptr; });
+  std::optional<event_insert> alone;
   try {
-    for (const auto* statement : {&sql::insert_first_event, &sql::insert_event, &sql::insert_events}) connected().prepare(*statement);
+    // The parts of a careful batch may use any of them, and in a pipeline none can be prepared.
+    if (projects)
+      for (const auto* statement : {&sql::insert_first_event, &sql::insert_event, &sql::insert_events})
+        connected().prepare(*statement);
+    else
+      connected().prepare(alone.emplace(units).statement());
   } catch (...) {
     return outcome_of(noted_failure(), stage::begin);
   }
-  const bool projects = std::any_of(units.begin(), units.end(), [](auto& unit) { return unit.unit->projector != nullptr; });
   // A full wait is what the connection has anyway.
   const auto shorter_wait = lock_wait < source_->settings.lock_timeout ? std::optional(lock_wait) : std::nullopt;
-  auto outcome = projects ? write_with_projections(*connection_, units, shorter_wait, careful_) : insert_alone(units);
+  auto outcome = projects ? write_with_projections(*connection_, units, shorter_wait, careful_) : insert_alone(*alone);
   if (outcome.status == write_status::in_doubt) {
     doubtful_ = connection_->peer();
     connection_->spoil();  // The doubtful process is to be ended over another one.
@@ -125,8 +131,7 @@ auto postgres_store::write(std::span<const write_unit> units, std::chrono::milli
 }
 
 // Without projections one statement is the whole transaction, and takes one round trip.
-auto postgres_store::insert_alone(std::span<const write_unit> units) -> write_outcome {
-  const event_insert insert(units);
+auto postgres_store::insert_alone(const event_insert& insert) -> write_outcome {
   connection_->forget_warning();
   const std::unique_ptr<PGresult, decltype(&PQclear)> answer(
       PQexecPrepared(connection_->raw(), connection_->prepare(insert.statement()), insert.count(), insert.values(), insert.lengths(), insert.formats(), 0),

@@ -4,6 +4,7 @@
 #include <maestro/store/careful_mode.hpp>
 #include <maestro/store/group_commit.hpp>
 #include <maestro/store/postgres/connection.hpp>
+#include <maestro/store/postgres/event_insert.hpp>
 #include <maestro/store/store.hpp>
 
 #include <atomic>
@@ -60,7 +61,7 @@ class postgres_store final : public store, private batch_writer {
   auto inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> override;
   [[nodiscard]] auto is_cut_off() const noexcept -> bool override { return source_->lines->is_cut(); }
 
-  auto insert_alone(std::span<const write_unit> units) -> write_outcome;
+  auto insert_alone(const event_insert& insert) -> write_outcome;
   // The connection, made if there is none that can be used. Throws `failure`.
   auto connected() -> connection&;
   // The failure behind the exception in flight, with what it means for the connection. Only for use in a `catch` block.

@@ -389,6 +389,19 @@ BOOST_AUTO_TEST_CASE(a_batch_takes_one_round_trip_and_two_with_projections,
   BOOST_TEST(bench.count("counters") == 512);
 }
 
+BOOST_AUTO_TEST_CASE(a_new_connection_prepares_what_its_first_batch_uses,
+                     *boost::unit_test::precondition(takes_plain_connections)) {
+  workbench bench(postgres);
+  faulty_proxy proxy(server_wire());
+  for (const std::size_t events : {1U, 3U}) {
+    const auto writer = value_of(open_database(place_of(bench).uri_through(proxy.port())))->open_writer();
+    value_of(writer->query("SELECT 1", {}));  // connected
+    const int before = proxy.round_trips();
+    succeed(writer->commit_events(bench.request(1, events).units[0].events, {}));
+    BOOST_TEST(proxy.round_trips() - before == 2);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_connection_that_was_lost_between_commits_costs_nothing) {
   workbench bench(postgres, {}, counters);
   for (const bool projecting : {false, true}) {
