@@ -74,9 +74,9 @@ using node_companion = std::function<std::shared_ptr<void>(node&)>;
 /// limit of the system, 4 a store that cannot be reached or a port that is taken. Prints one line `ready ...` on stdout once it
 /// serves, errors as one line on stderr. SIGHUP opens the log file anew; SIGUSR1 and SIGUSR2 are ignored. Tells systemd when it
 /// serves and when it stops, where NOTIFY_SOCKET says so. Call it from `main`, with nothing before it (`prepare_program`).
-/// SIGTERM and SIGINT end it whatever it waits for: 2 s after the signal while it starts (status 0; 4 with `--migrate`), and 2 s after
-/// node.drain-timeout once it serves. What has not ended by itself then is ended with the process, status 1, and named in
-/// the log's last line.
+/// SIGTERM and SIGINT end it whatever it waits for: 2 s after the signal while it starts, and 2 s after node.drain-timeout once it serves.
+/// What has not ended by itself then is ended with the process, and named in the log's last line; the status is 0 for a start, 4 with
+/// `--migrate`, and 1 otherwise. After a fault of our own it is 1 whenever that was.
 [[nodiscard]] auto run_node(int argc, char** argv, std::vector<definition_ptr> types,
                             const node_companion& companion = {}) -> int;
 

@@ -47,7 +47,7 @@ const setting rows[] = {
     {"maestro.node.max-message-bytes", "N", [](settings_ref s) -> setting_target { return &s.transport.max_message_bytes; },
      "The longest message that a connection may bring; a longer one ends it. All nodes of a cluster need the same.", 2'000'000, 2'000'000'000},
     {"maestro.node.max-receiving-bytes", "N", [](settings_ref s) -> setting_target { return &s.transport.max_receiving_bytes; },
-     "What all connections together may hold of messages that have come in part; a connection that would exceed it ends.", 2'000'000,
+     "What may have come of incomplete messages over all connections (in memory up to three times that); more ends a connection.", 2'000'000,
      64'000'000'000},
     {"maestro.node.receive-timeout", "TIME", [](settings_ref s) -> setting_target { return &s.transport.receive_timeout; },
      "How long one message may take to come in, over a slow link; a longer one ends its connection.", 10, hour},

@@ -29,7 +29,7 @@ struct transport_settings {
   /// So much may wait for a peer that does not read, or is slower than its answers come, beside what is being written; more ends the
   /// connection.
   std::size_t max_unsent_bytes = 256 * 1024 * 1024;
-  /// What all connections together may hold of messages that have come in part; a connection that would exceed it ends.
+  /// What may have come of incomplete messages over all connections (in memory up to three times that); more ends a connection.
   std::size_t max_receiving_bytes = 256 * 1024 * 1024;
   /// From a message's first byte to its last; one that takes longer ends its connection. Meanwhile the peer does not count as silent.
   std::chrono::milliseconds receive_timeout{60'000};

@@ -9,12 +9,15 @@ namespace {
 
 constexpr std::size_t max_text = 256;
 
-auto check_text(std::string_view what, std::string_view text) -> result<void> {
-  if (text.empty()) return error{errc::invalid_argument, "a member of a cluster needs " + std::string(what)};
+// `what` it is, and the setting that says it.
+auto check_text(std::string_view what, std::string_view setting, std::string_view text) -> result<void> {
+  const auto wrong = [&](const std::string& how) {
+    return error{errc::invalid_argument, "a cluster's member " + how + ": set " + std::string(setting)};
+  };
+  if (text.empty()) return wrong("needs " + std::string(what));
   if (text.size() > max_text)
-    return error{errc::invalid_argument, std::string(what) + " of a member of a cluster has at most " + std::to_string(max_text) +
-                                             " bytes, not " + std::to_string(text.size())};
-  if (text.find('\0') != text.npos) return error{errc::invalid_argument, std::string(what) + " of a member holds a NUL character"};
+    return wrong("has " + std::string(what) + " of at most " + std::to_string(max_text) + " bytes, not " + std::to_string(text.size()));
+  if (text.find('\0') != text.npos) return wrong("has " + std::string(what) + " without NUL characters");
   return {};
 }
 
@@ -79,13 +82,13 @@ auto to_string(member_status status) noexcept -> std::string_view {
 }
 
 auto check_member(const member& self) -> result<void> {
-  if (auto checked = check_text("a name", self.name); !checked) return checked;
+  if (auto checked = check_text("a name", "node.name", self.name); !checked) return checked;
   if (self.served.size() > max_served_text)
     return error{errc::invalid_argument, "the names of all commands, events and calls of this program take " +
                                              std::to_string(self.served.size()) +
                                              " bytes; a member of a cluster tells the others " +
                                              std::to_string(max_served_text) + " at most"};
-  return check_text("an address", self.address);
+  return check_text("an address", "cluster.advertise", self.address);
 }
 
 auto make_lone_member_table(std::string store) -> std::unique_ptr<member_table> {
