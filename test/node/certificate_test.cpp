@@ -12,8 +12,10 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include <chrono>
 #include <cstdio>
 #include <deque>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory>
@@ -135,16 +137,25 @@ auto connecting_to_one_with(const authority& ours, const tls_context_ptr& theirs
   return connected ? error{} : connected.failure();
 }
 
-// The processor time that a process has used, in clock ticks.
-auto ticks_used(const std::string& pid) -> long {
-  const auto line = content("/proc/" + pid + "/stat");
-  std::vector<std::string> words;
-  std::string word;
-  for (std::size_t at = line.rfind(')') + 2; at < line.size(); ++at) {
-    if (line[at] != ' ') word += line[at];
-    else words.push_back(std::exchange(word, {}));
+// Whether no thread of a process runs or wants to.
+auto is_asleep(pid_t process) -> bool {
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task")) {
+    const auto line = content((thread.path() / "stat").string());
+    const auto name_end = line.rfind(')');
+    if (name_end != line.npos && line.substr(name_end, 3) == ") R") return false;
   }
-  return std::stol(words.at(11)) + std::stol(words.at(12));
+  return true;
+}
+
+// Whether it sleeps through several looks in a row, before `limit` is over. What is busy all the time never does.
+auto falls_asleep(pid_t process, std::chrono::milliseconds limit) -> bool {
+  constexpr int looks = 10;
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  for (int asleep = 0; asleep < looks; asleep = is_asleep(process) ? asleep + 1 : 0) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
 }
 
 }  // namespace
@@ -225,12 +236,9 @@ BOOST_FIXTURE_TEST_CASE(who_says_nothing_costs_no_processor_time, node_over_tls)
   for (int i = 0; i < 20; ++i) silent.emplace_back(node.address());
   silent.front().send(std::string("\x16\x03\x01\x02\x00\x01", 6));  // Begins, and does not go on.
   must_be_answered("deposit", R"({"cents":1})");
-  const auto pid = std::to_string(node.child().pid());
-  const auto before = ticks_used(pid);
-  constexpr auto watched = std::chrono::seconds(2);
-  std::this_thread::sleep_for(watched);
-  const auto used = static_cast<double>(ticks_used(pid) - before) / static_cast<double>(::sysconf(_SC_CLK_TCK));
-  BOOST_TEST(used < 0.5 * watched.count(), "it used " << used << " s in " << watched.count() << " s");
+  BOOST_TEST(falls_asleep(node.child().pid(), patience));
+  const process busy({"/bin/sh", "-c", "while :; do :; done"});
+  BOOST_TEST(!falls_asleep(busy.pid(), std::chrono::milliseconds(200)));
 }
 
 // A client's certificate does not stand for a node.
