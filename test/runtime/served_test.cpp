@@ -153,6 +153,16 @@ BOOST_AUTO_TEST_CASE(a_program_with_too_many_names_is_refused_by_name) {
   BOOST_TEST(check_member(self).has_value());
 }
 
+BOOST_AUTO_TEST_CASE(a_member_that_cannot_be_entered_is_told_which_setting_to_change) {
+  for (const std::string& text : {std::string(), std::string(257, 'x'), std::string("a\0b", 3)}) {
+    const auto name = check_member({text, incarnation_id{}, "here:1"}).failure();
+    BOOST_TEST((name.code == errc::invalid_argument));
+    BOOST_TEST((name.message.find("node.name") != std::string::npos), name.message);
+    const auto address = check_member({"north", incarnation_id{}, text}).failure();
+    BOOST_TEST((address.message.find("cluster.advertise") != std::string::npos), address.message);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(who_reads_more_events_dominates_then_who_knows_more_commands) {
   const auto is_over = [](const served& left, const served& right) {
     return dominates(*left.find("t"), *right.find("t"));
