@@ -20,6 +20,7 @@
 #include <sys/un.h>
 #include <thread>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 using namespace maestro;
@@ -79,6 +80,34 @@ void check_ended_well(int status, const std::string& errors) {
   BOOST_TEST((status == 0 || lines(errors) > 0), "not a word about status " << status);
 }
 
+// Hears what a program tells NOTIFY_SOCKET, as systemd does. `name`: of a file, or, behind a '@', of none.
+class supervisor {
+ public:
+  explicit supervisor(std::string name) : name_(std::move(name)), socket_(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::copy(name_.begin(), name_.end(), address.sun_path);
+    if (name_.front() == '@') address.sun_path[0] = '\0';
+    BOOST_TEST_REQUIRE(::bind(socket_, reinterpret_cast<sockaddr*>(&address),
+                              static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name_.size())) == 0);
+  }
+  ~supervisor() { ::close(socket_); }
+  supervisor(const supervisor&) = delete;
+  auto operator=(const supervisor&) -> supervisor& = delete;
+
+  [[nodiscard]] auto name() const -> const std::string& { return name_; }
+  [[nodiscard]] auto next() const -> std::string {
+    pollfd waiting{socket_, POLLIN, 0};
+    std::array<char, 500> text{};
+    if (::poll(&waiting, 1, static_cast<int>(std::chrono::milliseconds(patience).count())) != 1) return "nothing";
+    return {text.data(), static_cast<std::size_t>(std::max<ssize_t>(::recv(socket_, text.data(), text.size(), 0), 0))};
+  }
+
+ private:
+  const std::string name_;
+  const int socket_;
+};
+
 struct serving {
   auto send(const std::string& to, const std::string& payload, const std::vector<std::string>& more = {}) const
       -> finished_process {
@@ -115,18 +144,18 @@ BOOST_AUTO_TEST_SUITE(programs)
 BOOST_AUTO_TEST_CASE(a_closed_descriptor_becomes_no_file_of_the_node) {
   const temporary_folder folder;
   const auto path = folder.path("bank.db");
-  const node_address address{"127.0.0.1", free_port()};
-  auto command =
-      node_process::command("sqlite:" + path, {"--port=" + std::to_string(address.port), "--log.level=trace"});
-  process node(shell("", command, "0<&- 1>&- 2>&-"));
-  client_settings settings;
-  settings.timeout = std::chrono::seconds(1);
-  std::unique_ptr<client> client;
-  BOOST_TEST_REQUIRE(within_patience([&] {
-    auto connected = client::connect(address, settings);
-    if (connected) client = std::move(*connected);
-    return client != nullptr;
-  }));
+  // It cannot print where it serves, but tell its supervisor.
+  const supervisor told(folder.path("notify"));
+  const auto command = node_process::command("sqlite:" + path, {"--log.level=trace"});
+  process node(shell("export NOTIFY_SOCKET=" + told.name(), command, "0<&- 1>&- 2>&-"));
+  const auto ready = told.next();
+  const std::string start = "READY=1\nSTATUS=serves at ";
+  BOOST_TEST_REQUIRE(ready.starts_with(start), ready);
+  const auto address = node_address::parse(ready.substr(start.size()));
+  BOOST_TEST_REQUIRE(address.has_value(), ready);
+  auto connected = client::connect(*address, {patience});
+  BOOST_TEST_REQUIRE(connected.has_value(), (connected ? "" : to_string(connected.failure())));
+  auto client = std::move(*connected);
   for (int descriptor = 0; descriptor <= 2; ++descriptor) {
     const auto link = "/proc/" + std::to_string(node.pid()) + "/fd/" + std::to_string(descriptor);
     BOOST_TEST(std::filesystem::read_symlink(link).string() == "/dev/null",
@@ -357,27 +386,14 @@ BOOST_AUTO_TEST_CASE(hup_opens_the_log_file_anew_and_usr_is_ignored) {
 BOOST_AUTO_TEST_CASE(a_supervisor_is_told_when_a_node_serves_and_when_it_stops) {
   const temporary_folder folder;
   for (const auto& name : {folder.path("notify"), "@" + folder.path("notify")}) {
-    const int socket = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::copy(name.begin(), name.end(), address.sun_path);
-    if (name.front() == '@') address.sun_path[0] = '\0';
-    BOOST_TEST_REQUIRE(::bind(socket, reinterpret_cast<sockaddr*>(&address),
-                              static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size())) == 0);
-    const auto told = [&]() -> std::string {
-      pollfd waiting{socket, POLLIN, 0};
-      std::array<char, 500> text{};
-      if (::poll(&waiting, 1, static_cast<int>(std::chrono::milliseconds(patience).count())) != 1) return "nothing";
-      return {text.data(), static_cast<std::size_t>(std::max<ssize_t>(::recv(socket, text.data(), text.size(), 0), 0))};
-    };
+    const supervisor told(name);
     process node(shell("export NOTIFY_SOCKET=" + name, node_process::command("sqlite::memory:")));
     BOOST_TEST_REQUIRE(node.wait_for_line("ready ").has_value(), node.errors());
-    const auto ready = told();
+    const auto ready = told.next();
     BOOST_TEST(ready.starts_with("READY=1\n"), ready);
     node.send_signal(SIGTERM);
-    BOOST_TEST(told() == "STOPPING=1");
+    BOOST_TEST(told.next() == "STOPPING=1");
     BOOST_TEST(node.wait().value_or(-1) == 0);
-    ::close(socket);
   }
   // One that is not there is a warning, and no reason to end.
   process node(shell("export NOTIFY_SOCKET=" + folder.path("none"),
