@@ -22,6 +22,11 @@ namespace {
 
 const auto id = ::test::batch::id::named("stepped");
 
+// The processes of `clock` have seen it set: else nothing was tried. A node asks for the time with each command that it carries out.
+void must_be_seen(const stepped_clock& clock, std::chrono::seconds ahead) {
+  BOOST_TEST(clock.shown() == ahead.count(), "the clock was not asked for the time since it was set");
+}
+
 // A node whose clock can be set, and a client that makes one attempt at each command.
 struct stepped_node {
   ~stepped_node() {
@@ -54,16 +59,20 @@ BOOST_DATA_TEST_CASE_F(stepped_node, a_node_whose_clock_is_set_goes_on_taking_co
   must_be_accepted();
   clock.set(std::chrono::seconds(seconds));
   must_be_accepted();
+  must_be_seen(clock, std::chrono::seconds(seconds));
   clock.set(0s);
   must_be_accepted();
+  must_be_seen(clock, 0s);
 }
 
 BOOST_DATA_TEST_CASE_F(stepped_node, a_client_whose_clock_is_set_goes_on_sending_commands, steps, seconds) {
   must_be_accepted();
   stepped_clock::own().set(std::chrono::seconds(seconds));
   must_be_accepted();
+  must_be_seen(stepped_clock::own(), std::chrono::seconds(seconds));
   stepped_clock::own().set(0s);
   must_be_accepted();
+  must_be_seen(stepped_clock::own(), 0s);
 }
 
 // What has expired stays expired: nothing is carried out that the client has given up.
@@ -84,6 +93,7 @@ BOOST_DATA_TEST_CASE_F(stepped_node, what_has_expired_is_not_carried_out_after_a
   const auto found = to->fetch(id);
   BOOST_TEST_REQUIRE(found.has_value());
   BOOST_TEST(found->value.items == 3);
+  must_be_seen(of_node ? clock : stepped_clock::own(), of_node ? -200s : 200s);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -20,11 +20,20 @@ class stepped_clock {
   stepped_clock(const stepped_clock&) = delete;
   auto operator=(const stepped_clock&) -> stepped_clock& = delete;
 
-  void set(std::chrono::seconds ahead) { *seconds_ = ahead.count(); }
-  [[nodiscard]] auto ahead() const -> std::int64_t { return *seconds_; }
+  /// What the processes share.
+  struct shift {
+    std::atomic<std::int64_t> ahead;
+    std::atomic<std::int64_t> shown;
+  };
+
+  void set(std::chrono::seconds ahead) { shift_->ahead = ahead.count(); }
+  /// The shift that was newest when one of the processes last asked for the time.
+  [[nodiscard]] auto shown() const -> std::int64_t { return shift_->shown; }
+  /// For the clock itself.
+  [[nodiscard]] auto show() const -> std::int64_t { return shift_->shown = shift_->ahead.load(); }
 
  private:
-  std::atomic<std::int64_t>* seconds_;
+  shift* shift_;
 };
 
 }  // namespace maestro::test
