@@ -47,6 +47,7 @@ struct reading {
   moment up_to;
   std::size_t page_events;
   std::optional<recent_window> window;
+  bool in_parts = false;  // `more` is expected to end it: no page is read ahead, the next part would read it again.
 
   [[nodiscard]] auto is_beyond(const event& row) const -> bool {
     return row.sequence > up_to.sequence || (up_to.time && row.timestamp.milliseconds() > *up_to.time);
@@ -68,12 +69,15 @@ struct reading {
   // The events after `at`. False when `more` ended it.
   auto read_on(hydrated& at, const go_on& more) const -> result<bool> {
     bool complete = true;
-    auto read = from.scan_events(id, {at.sequence, up_to.sequence, page_events}, [&](std::span<event> page) -> result<bool> {
+    const auto take = [&](std::span<event> page) -> result<bool> {
       auto entered = enter_all(at, page);
       if (!entered || !*entered || !more) return entered;
       complete = more();
       return complete;
-    });
+    };
+    const event_range range{at.sequence, up_to.sequence, page_events};
+    // What every store has of the contract reads a page when it is wanted.
+    auto read = in_parts ? from.store::scan_events(id, range, take) : from.scan_events(id, range, take);
     if (!read) return read.failure();
     return complete;
   }
@@ -162,7 +166,7 @@ auto hydrate(store& from, const definition& type, const aggregate_id& id, const 
 }
 
 auto hydration::read(store& from, const go_on& more) -> result<bool> {
-  const reading all{from, type_, id_, up_to_, page_events_, std::nullopt};
+  const reading all{from, type_, id_, up_to_, page_events_, std::nullopt, true};
   if (!at_.state) {
     const auto start = history_up_to(from, id_, up_to_);
     if (!start) return start.failure();

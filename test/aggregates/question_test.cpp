@@ -112,6 +112,29 @@ struct bench : stage {
   noting_store::notes notes;
 };
 
+// As the adapter of a server does: while a page is worked on, the next one is read.
+class reading_ahead final : public maestro::test::forwarding_store {
+ public:
+  using forwarding_store::forwarding_store;
+  auto get_events(const aggregate_id& id, event_range range) -> result<std::vector<event>> override {
+    pages.push_back(range.after);
+    return inner().get_events(id, range);
+  }
+  auto scan_events(const aggregate_id& id, event_range range, const take_events& take) -> result<void> override {
+    auto page = get_events(id, range);
+    while (page && !page->empty()) {
+      range.after = page->back().sequence;
+      auto ahead = get_events(id, range);
+      const auto more = take(*page);
+      if (!more) return more.failure();
+      if (!*more) return {};
+      page = std::move(ahead);
+    }
+    return page ? result<void>() : page.failure();
+  }
+  std::vector<sequence_number> pages;  ///< After which sequence each begins.
+};
+
 constexpr std::array past_kinds{query_kind::replay, query_kind::diff};
 
 }  // namespace
@@ -216,6 +239,21 @@ BOOST_AUTO_TEST_CASE(hydrations_and_the_questions_of_others_do_not_wait_for_a_lo
   BOOST_TEST(std::count(order.begin(), order.end(), longest) < 30);
   for (const auto& each : long_ones) each->is_gone = true;
   for (const auto& each : long_ones) (void)each->promise.get_future().get();
+}
+
+BOOST_AUTO_TEST_CASE(a_question_in_parts_reads_each_page_once) {
+  owner writing(system, *store);
+  const auto of = filled(writing, 40);
+  reading_ahead from(store->open_reader());
+  hydration past(*type, of, {}, 4);
+  int parts = 1;
+  while (!maestro::test::value_of(past.read(from, [] { return false; }))) ++parts;
+  BOOST_TEST(past.at().sequence == 40);
+  BOOST_TEST(parts > 1);
+  auto once = from.pages;
+  std::sort(once.begin(), once.end());
+  once.erase(std::unique(once.begin(), once.end()), once.end());
+  BOOST_TEST(from.pages.size() == once.size());
 }
 
 BOOST_AUTO_TEST_CASE(a_diff_over_too_many_events_reads_none_of_them) {
