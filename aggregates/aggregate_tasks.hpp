@@ -134,10 +134,9 @@ class aggregate_actor::past_task final : public question_task, public task {
 
  private:
   auto answer() -> query_answer {
-    if (diff_) return {{}, 0, diff_->text()};
-    auto text = type_->encode_state(replay_->at().state);
+    auto text = diff_ ? diff_->text() : type_->encode_state(replay_->at().state);
     if (!text) return {text.failure(), 0, {}};
-    return {{}, replay_->at().sequence, std::move(*text)};
+    return {{}, diff_ ? 0 : replay_->at().sequence, std::move(*text)};
   }
 
   query_job_ptr query_;

@@ -1,8 +1,11 @@
 #include <maestro/aggregates/state_diff.hpp>
 
+#include <maestro/aggregates/recorded_rejection.hpp>
+
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
@@ -24,15 +27,21 @@ auto escaped(std::string_view key) -> std::string {
   return part;
 }
 
-// Collects what is different. One pass over both documents: a state's members come in the same order each time.
+// Collects what is different, as text, and stops beyond `max_bytes` of it. One pass over both documents: a state's members
+// come in the same order each time.
 class comparison {
  public:
+  explicit comparison(std::size_t max_bytes) : max_bytes_(max_bytes) {}
+
   void compare(const json& before, const json& after, const std::string& path) {
+    if (is_too_long()) return;
     if (before.type() == after.type() && before.is_object()) return compare_objects(before, after, path);
     if (before.type() == after.type() && before.is_array()) return compare_arrays(before, after, path);
     if (before != after) add(path, &before, &after);
   }
-  [[nodiscard]] auto changes() && -> json { return std::move(changes_); }
+  /// JSON objects with commas between them.
+  [[nodiscard]] auto changes() const -> const std::string& { return changes_; }
+  [[nodiscard]] auto is_too_long() const -> bool { return changes_.size() > max_bytes_; }
 
  private:
   void compare_objects(const json& before, const json& after, const std::string& path) {
@@ -69,20 +78,24 @@ class comparison {
     for (std::size_t i = before.size(); i > common; --i) add(path + '/' + std::to_string(i - 1), &before[i - 1], nullptr);
     for (std::size_t i = common; i < after.size(); ++i) add(path + "/-", nullptr, &after[i]);
   }
-  void add(std::string path, const json* before, const json* after) {
-    json change{{"path", std::move(path)}};
-    if (before != nullptr) change["from"] = *before;
-    if (after != nullptr) change["to"] = *after;
-    changes_.push_back(std::move(change));
+  void add(const std::string& path, const json* before, const json* after) {
+    if (is_too_long()) return;
+    changes_ += changes_.empty() ? "" : ",";
+    changes_ += R"({"path":)" + json(path).dump();
+    if (before != nullptr) changes_ += R"(,"from":)" + before->dump();
+    if (after != nullptr) changes_ += R"(,"to":)" + after->dump();
+    changes_ += '}';
   }
 
-  json changes_ = json::array();
+  const std::size_t max_bytes_;
+  std::string changes_;
 };
 
-auto changes(const json& before, const json& after) -> json {
-  comparison both;
+// Nothing where it takes more than `room`.
+auto differences(const json& before, const json& after, std::size_t room) -> std::optional<std::string> {
+  comparison both(room);
   both.compare(before, after, "");
-  return std::move(both).changes();
+  return both.is_too_long() ? std::nullopt : std::optional(both.changes());
 }
 
 }  // namespace
@@ -125,9 +138,21 @@ auto state_diff_walk::work(store& with, const go_on& more) -> result<bool> {
   return true;
 }
 
-auto state_diff_walk::text() const -> std::string {
-  return R"({"from":{"sequence":)" + std::to_string(first_) + R"(},"to":{"sequence":)" + std::to_string(at_.sequence) + R"(},"changes":)" +
-         changes(documents_->first, documents_->latest).dump() + R"(,"events":[)" + events_ + "]}";
+auto state_diff_walk::text() const -> result<std::string> {
+  const auto changes = differences(documents_->first, documents_->latest, room());
+  if (!changes) return too_much();
+  return R"({"from":{"sequence":)" + std::to_string(first_) + R"(},"to":{"sequence":)" + std::to_string(at_.sequence) +
+         R"(},"changes":[)" + *changes + R"(],"events":[)" + events_ + "]}";
+}
+
+auto state_diff_walk::room() const -> std::size_t {
+  return limits_.max_bytes - std::min(limits_.max_bytes, events_.size());
+}
+
+auto state_diff_walk::too_much() const -> error {
+  return {errc::invalid_argument, "up to sequence " + std::to_string(at_.sequence) + " the changes take more than " +
+                                      std::to_string(limits_.max_bytes) +
+                                      " bytes (aggregate.max-diff-bytes); choose points that are nearer"};
 }
 
 // Finds out how far it is, so that a walk which would be too long costs next to nothing.
@@ -177,24 +202,29 @@ auto state_diff_walk::show_first() -> result<void> {
 
 auto state_diff_walk::follow(const event& row) -> result<void> {
   if (auto entered = enter(at_, type_, row); !entered) return entered.failure();
+  if (!events_.empty()) events_ += ',';
+  events_ += R"({"sequence":)" + std::to_string(row.sequence) + R"(,"timestamp":")" + row.timestamp.text() +
+             R"(","type":)" + json(row.type).dump();
+  if (row.command_id) events_ += R"(,"command_id":")" + row.command_id->text() + '"';
+  auto changes = show_next(row);
+  if (!changes) return changes.failure();
+  events_ += R"(,"changes":[)" + *changes + "]}";
+  if (events_.size() > limits_.max_bytes) return too_much();
+  return {};
+}
+
+// What `row` has changed.
+auto state_diff_walk::show_next(const event& row) -> result<std::string> {
+  if (records_rejection(row.type)) return std::string();
   auto text = type_.encode_state(at_.state);
   if (!text) return text.failure();
-  json step{{"sequence", row.sequence}, {"timestamp", row.timestamp.text()}, {"type", row.type}};
-  if (row.command_id) step["command_id"] = row.command_id->text();
-  step["changes"] = json::array();
-  if (*text != shown_) {
-    json next = json::parse(*text);
-    step["changes"] = changes(documents_->latest, next);
-    documents_->latest = std::move(next);
-    shown_ = std::move(*text);
-  }
-  if (!events_.empty()) events_ += ',';
-  events_ += step.dump();
-  if (events_.size() > limits_.max_bytes)
-    return error{errc::invalid_argument, "up to sequence " + std::to_string(row.sequence) + " the changes take more than " +
-                                             std::to_string(limits_.max_bytes) +
-                                             " bytes (aggregate.max-diff-bytes); choose points that are nearer"};
-  return {};
+  if (*text == shown_) return std::string();
+  json next = json::parse(*text);
+  auto changes = differences(documents_->latest, next, room());
+  if (!changes) return too_much();
+  documents_->latest = std::move(next);
+  shown_ = std::move(*text);
+  return *std::move(changes);
 }
 
 auto state_diff(store& with, const definition& type, const aggregate_id& id, const moment& from, const moment& to,

@@ -15,7 +15,7 @@ namespace maestro {
 struct diff_limits {
   std::size_t page_events = 1000;  ///< Events read at a time.
   std::size_t max_events = 10'000;  ///< A diff follows at most this many events.
-  std::size_t max_bytes = 16 * 1024 * 1024;  ///< What a diff tells of its events has at most about this many bytes.
+  std::size_t max_bytes = 16 * 1024 * 1024;  ///< What a diff tells has at most about this many bytes.
 };
 
 /// Follows `id` from the state at `from` to the one at `to`, and returns one JSON object:
@@ -33,7 +33,8 @@ class state_diff_walk {
   /// Works on until the end, or until `more` says no, which is asked after each event. True at the end: then `text()` is the answer.
   /// Errors: `invalid_argument` (`to` lies before `from`, or one of the limits), and as `hydrate`; nothing may be called after one.
   [[nodiscard]] auto work(store& with, const go_on& more) -> result<bool>;
-  [[nodiscard]] auto text() const -> std::string;
+  /// Errors: `invalid_argument` (it takes more than the limit).
+  [[nodiscard]] auto text() const -> result<std::string>;
 
  private:
   struct documents;
@@ -42,6 +43,9 @@ class state_diff_walk {
   [[nodiscard]] auto sequence_of(store& with, const moment& point, sequence_number newest) const -> result<sequence_number>;
   [[nodiscard]] auto show_first() -> result<void>;
   [[nodiscard]] auto follow(const event& row) -> result<void>;
+  [[nodiscard]] auto show_next(const event& row) -> result<std::string>;
+  [[nodiscard]] auto room() const -> std::size_t;  ///< So many bytes may still be told.
+  [[nodiscard]] auto too_much() const -> error;
 
   const definition& type_;
   const aggregate_id id_;

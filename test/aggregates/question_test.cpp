@@ -288,4 +288,18 @@ BOOST_AUTO_TEST_CASE(a_diff_that_tells_too_much_is_given_up) {
   BOOST_TEST((failure.message.find("max-diff-bytes") != std::string::npos), failure.message);
 }
 
+// What lies between the two points in all counts as well.
+BOOST_AUTO_TEST_CASE(a_diff_tells_no_more_than_its_limit) {
+  owner writing(system, *store);
+  const auto of = filled(writing, 60);
+  const auto reader = store->open_reader();
+  const auto of_bytes = [&](std::size_t most) { return state_diff(*reader, *type, of, {0}, {60}, {1000, 1000, most}); };
+  const auto whole = maestro::test::value_of(of_bytes(100'000));
+  BOOST_TEST(!of_bytes(whole.size() - whole.find("\"events\":[")));
+  BOOST_TEST(maestro::test::value_of(of_bytes(whole.size())) == whole);
+  const auto failure = of_bytes(whole.size() / 2).failure();
+  BOOST_TEST((failure.code == errc::invalid_argument));
+  BOOST_TEST((failure.message.find("max-diff-bytes") != std::string::npos), failure.message);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
