@@ -169,6 +169,7 @@ class aggregate_actor : public caf::event_based_actor {
   class hydrate_task;
   class refresh_task;
   class lookup_task;
+  class show_task;
   class past_task;
   class snapshot_task;
 
@@ -230,6 +231,8 @@ class aggregate_actor : public caf::event_based_actor {
   void look_up(pending command);
   [[nodiscard]] auto found_before(const pending& command, lookup_task& finished) -> command_answer;
   void lookup_done(lookup_task& finished);
+  void show_done(show_task& finished);
+  [[nodiscard]] auto looked_up(const command_job_ptr& job) -> std::optional<pending>;
   void take(query_job_ptr query);
   void answer_state(query_job& query);
   void answer_call(query_job& query);

@@ -127,18 +127,26 @@ void aggregate_actor::look_up(pending command) {
     return;
   }
   ++w.tasks;
-  start(std::make_shared<lookup_task>(*environment_, type_, command.job, not_before), reader());
+  start(std::make_shared<lookup_task>(command.job, not_before), reader());
   w.looking_up.push_back(std::move(command));
+}
+
+// The command whose lookup is over.
+auto aggregate_actor::looked_up(const command_job_ptr& job) -> std::optional<pending> {
+  auto& all = work().looking_up;
+  const auto found = std::find_if(all.begin(), all.end(), [&job](const pending& each) { return each.job == job; });
+  if (found == all.end()) return std::nullopt;
+  pending command = std::move(*found);
+  all.erase(found);
+  return command;
 }
 
 void aggregate_actor::lookup_done(lookup_task& finished) {
   auto& w = work();
   --w.tasks;
-  const auto found = std::find_if(w.looking_up.begin(), w.looking_up.end(),
-                                  [&finished](const pending& each) { return each.job == finished.job(); });
-  if (found == w.looking_up.end()) return;
-  pending command = std::move(*found);
-  w.looking_up.erase(found);
+  auto of = looked_up(finished.job());
+  if (!of) return;
+  pending& command = *of;
   if (!finished.rows) {
     refuse(command, finished.rows.failure());
   } else if (finished.rows->empty()) {
@@ -147,10 +155,23 @@ void aggregate_actor::lookup_done(lookup_task& finished) {
     if (committed_.recent && finished.searched_all()) committed_.recent->forget(command.job->command_id);
     w.waiting.push_front(std::move(command));
   } else {
-    const auto known = found_before(command, finished);
-    if (known.failure) refuse(command, known.failure);
-    else answer(command, known);
+    auto known = found_before(command, finished);
+    if (known.failure) {
+      refuse(command, known.failure);
+    } else if (command.job->returns == return_mode::state) {
+      ++w.tasks;
+      start(std::make_shared<show_task>(*environment_, type_, command.job, std::move(known)), reader());
+      w.looking_up.push_back(std::move(command));
+    } else {
+      answer(command, known);
+    }
   }
+  pump();
+}
+
+void aggregate_actor::show_done(show_task& finished) {
+  --work().tasks;
+  if (auto of = looked_up(finished.job())) answer(*of, finished.answer);
   pump();
 }
 
@@ -172,7 +193,6 @@ auto aggregate_actor::found_before(const pending& command, lookup_task& finished
   known.first = rows.front().sequence;
   known.last = rows.back().sequence;
   known.repeated = true;
-  known.state = std::move(finished.state_after);
   known.events = std::move(rows);
   return known;
 }

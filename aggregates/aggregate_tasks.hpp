@@ -6,6 +6,7 @@
 #include <maestro/aggregates/state_diff.hpp>
 #include <maestro/store/page_sizer.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -78,28 +79,53 @@ class aggregate_actor::refresh_task final : public plain_task {
 /// Searches the log for a command that may have been committed before.
 class aggregate_actor::lookup_task final : public plain_task {
  public:
-  lookup_task(const aggregate_environment& on, const definition* type, const command_job_ptr& job, const timestamp& not_before)
-      : job_(job), on_(on), type_(type), not_before_(not_before) {}
-  void run(store& with) override {
-    rows = with.find_command(job_->aggregate_id, job_->command_id, not_before_);
-    if (!rows || rows->empty() || job_->returns != return_mode::state) return;
-    auto then = hydrate(with, *type_, job_->aggregate_id, moment{rows->back().sequence}, on_.settings.page_events, {},
-                        [this] { return !on_.stopping; });
-    auto text = then ? type_->encode_state(then->state) : result<std::string>(then.failure());
-    if (text) state_after = std::move(*text);  // Otherwise the command is accepted all the same, and stays so.
-  }
+  lookup_task(const command_job_ptr& job, const timestamp& not_before) : job_(job), not_before_(not_before) {}
+  void run(store& with) override { rows = with.find_command(job_->aggregate_id, job_->command_id, not_before_); }
   void deliver(aggregate_actor& to) override { to.lookup_done(*this); }
   [[nodiscard]] auto job() const -> const command_job_ptr& { return job_; }
   [[nodiscard]] auto searched_all() const -> bool { return not_before_.milliseconds() == 0; }
 
   result<std::vector<event>> rows = error{errc::internal_error, "lookup did not run"};
-  std::string state_after;
+
+ private:
+  command_job_ptr job_;
+  timestamp not_before_;
+};
+
+/// Shows the state after a command that the log holds already. Where that cannot be done, or is not wanted any more, the
+/// command is accepted all the same, and stays so.
+class aggregate_actor::show_task final : public question_task, public task {
+ public:
+  show_task(const aggregate_environment& on, const definition* type, command_job_ptr job, command_answer known)
+      : answer(std::move(known)),
+        job_(std::move(job)),
+        on_(on),
+        type_(type),
+        until_(on.clock->expiry_milliseconds() + static_cast<std::uint64_t>(on.settings.max_question_time.count())),
+        hydration_(*type, job_->aggregate_id, moment{answer.last}, on.settings.page_events) {
+    if (job_->expires_at != 0) until_ = std::min(until_, job_->expires_at);
+  }
+  auto give_up() -> bool override { return static_cast<bool>(on_.gives_up(until_, job_->caller_is_gone())); }
+  auto work(store& with) -> bool override {
+    const auto until = std::chrono::steady_clock::now() + question_slice;
+    const auto complete = hydration_.read(with, [&] { return std::chrono::steady_clock::now() < until; });
+    if (complete && !*complete) return false;
+    auto text = complete ? type_->encode_state(hydration_.at().state) : result<std::string>(complete.failure());
+    if (text) answer.state = std::move(*text);
+    return true;
+  }
+  [[nodiscard]] auto caller() const -> const void* override { return job_->caller(); }
+  void deliver(aggregate_actor& to) override { to.show_done(*this); }
+  [[nodiscard]] auto job() const -> const command_job_ptr& { return job_; }
+
+  command_answer answer;
 
  private:
   command_job_ptr job_;
   const aggregate_environment& on_;
   const definition* type_;
-  timestamp not_before_;
+  std::uint64_t until_;
+  hydration hydration_;
 };
 
 /// Answers a question about the past: what the state was at some point, or what changed between two.

@@ -55,6 +55,7 @@ class client_command final : public command_job {
   client_command(const aggregate_environment& on, taken_request<command_request>& taken, std::size_t longest_answer)
       : on_(on),
         longest_answer_(longest_answer),
+        caller_(taken.client),
         client_(std::move(taken.client)),
         ticket_(std::move(taken.ticket)),
         declined_(std::move(taken.declined)),
@@ -93,6 +94,8 @@ class client_command final : public command_job {
     const hand_on thread;
     give(client_, ticket_, std::move(reply));
   }
+  [[nodiscard]] auto caller_is_gone() const -> bool override { return has_ended(caller_); }
+  [[nodiscard]] auto caller() const -> const void* override { return key_of(caller_); }
 
  private:
   // The request as it came: nothing was done for it.
@@ -121,6 +124,7 @@ class client_command final : public command_job {
 
   const aggregate_environment& on_;
   const std::size_t longest_answer_;
+  const caf::actor caller_;  // Stays, for whichever thread asks whether it has gone.
   caf::actor client_;
   std::shared_ptr<void> ticket_;
   std::vector<incarnation_id> declined_;

@@ -37,6 +37,10 @@ class waiting_command final : public command_job {
     answered_ = true;
     promise.set_value(std::move(answer));
   }
+  [[nodiscard]] auto caller_is_gone() const -> bool override { return is_gone; }
+  [[nodiscard]] auto caller() const -> const void* override { return from_whom; }
+  std::atomic<bool> is_gone{false};
+  const void* from_whom = nullptr;
   std::promise<command_answer> promise;
 
  private:

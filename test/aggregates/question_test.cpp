@@ -241,6 +241,54 @@ BOOST_AUTO_TEST_CASE(hydrations_and_the_questions_of_others_do_not_wait_for_a_lo
   for (const auto& each : long_ones) (void)each->promise.get_future().get();
 }
 
+// The state after a command that comes again is a question like any other.
+BOOST_AUTO_TEST_CASE(the_state_after_a_repeated_command_is_shown_in_parts_and_only_while_it_is_wanted) {
+  for (const std::string ends : {"never", "expiry", "caller"}) {
+    owner writing(system, *store);
+    const auto of = writing.clock().fresh<aggregate_id>();
+    const auto name = writing.clock().fresh<command_id>();
+    const auto by = writing.start(*type, of);
+    BOOST_TEST(!writing.send(by, of, climb{60}).get().failure);
+    BOOST_TEST(!writing.send(by, of, add{7}, name).get().failure);
+    const auto other = filled(writing, 2);
+    owner one(system, *store, options());
+    const auto actor = one.start(*type, of);
+    BOOST_TEST(!one.ask(actor, of, query_kind::get).failure);  // It lives.
+    auto job = std::make_shared<waiting_command>();
+    job->aggregate_id = of;
+    job->command_id = name;
+    job->command = registered_name<add>();
+    job->payload = encode(add{7}).value();
+    job->returns = return_mode::state;
+    if (ends == "expiry") job->expires_at = one.clock().expiry_milliseconds() + 2000;
+    auto answer = job->promise.get_future();
+    const auto before = notes.count();
+    std::future<query_answer> of_other;
+    notes.before = [&, reads = 0](const std::string&, const aggregate_id& which) mutable {
+      if (which != of) return;
+      ++reads;
+      if (reads == 5) of_other = one.ask_without_waiting(one.start(*type, other), other, query_kind::get);
+      if (reads == 10 && ends == "caller") job->is_gone = true;
+      while (reads == 10 && ends == "expiry" && one.clock().expiry_milliseconds() <= job->expires_at) std::this_thread::yield();
+      const auto until = std::chrono::steady_clock::now() + question_slice;
+      while (std::chrono::steady_clock::now() < until) std::this_thread::yield();
+    };
+    caf::anon_send(actor, command_job_ptr(job));
+    const auto got = answer.get();
+    BOOST_TEST(!got.failure, ends << ": " << to_string(got.failure));
+    BOOST_TEST(got.repeated);
+    BOOST_TEST(got.last == 61);
+    BOOST_TEST(got.state.empty() == (ends != "never"));
+    if (ends != "never") BOOST_TEST(notes.count() - before <= 15U);
+    // Another aggregate's hydration has not waited for it.
+    BOOST_TEST(!of_other.get().failure);
+    const auto order = notes.order();
+    const auto hydrated = std::find(order.begin() + static_cast<std::ptrdiff_t>(before), order.end(), other);
+    BOOST_TEST((hydrated - order.begin() < static_cast<std::ptrdiff_t>(before) + 15));
+    notes.before = nullptr;
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_question_in_parts_reads_each_page_once) {
   owner writing(system, *store);
   const auto of = filled(writing, 40);
