@@ -268,7 +268,7 @@ class committer {
     return expires_at != 0 && now > expires_at && is_doubtful(unit);
   }
 
-  // What has become of the units whose time is over cannot be read: who waits for them is told so in time.
+  // What has become of the units whose time is over cannot be read: they stay in doubt, and hold up no others.
   void leave_in_doubt(const batch& units) {
     for (const auto& unit : units) {
       if (!unit.wanted() || !is_overdue(unit, expiry_clock_())) continue;
@@ -279,6 +279,11 @@ class committer {
 
   [[nodiscard]] auto lost_while_committing() const -> error {
     return {errc::in_doubt, "the connection was lost while committing: " + trouble_.message};
+  }
+  [[nodiscard]] auto outcome_of(const progress& request) const -> commit_outcome {
+    if (!request.open()) return {request.committed, request.failure, request.trouble};
+    if (request.committed < request.doubtful) return {request.committed, lost_while_committing(), trouble_};
+    return {request.committed, trouble_, trouble_};
   }
 
   void refuse(const pending_unit& unit, error why) {
@@ -370,10 +375,8 @@ class committer {
     std::vector<commit_outcome> outcomes;
     outcomes.reserve(requests_.size());
     for (const auto& request : requests_) {
-      if (!request.open()) outcomes.push_back({request.committed, request.failure, request.trouble});
-      else if (request.committed < request.doubtful)
-        outcomes.push_back({request.committed, lost_while_committing(), trouble_});
-      else outcomes.push_back({request.committed, trouble_, trouble_});
+      auto& outcome = outcomes.emplace_back(outcome_of(request));
+      outcome.is_final = outcome.failure.code == errc::in_doubt && writer_.is_cut_off();
     }
     return outcomes;
   }

@@ -49,6 +49,8 @@ struct commit_outcome {
   std::size_t committed = 0;
   error failure;  ///< Empty when all units were committed.
   error trouble = {};  ///< What kept the store from writing, if anything did; `failure` may say something else, as that time ran out.
+  /// With `in_doubt`: this program will never learn what became of it, and neither reads nor writes here any more.
+  bool is_final = false;
 };
 
 /// The newest event of an aggregate.

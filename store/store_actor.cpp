@@ -147,7 +147,7 @@ void store_writer::commit(std::vector<commit_job_ptr> batch) {
   for (std::size_t i = 0; i < batch.size(); ++i) batch[i]->outcome = std::move(outcomes[i]);
   note(batch);
   for (std::size_t i = 0; i < batch.size(); ++i) {
-    if (batch[i]->outcome.failure.code == errc::in_doubt) {
+    if (batch[i]->outcome.failure.code == errc::in_doubt && !batch[i]->outcome.is_final) {
       batch[i]->request.in_doubt = true;
       doubtful_.push_back(std::move(batch[i]));
     } else {

@@ -38,8 +38,9 @@ struct store_actor_settings {
 };
 
 /// Commits what `commit_job`s bring, in batches; answers every job exactly once. A job whose outcome is in doubt stays here and
-/// is submitted again, before anything else of its aggregate, until the store says what became of it: only the store ends
-/// a commit. Also runs `store_task`s (snapshots), behind the commits, a few at a time. On `store_stop` it commits what is
+/// is submitted again, before anything else of its aggregate, until the store says what became of it, or that it never will:
+/// only the store ends a commit. However long that takes, those behind it wait, and their callers give up by their own
+/// clocks. Also runs `store_task`s (snapshots), behind the commits, a few at a time. On `store_stop` it commits what is
 /// pending, answers what is still in doubt as in doubt, and ends. While no commit succeeds, what expired in its mailbox is told why.
 class store_writer : public caf::event_based_actor, public goes_first {
  public:

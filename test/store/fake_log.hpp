@@ -26,6 +26,7 @@ class fake_log : public batch_writer {
   bool poison_comes_first = false;  ///< It is refused before the log is looked at, as by a trigger or a damaged page.
   bool names_culprit = true;
   bool can_be_read = true;
+  bool cut_off = false;
   bool isolates = false;  ///< Commits what is good beside the poison.
 
   // What the test looks at.
@@ -72,6 +73,8 @@ class fake_log : public batch_writer {
     if (now == fault::lost_after_commit) return {write_status::in_doubt, {errc::store_unavailable, "it is gone"}, {}};
     return {write_status::committed, {}, {}, std::move(refused)};
   }
+
+  [[nodiscard]] auto is_cut_off() const noexcept -> bool override { return cut_off; }
 
   auto inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> override {
     if (!can_be_read) return error{errc::store_unavailable, "it cannot be read"};

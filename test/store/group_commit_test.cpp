@@ -331,6 +331,23 @@ BOOST_AUTO_TEST_CASE(what_is_in_doubt_is_looked_up_when_it_is_refused) {
   BOOST_TEST((commit(stored_before).failure.code == errc::in_doubt));
 }
 
+BOOST_AUTO_TEST_CASE(a_doubt_is_final_when_the_log_will_never_be_read_again) {
+  log.faults = {fault::lost_after_commit};
+  log.always = fault::unavailable;
+  auto request = make.request();
+  auto outcome = commit(request);
+  BOOST_TEST((outcome.failure.code == errc::in_doubt));
+  BOOST_TEST(!outcome.is_final);
+  log.cut_off = true;
+  request.in_doubt = true;
+  const auto other = make.request();
+  const auto outcomes = commit({&request, &other});
+  BOOST_TEST((outcomes[0].failure.code == errc::in_doubt));
+  BOOST_TEST(outcomes[0].is_final);
+  BOOST_TEST((outcomes[1].failure.code == errc::store_unavailable));
+  BOOST_TEST(!outcomes[1].is_final);
+}
+
 BOOST_AUTO_TEST_CASE(what_expired_is_not_sent_and_takes_the_later_units_along) {
   auto request = make.request(3);
   request.units[1].expires_at = now - 1;
@@ -381,7 +398,7 @@ BOOST_AUTO_TEST_CASE(what_expires_while_nothing_can_be_written_is_told_why) {
   BOOST_TEST((late.failure.code == errc::none));
 }
 
-// Who waits has an answer in time, and the others of the batch go on.
+// The others of the batch go on.
 BOOST_AUTO_TEST_CASE(what_expires_in_doubt_while_nothing_can_be_read_is_told_so) {
   settings.reconnect_limit = std::chrono::hours{1};
   auto request = make.request();

@@ -302,6 +302,7 @@ BOOST_AUTO_TEST_CASE(a_commit_during_which_the_file_was_taken_away_is_in_doubt) 
   const auto outcome = bench.commit(request);
   BOOST_TEST(outcome.committed == 0U);
   BOOST_TEST((outcome.failure.code == errc::in_doubt), to_string(outcome.failure));
+  BOOST_TEST(outcome.is_final);  // Nobody waits for a file that stays away for this program.
   BOOST_TEST((bench.commit(bench.request()).failure.code == errc::store_unavailable));
 }
 

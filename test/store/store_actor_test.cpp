@@ -191,10 +191,15 @@ class told_store final : public forwarding_store {
   using forwarding_store::forwarding_store;
   auto commit_all(std::span<const commit_request* const> requests) -> std::vector<commit_outcome> override {
     if (throws) throw std::bad_alloc();
+    const error doubt{errc::in_doubt, "the answer was lost"};
+    if (doubts_first && (is_final || !requests.front()->in_doubt))
+      return std::vector<commit_outcome>(requests.size(), {0, doubt, doubt, is_final});
     return std::vector<commit_outcome>(requests.size(), next);
   }
   auto get_histories(std::span<const aggregate_id>, std::size_t) -> result<std::vector<aggregate_history>> override { throw std::bad_alloc(); }
   commit_outcome next;
+  bool doubts_first = false;  // A request that is not in doubt yet will be.
+  bool is_final = false;      // For ever.
   bool throws = false;
 };
 
@@ -266,6 +271,20 @@ BOOST_AUTO_TEST_CASE(a_refusal_shows_that_the_store_works_and_a_fault_of_the_pro
   for (int i = 0; i < 3; ++i) commit({0, {errc::program_failed, "no such table"}});
   BOOST_TEST_REQUIRE(faults.size() == 1U);
   BOOST_TEST(faults[0] == "no such table");
+}
+
+// While the store may still tell, a job in doubt stays with the writer. One that it never will goes back at once.
+BOOST_AUTO_TEST_CASE(a_doubt_that_can_never_be_settled_is_handed_back) {
+  store->doubts_first = true;
+  BOOST_TEST(!commit({1, {}}).failure);
+  store->is_final = true;
+  const auto job = std::make_shared<commit_job>();
+  job->request = make.request();
+  self->send(writer, job);
+  error failure;
+  self->receive([&failure](const commit_job_ptr& back) { failure = back->outcome.failure; },
+                caf::after(std::chrono::seconds(30)) >> [] {});
+  BOOST_TEST((failure.code == errc::in_doubt), to_string(failure));
 }
 
 BOOST_AUTO_TEST_CASE(the_end_of_a_writer_by_an_exception_is_heard_with_its_reason) {
