@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <thread>
 #include <utility>
+#include <variant>
 
 namespace maestro::postgres {
 
@@ -46,6 +47,14 @@ auto event_of(const sql_row& row) -> event {
   if (!row.at(6).is_null()) read.command_id = command_id::from_bytes(bytes_of(row.at(6)));
   if (!row.at(7).is_null()) read.metadata = json_from_jsonb(row.at(7).as<std::string>());
   return read;
+}
+
+auto body_bytes(const std::vector<sql_row>& rows) -> std::size_t {
+  std::size_t bytes = 0;
+  for (const auto& row : rows)
+    for (const std::size_t column : {4, 7})
+      if (const auto* text = std::get_if<std::string>(&row.at(column).get())) bytes += text->size();
+  return bytes;
 }
 
 auto is_taken(const failure& problem) -> bool { return problem.sqlstate() == "23505" || problem.sqlstate() == "23P01"; }

@@ -37,6 +37,8 @@ inline constexpr int max_lock_attempts = 300;
 [[nodiscard]] auto bytes_of(const sql_value& value) -> std::string;
 /// A row of rebuild_sql::read_log or next_events.
 [[nodiscard]] auto event_of(const sql_row& row) -> event;
+/// How much of `rows`, of the same statements, is bodies and metadata.
+[[nodiscard]] auto body_bytes(const std::vector<sql_row>& rows) -> std::size_t;
 /// Whether another row has a key already.
 [[nodiscard]] auto is_taken(const failure& problem) -> bool;
 

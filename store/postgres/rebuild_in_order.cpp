@@ -4,6 +4,7 @@
 // timestamp. Then the log is locked, its last seconds follow, and the tables change places; where too many events are in them, not yet. An event that is committed behind the place
 // that the walk has come to (its node's clock is behind, its transaction was long) is noted by a trigger: the walk begins anew, and stays
 // further behind.
+#include <maestro/store/page_sizer.hpp>
 #include <maestro/store/postgres/rebuild_base.hpp>
 
 #include <algorithm>
@@ -107,13 +108,15 @@ class in_order final : public rebuild_base {
       std::uint64_t events = 0;
       while (true) {
         look_for_late_ones(session().query(rebuild_sql::read_late_news, {place_}), time);
-        const auto page = session().query(rebuild_sql::read_log, {place_, horizon});
+        const auto limit = pages_.next();
+        const auto page = session().query(rebuild_sql::read_log, {place_, horizon, static_cast<std::int64_t>(limit)});
+        if (!page.empty()) pages_.saw(page.size(), body_bytes(page));
         in_transaction([&](commit_transaction& transaction) { project_page(transaction, page); });
         remember(page);
         events += page.size();
         add(page.size());
         tell();
-        if (page.size() == events_per_transaction) continue;
+        if (page.size() == limit) continue;
         place_ = horizon;
         break;
       }
@@ -199,11 +202,13 @@ class in_order final : public rebuild_base {
       const auto read_log = session().filled(rebuild_sql::read_log);
       auto last = place_;
       while (true) {
-        const auto page = transaction.query(read_log, last, end_of_time);
+        const auto limit = pages_.next();
+        const auto page = transaction.query(read_log, last, end_of_time, static_cast<std::int64_t>(limit));
+        if (!page.empty()) pages_.saw(page.size(), body_bytes(page));
         project_page(transaction, page);
         events += page.size();
         tell();
-        if (page.size() < events_per_transaction) break;
+        if (page.size() < limit) break;
         last = timestamp::from_bytes(bytes_of(page.back().at(0))).value();
       }
       take_places(transaction);
@@ -212,6 +217,7 @@ class in_order final : public rebuild_base {
   }
 
   std::uint64_t distance_ = first_distance;  // How far the walk stays behind the database's clock.
+  page_sizer pages_{events_per_transaction};
   timestamp place_;                          // All that is not later is projected.
   std::set<std::pair<timestamp, std::string>> newest_page_;
 };

@@ -279,7 +279,7 @@ inline constexpr const char* read_log = R"(
     AND (aggregate_type = ANY({types})
          OR (aggregate_type IS NULL AND EXISTS (SELECT FROM event_log AS other WHERE other.aggregate_id = log.aggregate_id
                                                 AND other.aggregate_type = ANY({types}))))
-  ORDER BY timestamp LIMIT 1000
+  ORDER BY timestamp LIMIT $3::bigint
 )";
 
 }  // namespace maestro::postgres::rebuild_sql

@@ -1,5 +1,6 @@
 #include <maestro/store/sqlite/rebuild.hpp>
 
+#include <maestro/store/page_sizer.hpp>
 #include <maestro/store/sqlite/projection_transaction.hpp>
 #include <maestro/store/sqlite/sql.hpp>
 
@@ -20,7 +21,7 @@ namespace maestro::sqlite {
 
 namespace {
 
-constexpr std::int64_t events_per_page = 1000;
+constexpr std::size_t events_per_page = 1000;
 // Commits that follow close on each other leave little room between them.
 constexpr std::chrono::seconds patience{60};
 // How many steps of SQLite's machine, some 10 ms, go by between two looks at whether the rebuild is to go on.
@@ -174,10 +175,17 @@ class rebuilder {
   void project_log() {
     projection_transaction transaction(connection_);
     std::int64_t last = 0;
+    page_sizer pages(events_per_page);
     while (true) {
-      const auto page = connection_.prepare(sql::read_log).bind(1, last).bind(2, events_per_page).rows();
+      const auto page = connection_.prepare(sql::read_log).bind(1, last).bind(2, static_cast<std::int64_t>(pages.next())).rows();
       if (page.empty()) return;
-      for (const auto& row : page) project(transaction, event_of(row), row.at(1).as<std::string>());
+      std::size_t bytes = 0;
+      for (const auto& row : page) {
+        const auto next = event_of(row);
+        bytes += next.body.size() + next.metadata.size();
+        project(transaction, next, row.at(1).as<std::string>());
+      }
+      pages.saw(page.size(), bytes);
       last = page.back().at(0).as<std::int64_t>();
       progress_.done += page.size();
       tell();

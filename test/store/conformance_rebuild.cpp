@@ -2,6 +2,7 @@
 #include "conformance.hpp"
 #include "seed_application.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <map>
 #include <stdexcept>
@@ -325,6 +326,32 @@ BOOST_DATA_TEST_CASE(what_depends_on_the_order_between_aggregates_sees_it, data:
   const auto row = bench.query("SELECT type, events FROM latest").at(0);
   BOOST_TEST(row[0].as<std::string>() == last);
   BOOST_TEST(row[1].as<std::int64_t>() == 300);
+}
+
+// Pages are bounded by their bytes: large events are read a few at a time.
+BOOST_DATA_TEST_CASE(a_rebuild_in_the_order_of_time_reads_pages_that_fit_the_size_of_the_events, data::make(stores_under_test()), store) {
+  workbench bench(store);
+  hybrid_clock an_hour_ago(std::chrono::minutes{5}, -std::chrono::hours{1});  // A rebuild does not leave them for its last step.
+  constexpr std::size_t count = 100;
+  for (std::size_t i = 0; i < count; ++i) {
+    auto request = bench.request();
+    auto& event = request.units[0].events[0];
+    event.timestamp = an_hour_ago.now();
+    event.body = "{\"text\":\"" + std::string(256 * 1024, 'x') + "\"}";  // 32 of them are 8 MiB.
+    bench.committed(request);
+  }
+  auto ordered = plan();
+  ordered.ordered_between_aggregates = true;
+  std::uint64_t before = 0;
+  std::uint64_t most = 0;
+  const auto done = value_of(bench.opened->rebuild(ordered, [&](const rebuild_progress& progress) {
+    most = std::max(most, progress.done - before);
+    before = progress.done;
+    return true;
+  }));
+  BOOST_TEST(done.done == count);
+  BOOST_TEST(most > 0U);
+  BOOST_TEST(most <= 40U);
 }
 
 BOOST_DATA_TEST_CASE(events_of_an_application_of_the_seed_count_where_the_aggregate_is_known, data::make(stores_under_test()), store) {
