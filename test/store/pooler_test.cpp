@@ -6,6 +6,7 @@
 #include "own_server.hpp"
 #include "server_process.hpp"
 
+#include <maestro/store/postgres/line_cutter.hpp>
 #include <maestro/store/postgres/pooler.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -242,11 +243,12 @@ BOOST_AUTO_TEST_CASE(is_not_blamed_for_a_connection_that_breaks_while_it_is_look
   const auto first = raw(server.uri());
   const auto deadline = steady_clock::now() + 30s;
   const auto process = process_of(first.get());
+  postgres::line_cutter lines;
   const auto look = [&] {
     const auto through = server.uri("postgres", "sslmode=disable&gssencmode=disable", proxy.port());
     const char* const keywords[] = {"dbname", nullptr};
     const char* const values[] = {through.c_str(), nullptr};
-    return postgres::look_at_sessions(first.get(), process, [&] { return PQconnectStartParams(keywords, values, 1); }, deadline);
+    return postgres::look_at_sessions(first.get(), process, [&] { return PQconnectStartParams(keywords, values, 1); }, deadline, lines);
   };
   BOOST_TEST((look() == session_kind::own));
   proxy.lose_request("BEGIN");
