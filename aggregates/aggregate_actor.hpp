@@ -155,6 +155,7 @@ class aggregate_actor : public caf::event_based_actor {
     bool hold = false;                  ///< After a conflict: evaluate nothing before the refresh.
     std::vector<waiter> refreshing;     ///< Served by the refresh under way.
     std::vector<waiter> refresh_next;   ///< Came after it began: need another one.
+    std::optional<page_sizer> refresh_pages;  ///< While refreshes have not come to the end of the log yet.
     std::vector<query_job_ptr> queries; ///< Wait for hydration.
     error store_trouble;                ///< Why the newest request could not be written; empty when it could.
     std::size_t tasks = 0;              ///< Store tasks under way besides `reading`.

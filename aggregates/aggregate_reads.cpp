@@ -21,7 +21,8 @@ void aggregate_actor::start_refresh() {
   if (!committed_.state) return start_hydration();
   w.reading = true;
   w.refreshing = std::exchange(w.refresh_next, {});
-  start(std::make_shared<refresh_task>(id_, committed_, environment_->settings.page_events), reader());
+  const auto pages = w.refresh_pages.value_or(page_sizer(environment_->settings.page_events));
+  start(std::make_shared<refresh_task>(id_, committed_, pages), reader());
 }
 
 void aggregate_actor::refresh_done(refresh_task& finished) {
@@ -58,7 +59,10 @@ void aggregate_actor::refresh_done(refresh_task& finished) {
     }
   }
   midway_ = rows.size() >= finished.limit;
+  w.refresh_pages.reset();
   if (midway_) {
+    finished.pages.saw(rows);
+    w.refresh_pages = finished.pages;
     ask_again();
   } else {
     auto served = std::exchange(w.refreshing, {});

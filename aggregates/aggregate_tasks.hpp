@@ -60,8 +60,8 @@ class aggregate_actor::hydrate_task final : public history_task, public task {
 /// Reads what follows `base`, a page of it, and the event at `base` itself, which must still be the one we know.
 class aggregate_actor::refresh_task final : public plain_task {
  public:
-  refresh_task(const aggregate_id& id, const hydrated& known, std::size_t page_events)
-      : base(known.sequence), base_timestamp(known.newest), limit(page_sizer(page_events).next() + 1), id_(id) {}
+  refresh_task(const aggregate_id& id, const hydrated& known, const page_sizer& of)
+      : base(known.sequence), base_timestamp(known.newest), pages(of), limit(pages.next() + 1), id_(id) {}
   void run(store& with) override {
     answer = with.get_events(id_, {base > 0 ? base - 1 : 0, max_sequence(), limit});
   }
@@ -69,6 +69,7 @@ class aggregate_actor::refresh_task final : public plain_task {
 
   const sequence_number base;
   const timestamp base_timestamp;
+  page_sizer pages;
   const std::size_t limit;
   result<std::vector<event>> answer = error{errc::internal_error, "refresh did not run"};
 

@@ -47,7 +47,6 @@ struct reading {
   moment up_to;
   std::size_t page_events;
   std::optional<recent_window> window;
-  bool in_parts = false;  // `more` is expected to end it: no page is read ahead, the next part would read it again.
 
   [[nodiscard]] auto is_beyond(const event& row) const -> bool {
     return row.sequence > up_to.sequence || (up_to.time && row.timestamp.milliseconds() > *up_to.time);
@@ -75,11 +74,25 @@ struct reading {
       complete = more();
       return complete;
     };
-    const event_range range{at.sequence, up_to.sequence, page_events};
-    // What every store has of the contract reads a page when it is wanted.
-    auto read = in_parts ? from.store::scan_events(id, range, take) : from.scan_events(id, range, take);
+    auto read = from.scan_events(id, {at.sequence, up_to.sequence, page_events}, take);
     if (!read) return read.failure();
     return complete;
+  }
+
+  // The same for a part of the whole, whose pages are as large as those before made them: no page is read before it is wanted.
+  auto read_part(hydrated& at, page_sizer& pages, const go_on& more) const -> result<bool> {
+    while (at.sequence < up_to.sequence) {
+      const auto limit = pages.next();
+      const auto page = from.get_events(id, {at.sequence, up_to.sequence, limit});
+      if (!page) return page.failure();
+      if (page->empty()) break;
+      pages.saw(*page);
+      const auto entered = enter_all(at, *page);
+      if (!entered) return entered.failure();
+      if (!*entered || page->size() < limit) break;
+      if (more && !more()) return false;
+    }
+    return true;
   }
 
   // What `start` holds. True when nothing is left to be read.
@@ -166,14 +179,14 @@ auto hydrate(store& from, const definition& type, const aggregate_id& id, const 
 }
 
 auto hydration::read(store& from, const go_on& more) -> result<bool> {
-  const reading all{from, type_, id_, up_to_, page_events_, std::nullopt, true};
+  const reading all{from, type_, id_, up_to_, 0, std::nullopt};
   if (!at_.state) {
     const auto start = history_up_to(from, id_, up_to_);
     if (!start) return start.failure();
     auto complete = all.begin(at_, *start);
     if (!complete || *complete) return complete;
   }
-  return all.read_on(at_, more);
+  return all.read_part(at_, pages_, more);
 }
 
 }  // namespace maestro

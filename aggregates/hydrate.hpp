@@ -4,6 +4,7 @@
 
 #include <maestro/aggregates/definition.hpp>
 #include <maestro/aggregates/recent_commands.hpp>
+#include <maestro/store/page_sizer.hpp>
 #include <maestro/store/store.hpp>
 
 #include <chrono>
@@ -59,7 +60,7 @@ class hydration {
  public:
   /// As the first `hydrate`. `type` outlives the hydration.
   hydration(const definition& type, const aggregate_id& id, const moment& up_to, std::size_t page_events)
-      : type_(type), id_(id), up_to_(up_to), page_events_(page_events) {}
+      : type_(type), id_(id), up_to_(up_to), pages_(page_events) {}
 
   /// Reads on until the state is complete, or until `more` says no, which is asked after each page. True when it is complete: then
   /// `at()` is the answer. Errors: as `hydrate`; nothing may be called after one.
@@ -70,7 +71,7 @@ class hydration {
   const definition& type_;
   const aggregate_id id_;
   const moment up_to_;
-  const std::size_t page_events_;
+  page_sizer pages_;
   hydrated at_;  ///< Without a state: not begun.
 };
 
