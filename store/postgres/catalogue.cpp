@@ -262,11 +262,20 @@ auto repair_script() -> std::string {
     one record;
     is_partitioned boolean;
   BEGIN
-    CREATE TABLE IF NOT EXISTS )") + cluster_table + R"(
-    CREATE TABLE IF NOT EXISTS )" + members_table + R"(
-    ALTER TABLE maestro_members
-      ADD COLUMN IF NOT EXISTS served_digest varchar(16),
-      ADD COLUMN IF NOT EXISTS served        text;
+    -- Looked for along the whole search path, as all statements do: tables in another of its schemas must not be hidden by new ones.
+    IF to_regclass('maestro_cluster') IS NULL THEN
+      CREATE TABLE )") + cluster_table + R"(
+    END IF;
+    IF to_regclass('maestro_members') IS NULL THEN
+      CREATE TABLE )" + members_table + R"(
+    END IF;
+    -- Heartbeats wait for each lock on this table, and an index of the log may be built in this transaction: none is taken in vain.
+    IF (SELECT count(*) FROM pg_attribute WHERE attrelid = 'maestro_members'::regclass AND attname IN ('served_digest', 'served')
+                                                AND NOT attisdropped) < 2 THEN
+      ALTER TABLE maestro_members
+        ADD COLUMN IF NOT EXISTS served_digest varchar(16),
+        ADD COLUMN IF NOT EXISTS served        text;
+    END IF;
     FOR one IN
       SELECT indexrelid::regclass AS name FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
       WHERE indrelid = 'maestro_members'::regclass AND relname = 'maestro_members_alive_index'
@@ -274,7 +283,10 @@ auto repair_script() -> std::string {
     LOOP
       EXECUTE format('DROP INDEX %s', one.name);
     END LOOP;
-    CREATE UNIQUE INDEX IF NOT EXISTS maestro_members_alive_index ON maestro_members (name) WHERE status = 'alive';
+    IF NOT EXISTS (SELECT FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+                   WHERE indrelid = 'maestro_members'::regclass AND relname = 'maestro_members_alive_index') THEN
+      CREATE UNIQUE INDEX maestro_members_alive_index ON maestro_members (name) WHERE status = 'alive';
+    END IF;
 
     is_partitioned := coalesce((SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass('event_log')), false);
     FOR one IN

@@ -177,8 +177,7 @@ void member_rows::see_sessions_end(connection& with) {
   if (std::chrono::steady_clock::now() >= ending_until_) return;
   try {
     if (end_dead_sessions(with) == 0) ending_until_ = {};
-  } catch (const std::exception&) {
-    ending_until_ = {};
+  } catch (const std::exception&) {  // The next beat looks again.
     with.spoil();
   }
 }
