@@ -41,11 +41,14 @@ auto dropped_query(bool node_ends) -> error {
   return {errc::internal_error, "the node gave the question up, it met a fault of its own (see its log)"};
 }
 
-// About how long the answer will be.
-auto bytes_of(const command_answer& answer) -> std::size_t {
-  constexpr std::size_t all_else = 1024;
-  std::size_t bytes = answer.state.size() + all_else;
-  for (const auto& row : answer.events) bytes += row.body.size() + row.metadata.size() + all_else;
+// About how long that is which the answer shows.
+auto bytes_of(const command_answer& answer, return_mode returns) -> std::size_t {
+  constexpr std::size_t all_else = 200;  // Of a row: ids, numbers, lengths.
+  if (returns == return_mode::state) return answer.state.size();
+  std::size_t bytes = 0;
+  if (returns == return_mode::events)
+    for (const auto& row : answer.events)
+      bytes += row.body.size() + row.metadata.size() + row.type.size() + row.aggregate_type.size() + all_else;
   return bytes;
 }
 
@@ -84,7 +87,7 @@ class client_command final : public command_job {
     command_reply reply;
     reply.request = request_;
     // What it has done stands, and is said without what it was to show.
-    if (returns != return_mode::sequences && bytes_of(answer) > longest_answer_) returns = return_mode::sequences;
+    if (bytes_of(answer, returns) > longest_answer_) returns = return_mode::sequences;
     set_failure(reply, std::move(answer.failure));
     reply.first = answer.first;
     reply.last = answer.last;
