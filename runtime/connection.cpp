@@ -153,6 +153,22 @@ auto transport::shared::hold(std::size_t bytes) -> bool {
   return false;
 }
 
+void transport::shared::note_part(const caf::node_id& peer) {
+  const std::lock_guard lock(mutex_);
+  parts_.insert_or_assign(peer, steady_clock::now());
+}
+
+auto transport::shared::part_from(const caf::node_id& peer) -> steady_clock::time_point {
+  const std::lock_guard lock(mutex_);
+  const auto found = parts_.find(peer);
+  return found == parts_.end() ? steady_clock::time_point() : found->second;
+}
+
+void transport::shared::forget_parts(const caf::node_id& peer) {
+  const std::lock_guard lock(mutex_);
+  parts_.erase(peer);
+}
+
 void transport::shared::refused(const std::string& peer, const std::string& why) {
   if (settings.log_refusals) say("the connection with " + peer + " was ended: " + why);
 }
@@ -229,6 +245,7 @@ connection::connection(net::default_multiplexer& multiplexer, tcp_socket socket,
 
 connection::~connection() {
   shared_->release(next_.held);
+  shared_->forget_parts(gate_.peer());
   shared_->remove(*this, side_);
 }
 
@@ -365,6 +382,7 @@ auto connection::wait_for_the_rest(caf::execution_unit* unit) -> bool {
   }
   if (now - next_.told < between_signs_of_life) return true;
   next_.told = now;
+  shared_->note_part(gate_.peer());
   caf::io::basp::header sign{basp::message_type::heartbeat, 0, 0, 0, caf::invalid_actor_id, caf::invalid_actor_id};
   std::vector<char> bytes;
   caf::binary_serializer sink(unit, bytes);

@@ -23,6 +23,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -58,6 +59,11 @@ struct transport::shared {
   [[nodiscard]] auto hold(std::size_t bytes) -> bool;
   void release(std::size_t bytes) { held_ -= bytes; }
 
+  /// That part of a message of `peer` has come, which takes its time; and when that was last, if it was.
+  void note_part(const caf::node_id& peer);
+  [[nodiscard]] auto part_from(const caf::node_id& peer) -> std::chrono::steady_clock::time_point;
+  void forget_parts(const caf::node_id& peer);
+
   /// Logs that the connection with `peer` was ended, unless there is too much to log, or nothing is wanted.
   void refused(const std::string& peer, const std::string& why);
   /// Logs, likewise, that what `peer` sent was dropped.
@@ -74,6 +80,7 @@ struct transport::shared {
   std::size_t taken_ = 0;
   std::unordered_set<connection*> all_;
   std::map<std::int64_t, std::pair<std::chrono::steady_clock::time_point, connection*>> strangers_;  // By handle: in order of age.
+  std::unordered_map<caf::node_id, std::chrono::steady_clock::time_point> parts_;
   std::chrono::steady_clock::time_point logged_;
   std::size_t not_logged_ = 0;
 };

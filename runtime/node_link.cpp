@@ -55,7 +55,7 @@ auto link_to(const node_address& address, caf::actor gateway, hello_reply greeti
                                               std::to_string(protocol_version)};
   peer_clock clock;
   clock.learn(greeting.milliseconds, asked, steady_clock::now());
-  return node_link{std::move(gateway), clock, std::move(greeting)};
+  return node_link{std::move(gateway), clock, std::move(greeting), {}};
 }
 
 enum class next_try { useless, at_once, after_a_pause };
@@ -115,7 +115,11 @@ auto greet(caf::actor_system& system, const node_address& address, const caf::ac
 
 auto try_to_connect(transport& over, const node_address& address, steady_clock::time_point deadline) -> attempt {
   const auto found = over.connect(address.host, address.port, deadline);
-  if (found.published) return greet(over.system(), address, found.published, deadline);
+  if (found.published) {
+    auto made = greet(over.system(), address, found.published, deadline);
+    if (made.link) made.link->newest_part = over.parts_from(found.published.node());
+    return made;
+  }
   return {no_node(address, found.why), found.timed_out_in_caf ? next_try::at_once : next_try::useless};
 }
 

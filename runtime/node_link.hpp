@@ -36,6 +36,8 @@ struct node_link {
   caf::actor gateway;
   peer_clock clock;
   hello_reply greeting;
+  /// When part of a message came last, of those that take their time (`transport::parts_from`); null: in this process.
+  std::function<std::chrono::steady_clock::time_point()> newest_part{};
 };
 
 /// Connects to the node at `address`, which takes until `deadline` at most. Not to be called from inside an actor that others wait for.

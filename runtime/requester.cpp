@@ -31,6 +31,8 @@ constexpr auto clocks_are_fresh = 1s;
 constexpr auto rest_of_who_is_unwell = 2s;
 // So long may one that is no member any more take to answer what it has: it may have left, and be about to.
 constexpr auto last_words = 500ms;
+// Over a link of 1 Mbit/s.
+constexpr std::size_t slowest_bytes_a_millisecond = 128;
 // A statement that was sent in time may take effect a little later.
 constexpr auto settle_time = 500ms;
 
@@ -147,7 +149,9 @@ void requester::dispatch(outgoing_command_ptr command) {
   attempt next;
   next.to = to;
   next.sent = now;
-  next.deadline = command->retry ? std::min(command->deadline, now + settings_.attempt_timeout) : command->deadline;
+  // What is long may take long to arrive, and would arrive later still with another copy behind it.
+  const auto on_its_way = std::chrono::milliseconds(static_cast<std::int64_t>(bytes_of(request) / slowest_bytes_a_millisecond));
+  next.deadline = command->retry ? std::min(command->deadline, now + settings_.attempt_timeout + on_its_way) : command->deadline;
   // It expires a little before we stop waiting, so that most of the time the node can still say so.
   const auto patience = next.deadline - now;
   next.expires = next.deadline - std::min<clock::duration>(patience / 10, 500ms);
@@ -388,6 +392,7 @@ void requester::use(peer& at, const node_link& link) {
   at.max_message_bytes = link.greeting.max_message_bytes;
   if (store_.empty()) store_ = link.greeting.store;
   at.time = link.clock;
+  at.newest_part = link.newest_part;
   at.leaving = false;
   if (std::exchange(at.failures, 0) > 0 && settings_.reached) settings_.reached(nullptr);
   why_not_found_ = {};
@@ -408,9 +413,15 @@ auto requester::wrong_with(const peer& at, const hello_reply& greeting) const ->
   return {};
 }
 
-void requester::hear(peer& from) {
-  from.heard = clock::now();
+void requester::hear(peer& from, clock::time_point when) {
+  from.heard = when;
   from.knocked.reset();
+}
+
+// A peer whose message takes its time is not silent, though all else that it says waits behind that.
+void requester::hear_parts(peer& from) {
+  const auto newest = from.newest_part ? from.newest_part() : clock::time_point();
+  if (newest > from.heard) hear(from, newest);
 }
 
 void requester::greet(peer& whom) {
@@ -432,6 +443,7 @@ void requester::knock_where_it_is_silent() {
   std::vector<peer*> lost;  // To lose one may make another known.
   for (const auto& each : peers_) {
     if (!each->gateway || !each->address) continue;
+    hear_parts(*each);
     if (each->knocked && now - *each->knocked > settings_.attempt_timeout) {
       lost.push_back(each.get());
       continue;
@@ -626,6 +638,7 @@ void requester::tick() {
   for (const auto& each : unwanted) end(*each.query, unwanted_query);
   for (const auto& each : late) {
     if (!each.command) continue;
+    hear_parts(*each.to);
     leave_alone(*each.to);
     // A node that has said nothing all the while is as good as lost.
     if (each.to->heard < each.sent && each.to->gateway && each.to->address) lose(*each.to);

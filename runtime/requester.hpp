@@ -121,6 +121,7 @@ class requester : public caf::event_based_actor, public open_to_peers {
     std::uint64_t greeting = 0;           // the number of the one that we have sent last,
     clock::time_point greeted;            // and when that was.
     clock::time_point heard;              // When it last said something.
+    std::function<clock::time_point()> newest_part;  // See node_link.
     std::optional<clock::time_point> knocked;  // When it was asked whether it is there, unless it has said something since.
     bool searching = false;               // Its connector is at work.
     int failures = 0;                     // Attempts to connect that failed in a row,
@@ -167,7 +168,8 @@ class requester : public caf::event_based_actor, public open_to_peers {
   [[nodiscard]] auto add(const node_address& address) -> peer&;
   void use(peer& at, const node_link& link);
   [[nodiscard]] auto wrong_with(const peer& at, const hello_reply& greeting) const -> error;
-  void hear(peer& from);
+  static void hear(peer& from, clock::time_point when = clock::now());
+  static void hear_parts(peer& from);
   void greet(peer& whom);
   [[nodiscard]] auto node_time(peer& of, clock::time_point when) -> std::int64_t;
   void knock_where_it_is_silent();

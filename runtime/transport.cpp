@@ -88,6 +88,10 @@ auto transport::publish(const caf::actor& actor, const std::string& host, std::u
   return real_port;
 }
 
+auto transport::parts_from(const caf::node_id& peer) const -> std::function<steady_clock::time_point()> {
+  return [of = shared_, peer] { return of->part_from(peer); };
+}
+
 auto transport::connect(const std::string& host, std::uint16_t port, steady_clock::time_point deadline) -> found_peer {
   auto socket = connect_tcp(host, port, deadline);
   if (!socket) return {nullptr, false, socket.failure().message};

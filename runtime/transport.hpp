@@ -16,6 +16,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -60,6 +61,10 @@ class transport {
   /// Connects to what is published at `host` and `port`, by `deadline`. Blocks, and so must not be called from an actor that others
   /// wait for.
   [[nodiscard]] auto connect(const std::string& host, std::uint16_t port, std::chrono::steady_clock::time_point deadline) -> found_peer;
+
+  /// Tells when part of a message came last from `peer`, of those that take their time; the clock's epoch: never. May be asked on any
+  /// thread, and when the transport is gone.
+  [[nodiscard]] auto parts_from(const caf::node_id& peer) const -> std::function<std::chrono::steady_clock::time_point()>;
 
   [[nodiscard]] auto system() const -> caf::actor_system& { return system_; }
 

@@ -83,7 +83,7 @@ void relay::pass(const tcp_socket& client, const tcp_socket& node, bool to_be_lo
     if (waiting[0].revents != 0 && !pass_some(client.descriptor(), node.descriptor(), most == 0 ? SIZE_MAX : most)) break;
     if (most != 0) std::this_thread::sleep_for(pause_.load());
     if ((waiting[1].revents & POLLIN) != 0) {
-      if (!pass_some(node.descriptor(), client.descriptor())) break;
+      if (!pass_some(node.descriptor(), client.descriptor(), most == 0 ? SIZE_MAX : most)) break;
       introduced = true;
     }
     if ((waiting[1].revents & (POLLERR | POLLHUP)) != 0 && (waiting[1].revents & POLLIN) == 0) break;

@@ -42,7 +42,7 @@ class relay {
 
   [[nodiscard]] auto address() const -> const node_address& { return port_.address(); }
   void stall_answers(bool stall) { stalled_ = stall; }
-  /// From now on the node gets so much of what the client sends, now and then.
+  /// From now on it passes on so much of what the client, and as much of what the node sends, now and then.
   void slow_down(std::size_t bytes, std::chrono::milliseconds pause) {
     pause_ = pause;
     most_ = bytes;
