@@ -1,8 +1,14 @@
 // A node whose gateway dies of a fault of the program's own while the node starts. With --node.name=hangs the start does not get on then.
 #include "batch.hpp"
 
-#include <maestro/runtime/client.hpp>
 #include <maestro/runtime/node.hpp>
+#include <maestro/runtime/protocol.hpp>
+#include <maestro/runtime/transport.hpp>
+
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/io/middleman.hpp>
+#include <caf/scoped_actor.hpp>
 
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -36,9 +42,30 @@ auto own_port() -> std::uint16_t {
   return 0;
 }
 
+// A question to the node at `port`, which does not greet yet.
+void ask(std::uint16_t port) {
+  struct configuration : caf::actor_system_config {
+    configuration() {
+      load<caf::io::middleman>();
+      add_message_types<caf::id_block::maestro>();
+    }
+  };
+  configuration settings;
+  caf::actor_system system(settings);
+  transport network(system, {}, nullptr);
+  const auto found = network.connect("127.0.0.1", port, std::chrono::steady_clock::now() + std::chrono::seconds(10));
+  if (!found.published) return;
+  query_request question;
+  question.aggregate_type = "batch";
+  caf::scoped_actor self(system);
+  self->send(found.published, std::move(question));
+  self->monitor(found.published);
+  self->receive([](const caf::down_msg&) {}, caf::after(std::chrono::seconds(10)) >> [] {});
+}
+
 class faulty_type final : public definition {
  public:
-  // The gateway asks for it when it greets a client.
+  // The gateway asks for it when it is asked something.
   [[nodiscard]] auto type() const -> std::string_view override {
     if (!is_armed_ || std::this_thread::get_id() == first_) return right_->type();
     has_thrown_ = true;
@@ -47,7 +74,7 @@ class faulty_type final : public definition {
   // The start asks for them once more when it listens.
   [[nodiscard]] auto names() const -> served_names override {
     if (const auto port = own_port(); port != 0 && !is_armed_.exchange(true)) {
-      (void)client::connect(node_address{"127.0.0.1", port}, {std::chrono::milliseconds(500)});
+      ask(port);
       while (!has_thrown_ || hangs) std::this_thread::sleep_for(std::chrono::milliseconds(1));
       // Long enough for the start to be cancelled, as a rule; one that is not is stopped afterwards.
       std::this_thread::sleep_for(std::chrono::milliseconds(200));
