@@ -37,7 +37,7 @@ class command_job {
   /// Answers the caller. Called at most once, by whoever holds the job; a job that is dropped unanswered answers by itself.
   virtual void answer(command_answer answer) = 0;
 
-  /// Whether the answer reaches nobody any more. Any thread may ask.
+  /// Whether the caller does not wait for the answer any more. Any thread may ask.
   [[nodiscard]] virtual auto caller_is_gone() const -> bool { return false; }
   /// Tells one caller from another; null where the caller is not known.
   [[nodiscard]] virtual auto caller() const -> const void* { return nullptr; }

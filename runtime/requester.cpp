@@ -71,7 +71,7 @@ auto bytes_of(const query_request& request) -> std::size_t {
   return request.aggregate_type.size() + request.name.size() + request.payload.size() + all_else;
 }
 
-// Whoever may send to a requester, and that is every peer of its program, would have to know a number to answer in a node's place.
+// Every peer of the program may send to a requester: one that answers in a node's place would have to know the number.
 auto unguessable() -> std::uint64_t {
   std::random_device random;
   return std::uint64_t{random()} << 32 | random();
@@ -142,7 +142,8 @@ void requester::dispatch(outgoing_command_ptr command) {
     if (!can_connect() || !command->wait_for_node) return end(*command);
     return stranded_.push_back({std::move(command), nullptr});
   }
-  if (const auto bytes = bytes_of(request); to->max_message_bytes > 0 && bytes > to->max_message_bytes && !command->in_doubt)
+  const auto bytes = bytes_of(request);
+  if (to->max_message_bytes > 0 && bytes > to->max_message_bytes && !command->in_doubt)
     return tell(command->done, failed<command_reply>({errc::malformed_payload,
                                                       "the command is " + std::to_string(bytes) + " bytes long; the node takes messages of " +
                                                           std::to_string(to->max_message_bytes) + " at most (node.max-message-bytes)"}));
@@ -150,7 +151,7 @@ void requester::dispatch(outgoing_command_ptr command) {
   next.to = to;
   next.sent = now;
   // What is long may take long to arrive, and would arrive later still with another copy behind it.
-  const auto on_its_way = std::chrono::milliseconds(static_cast<std::int64_t>(bytes_of(request) / slowest_bytes_a_millisecond));
+  const auto on_its_way = std::chrono::milliseconds(static_cast<std::int64_t>(bytes / slowest_bytes_a_millisecond));
   next.deadline = command->retry ? std::min(command->deadline, now + settings_.attempt_timeout + on_its_way) : command->deadline;
   // It expires a little before we stop waiting, so that most of the time the node can still say so.
   const auto patience = next.deadline - now;

@@ -165,9 +165,9 @@ auto member_rows::declare_dead(const member& suspect, std::int64_t version) -> r
   });
 }
 
-// After a change, whichever way it went, as its answer may have been lost. Until the sessions are gone, an open transaction of theirs may
-// still commit, which the log's index judges as ever. They are not waited for here: this is the thread of our own heartbeat, and who
-// declares others dead would be the next.
+// After a change, whichever way it went, as its answer may have been lost. Until the sessions are gone, an open transaction
+// of theirs may still commit, which the log's index judges as ever. They are not waited for here: this is the thread of our
+// own heartbeat, and the node that declares another one dead would be the next.
 void member_rows::end_sessions(connection& with) {
   ending_until_ = std::chrono::steady_clock::now() + longest_end;
   see_sessions_end(with);

@@ -3,7 +3,7 @@
 
 namespace maestro::postgres {
 
-// Whoever changes which members are alive holds the row meanwhile. A node puts back a row that is missing (sql::restore_cluster).
+// A change of which members are alive holds the row until it commits. A node puts back a row that is missing (sql::restore_cluster).
 inline constexpr const char* cluster_table = R"(maestro_cluster (
     only_row boolean NOT NULL PRIMARY KEY DEFAULT true CHECK (only_row),
     version  bigint  NOT NULL
