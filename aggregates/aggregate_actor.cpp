@@ -32,11 +32,9 @@ auto aggregate_environment::first_without_snapshot(const aggregate_id& id) const
 }
 
 void aggregate_environment::report_clock(const std::string& aggregate, sequence_number sequence) const {
-  const auto now = steady_now();
   {
     const std::lock_guard lock(mutex_);
-    if (clock_reported_ && now - *clock_reported_ < std::chrono::minutes(1)) return;
-    clock_reported_ = now;
+    if (!wrong_clocks_.may_say({}, steady_now())) return;
   }
   log->warn(
       "{}: the event at sequence {} has a timestamp further ahead than clock.max-drift: a writer's clock is wrong, "
@@ -170,8 +168,9 @@ void aggregate_actor::hydration_done(hydrate_task& finished) {
     return;
   }
   if (!finished.answer) {
-    if (finished.answer.failure().kind() == error_kind::broken)
-      environment_->log->error("{}", to_string(finished.answer.failure()));
+    const auto& failure = finished.answer.failure();
+    if (failure.kind() == error_kind::broken) environment_->log->error("{}", to_string(failure));
+    else if (failure.is_damage) environment_->log->error("{} cannot be read: {}", described(), failure.message);
     return fail_everything(finished.answer.failure());
   }
   committed_ = std::move(*finished.answer);

@@ -82,7 +82,7 @@ struct aggregate_environment {
   static constexpr std::size_t max_without_snapshot = 10'000;  ///< So many are remembered.
   mutable std::mutex mutex_;
   mutable now_and_then faults_;
-  mutable std::optional<std::chrono::steady_clock::time_point> clock_reported_;
+  mutable now_and_then wrong_clocks_{std::chrono::minutes(1)};
   mutable std::unordered_set<aggregate_id> without_snapshot_;
 };
 

@@ -36,6 +36,7 @@ auto to_string(errc code) noexcept -> std::string_view {
     case errc::invalid_setting: return "invalid_setting";
     case errc::store_in_use: return "store_in_use";
     case errc::address_in_use: return "address_in_use";
+    case errc::name_in_use: return "name_in_use";
     case errc::schema_too_new: return "schema_too_new";
   }
   return "unknown_error";

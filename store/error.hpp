@@ -65,6 +65,7 @@ enum class errc : std::uint16_t {
   store_in_use = 502,        ///< Another process holds the embedded store.
   address_in_use = 503,      ///< The port is taken.
   schema_too_new = 504,      ///< The store's schema asks for a newer program.
+  name_in_use = 505,         ///< A node of that name is a member of the cluster.
 };
 
 /// The kind of `code`; `errc::none` counts as rejected and is never part of an error.
@@ -87,6 +88,7 @@ struct error {
   errc code = errc::none;
   std::string message;
   bool is_recorded = false;  ///< A rejection that the log is to remember; see `reject`. No caller is told so.
+  bool is_damage = false;    ///< The store works; what was asked of it is damaged, perhaps nothing else. No caller is told so.
 
   /// The same rejection, for the log to remember. Any other error stays as it is.
   [[nodiscard]] auto recorded() const -> error {

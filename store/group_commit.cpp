@@ -273,16 +273,16 @@ class committer {
     for (const auto& unit : units) {
       if (!unit.wanted() || !is_overdue(unit, expiry_clock_())) continue;
       unit.of->trouble = trouble_;
-      unit.of->cut(unit.of->committed, lost_while_committing());
+      unit.of->cut(unit.of->committed, lost_while_committing(trouble_));
     }
   }
 
-  [[nodiscard]] auto lost_while_committing() const -> error {
-    return {errc::in_doubt, "the connection was lost while committing: " + trouble_.message};
+  [[nodiscard]] static auto lost_while_committing(const error& why) -> error {
+    return {errc::in_doubt, "the connection was lost while committing: " + why.message};
   }
   [[nodiscard]] auto outcome_of(const progress& request) const -> commit_outcome {
     if (!request.open()) return {request.committed, request.failure, request.trouble};
-    if (request.committed < request.doubtful) return {request.committed, lost_while_committing(), trouble_};
+    if (request.committed < request.doubtful) return {request.committed, lost_while_committing(trouble_), trouble_};
     return {request.committed, trouble_, trouble_};
   }
 
@@ -314,10 +314,15 @@ class committer {
     }
   }
 
-  // After a conflict: finds out which units are there already, and which can never be written. False when that changed
-  // nothing.
+  // Finds out which units are there already, and which can never be written. False when that changed nothing.
   auto look(const batch& units, std::span<const write_unit> writes) -> bool {
     auto found = writer_.inspect(writes);
+    if (!found && found.failure().is_damage) {
+      answered();
+      if (units.size() > 1) return look_at_halves(units, writes);
+      set_aside(units.front(), found.failure());
+      return true;
+    }
     if (!found) {
       wait_for_store(found.failure());
       return true;
@@ -344,6 +349,26 @@ class committer {
       changed = true;
     }
     return changed;
+  }
+
+  // What is damaged may be that of one aggregate.
+  auto look_at_halves(const batch& units, std::span<const write_unit> writes) -> bool {
+    const auto half = units.size() / 2;
+    const auto middle = units.begin() + static_cast<std::ptrdiff_t>(half);
+    const bool first_changed = look({units.begin(), middle}, writes.first(half));
+    if (in_trouble_) return true;
+    const bool second_changed = look({middle, units.end()}, writes.subspan(half));
+    return first_changed || second_changed;
+  }
+
+  // What the log holds of the unit cannot be read: it goes no further, and holds up no others.
+  static void set_aside(const pending_unit& unit, const error& why) {
+    if (!unit.wanted()) return;
+    unit.of->trouble = why;
+    if (!is_doubtful(unit)) return unit.of->cut(unit.index, why);
+    error doubt{errc::in_doubt, "what became of the commit cannot be looked up: " + why.message};
+    doubt.is_damage = true;
+    unit.of->cut(unit.index, std::move(doubt));
   }
 
   // The store answered: whatever was lost is back, and something moves.
@@ -376,7 +401,7 @@ class committer {
     outcomes.reserve(requests_.size());
     for (const auto& request : requests_) {
       auto& outcome = outcomes.emplace_back(outcome_of(request));
-      outcome.is_final = outcome.failure.code == errc::in_doubt && writer_.is_cut_off();
+      outcome.is_final = outcome.failure.code == errc::in_doubt && (writer_.is_cut_off() || outcome.failure.is_damage);
     }
     return outcomes;
   }

@@ -12,19 +12,21 @@ namespace maestro {
 class now_and_then {
  public:
   using clock = std::chrono::steady_clock;
-  static constexpr std::chrono::seconds pause{10};
   static constexpr std::size_t max_subjects = 64;
 
-  /// Whether `subject` was not said within the last `pause`; then it is now. Of more than `max_subjects` some are not said at all.
+  explicit now_and_then(std::chrono::seconds pause = std::chrono::seconds{10}) : pause_(pause) {}
+
+  /// Whether `subject` was not said within the last pause; then it is now. Of more than `max_subjects` some are not said at all.
   [[nodiscard]] auto may_say(const std::string& subject, clock::time_point now = clock::now()) -> bool {
-    if (said_.size() >= max_subjects) std::erase_if(said_, [now](const auto& each) { return now - each.second >= pause; });
+    if (said_.size() >= max_subjects) std::erase_if(said_, [this, now](const auto& each) { return now - each.second >= pause_; });
     const auto found = said_.find(subject);
-    if (found != said_.end() ? now - found->second < pause : said_.size() >= max_subjects) return false;
+    if (found != said_.end() ? now - found->second < pause_ : said_.size() >= max_subjects) return false;
     said_[subject] = now;
     return true;
   }
 
  private:
+  std::chrono::seconds pause_;
   std::unordered_map<std::string, clock::time_point> said_;
 };
 

@@ -49,7 +49,8 @@ struct commit_outcome {
   std::size_t committed = 0;
   error failure;  ///< Empty when all units were committed.
   error trouble = {};  ///< What kept the store from writing, if anything did; `failure` may say something else, as that time ran out.
-  /// With `in_doubt`: this program will never learn what became of it, and neither reads nor writes here any more.
+  /// With `in_doubt`: to ask again is of no use. Either this program neither reads nor writes here any more, or the transaction is
+  /// over, but the log cannot be read where it would be: it is damaged.
   bool is_final = false;
 };
 

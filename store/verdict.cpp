@@ -1,6 +1,10 @@
 #include <maestro/store/verdict.hpp>
 
+#include <utility>
+
 namespace maestro {
+
+namespace {
 
 auto code_of(verdict said) -> errc {
   switch (said) {
@@ -18,6 +22,14 @@ auto code_of(verdict said) -> errc {
     case verdict::invalid_setting: return errc::invalid_setting;
   }
   return errc::internal_error;
+}
+
+}  // namespace
+
+auto error_from(verdict said, std::string message) -> error {
+  error failure{code_of(said), std::move(message)};
+  failure.is_damage = said == verdict::damaged;
+  return failure;
 }
 
 auto status_of(verdict said) -> write_status {

@@ -6,6 +6,7 @@
 #include <maestro/store/group_commit.hpp>
 
 #include <cstdint>
+#include <string>
 
 namespace maestro {
 
@@ -27,7 +28,7 @@ enum class verdict : std::uint8_t {
   in_doubt,           ///< `store_unavailable`; perhaps it was written.
   contention,         ///< `store_unavailable`; nothing was written, other units may fare better.
   too_slow,           ///< `store_unavailable`, for the unit alone.
-  damaged,            ///< The same: what it needs of the store is damaged, perhaps only that.
+  damaged,            ///< The same: what it needs of the store is damaged, perhaps only that (`error::is_damage`).
   conflict,           ///< The log decides.
   projection_failed,  ///< From here on the error's own code, for the unit alone.
   program_failed,
@@ -37,8 +38,8 @@ enum class verdict : std::uint8_t {
   invalid_setting,  ///< The store's settings, or the rights of its role, have to change first.
 };
 
-/// The code that a caller is told.
-[[nodiscard]] auto code_of(verdict said) -> errc;
+/// What a caller is told.
+[[nodiscard]] auto error_from(verdict said, std::string message) -> error;
 /// What has become of the transaction.
 [[nodiscard]] auto status_of(verdict said) -> write_status;
 

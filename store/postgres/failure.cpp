@@ -97,7 +97,7 @@ constexpr auto verdicts = [] {
       meaning_row{meaning::trouble,    unavailable,    unavailable, unavailable, unavailable, unavailable, unavailable},
       meaning_row{meaning::read_only,  unavailable,    unavailable, unavailable, unavailable, unavailable, unavailable},
       meaning_row{meaning::outdated,   unavailable,    unavailable, unavailable, unavailable, unavailable, internal},
-      meaning_row{meaning::defect,     damaged,        program,     in_doubt,    unavailable, unavailable, unavailable},
+      meaning_row{meaning::defect,     damaged,        program,     in_doubt,    damaged,     unavailable, unavailable},
       meaning_row{meaning::machine,    unavailable,    program,     in_doubt,    unavailable, unavailable, unavailable},
       meaning_row{meaning::unmigrated, unavailable,    program,     program,     unavailable, argument,    internal},
       meaning_row{meaning::forbidden,  unavailable,    program,     program,     unavailable, argument,    setting},
@@ -233,20 +233,22 @@ auto error_of(const failure& problem, verdict said) -> error {
   const auto text_after = [&problem](const char* words) { return words + explained(problem); };
   switch (said) {
     case verdict::projection_failed:
-    case verdict::program_failed: return {code_of(said), text_after("projection failed: ")};
+    case verdict::program_failed: return error_from(said, text_after("projection failed: "));
     case verdict::too_slow:
-      return {code_of(said), text_after("a projection asked for more than store.statement-timeout or the server grant it; "
-                                        "nothing was written: ")};
-    case verdict::contention: return {code_of(said), text_after("")};
+      return error_from(said, text_after("a projection asked for more than store.statement-timeout or the server grant it; "
+                                         "nothing was written: "));
+    case verdict::contention: return error_from(said, text_after(""));
     default: break;
   }
   const bool misses_a_step = meaning_of(problem) == meaning::unmigrated;
-  return {code_of(said), text_after("PostgreSQL: ") + (misses_a_step ? "; if it is a table of the store, run `maestro migrate`" : "")};
+  return error_from(said, text_after("PostgreSQL: ") + (misses_a_step ? "; if it is a table of the store, run `maestro migrate`" : ""));
 }
 
 }  // namespace
 
-auto error_of(const failure& problem, stage stage) -> error { return error_of(problem, verdict_on(problem, stage)); }
+auto error_of(const failure& problem, stage stage, bool is_spread) -> error {
+  return error_of(problem, verdict_on(problem, stage, is_spread));
+}
 
 auto outcome_of(const failure& problem, stage stage, bool is_spread) -> write_outcome {
   const verdict said = verdict_on(problem, stage, is_spread);

@@ -56,7 +56,7 @@ class failure : public std::runtime_error {
 /// of several machines, such as Citus, which calls the loss of one an internal error.
 [[nodiscard]] auto outcome_of(const failure& problem, stage stage, bool is_spread = false) -> write_outcome;
 /// What `problem` means for whoever asked. For any stage.
-[[nodiscard]] auto error_of(const failure& problem, stage stage) -> error;
+[[nodiscard]] auto error_of(const failure& problem, stage stage, bool is_spread = false) -> error;
 /// Whether only another connection is rid of `problem`.
 [[nodiscard]] auto spoils_connection(const failure& problem) -> bool;
 

@@ -295,7 +295,9 @@ auto postgres_store::use(Work work, stage of) -> result<std::invoke_result_t<Wor
         return only_reads(problem.what());
       const failure problem = noted_failure();
       if (spoils_connection(problem) && is_old && !again) continue;
-      return named(error_of(problem, of));
+      error said = error_of(problem, of, connection_ && connection_->is_spread());
+      if (doubtful_) said.is_damage = false;  // That transaction is not over.
+      return named(std::move(said));
     }
   }
 }

@@ -11,6 +11,7 @@ namespace {
 // What an error is about.
 enum class meaning : std::uint8_t {
   trouble,      // The machine, the file or another connection is in the way.
+  damaged,      // A page of the file is: perhaps that of one aggregate.
   unknown,      // What was written may be found in the file after a crash, or not.
   taken,        // A key exists already.
   refused,      // A row that violates a constraint, or that a trigger refuses.
@@ -28,9 +29,9 @@ constexpr std::array codes{
     code_row{SQLITE_BUSY, meaning::trouble},      code_row{SQLITE_LOCKED, meaning::trouble},
     code_row{SQLITE_FULL, meaning::trouble},      code_row{SQLITE_READONLY, meaning::trouble},
     code_row{SQLITE_CANTOPEN, meaning::trouble},  code_row{SQLITE_NOMEM, meaning::trouble},
-    code_row{SQLITE_CORRUPT, meaning::trouble},   code_row{SQLITE_NOTADB, meaning::trouble},
-    code_row{SQLITE_PERM, meaning::trouble},      code_row{SQLITE_PROTOCOL, meaning::trouble},
-    code_row{SQLITE_INTERRUPT, meaning::trouble},
+    code_row{SQLITE_NOTADB, meaning::trouble},    code_row{SQLITE_PERM, meaning::trouble},
+    code_row{SQLITE_PROTOCOL, meaning::trouble},  code_row{SQLITE_INTERRUPT, meaning::trouble},
+    code_row{SQLITE_CORRUPT, meaning::damaged},
     code_row{SQLITE_IOERR, meaning::unknown},     // at COMMIT: a sync that failed
     code_row{SQLITE_CONSTRAINT, meaning::refused},
     code_row{SQLITE_CONSTRAINT_UNIQUE, meaning::taken},
@@ -54,6 +55,7 @@ constexpr auto verdicts = [] {
   return std::array{
       //          meaning             begin        events         projection   commit       call         query        migration
       meaning_row{meaning::trouble,   unavailable, unavailable,   unavailable, unavailable, unavailable, unavailable, unavailable},
+      meaning_row{meaning::damaged,   unavailable, damaged,       program,     unavailable, damaged,     unavailable, unavailable},
       meaning_row{meaning::unknown,   unavailable, unavailable,   unavailable, in_doubt,    unavailable, unavailable, unavailable},
       meaning_row{meaning::taken,     internal,    conflict,      projection,  projection,  internal,    argument,    internal},
       meaning_row{meaning::refused,   internal,    invalid_event, projection,  projection,  internal,    argument,    internal},
@@ -102,7 +104,7 @@ auto error_of(const sql_error& problem, stage stage) -> error {
   text += problem.what();
   if (said == verdict::unavailable && meaning_of(problem) == meaning::statement)
     text += "; if it is a table of the store, run `maestro migrate`";
-  return {code_of(said), std::move(text)};
+  return error_from(said, std::move(text));
 }
 
 auto outcome_of(const sql_error& problem, stage stage) -> write_outcome {

@@ -160,7 +160,9 @@ auto sqlite_store::use(Work work, stage of) -> result<std::invoke_result_t<Work,
       return work(*connection_);
     }
   } catch (const sql_error& problem) {
-    return error_of(problem, of);
+    error said = error_of(problem, of);
+    if (doubtful_) said.is_damage = false;  // That transaction is not over.
+    return said;
   } catch (const std::exception& problem) {
     return error{of == stage::query ? errc::invalid_argument : errc::internal_error, problem.what()};
   }

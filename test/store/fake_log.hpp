@@ -2,6 +2,7 @@
 #pragma once
 
 #include <maestro/store/group_commit.hpp>
+#include <maestro/store/verdict.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -26,6 +27,8 @@ class fake_log : public batch_writer {
   bool poison_comes_first = false;  ///< It is refused before the log is looked at, as by a trigger or a damaged page.
   bool names_culprit = true;
   bool can_be_read = true;
+  std::function<void()> before_look = [] {};
+  std::function<bool(const write_unit&)> damaged = [](auto&) { return false; };  ///< Cannot be looked up.
   bool cut_off = false;
   bool isolates = false;  ///< Commits what is good beside the poison.
 
@@ -33,6 +36,7 @@ class fake_log : public batch_writer {
   std::map<aggregate_id, std::vector<event>> events;
   std::vector<std::vector<aggregate_id>> attempts;  ///< The aggregates of each write's units.
   std::chrono::milliseconds waited{0};              ///< For locks, in all.
+  std::size_t looks_in_vain = 0;                    ///< While it could not be read.
 
   auto write(std::span<const write_unit> units, std::chrono::milliseconds lock_wait) -> write_outcome override {
     auto& attempt = attempts.emplace_back();
@@ -77,7 +81,12 @@ class fake_log : public batch_writer {
   [[nodiscard]] auto is_cut_off() const noexcept -> bool override { return cut_off; }
 
   auto inspect(std::span<const write_unit> units) -> result<std::vector<unit_status>> override {
-    if (!can_be_read) return error{errc::store_unavailable, "it cannot be read"};
+    before_look();
+    if (!can_be_read) {
+      ++looks_in_vain;
+      return error{errc::store_unavailable, "it cannot be read"};
+    }
+    if (std::any_of(units.begin(), units.end(), damaged)) return error_from(verdict::damaged, "invalid page");
     std::vector<unit_status> statuses;
     for (const auto& unit : units) {
       unit_status& status = statuses.emplace_back();

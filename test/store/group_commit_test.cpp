@@ -276,6 +276,7 @@ BOOST_AUTO_TEST_CASE(a_lock_on_everything_is_given_up_after_few_attempts) {
 }
 
 BOOST_AUTO_TEST_CASE(a_store_that_comes_back_in_time_costs_nothing) {
+  settings.reconnect_limit = std::chrono::hours{1};
   log.faults = {fault::unavailable, fault::unavailable, fault::lost_before_commit, fault::unavailable};
   for (const auto& outcome : commit_each(make.requests(5))) BOOST_TEST(outcome.committed == 1U);
 }
@@ -289,6 +290,7 @@ BOOST_AUTO_TEST_CASE(a_store_that_stays_away_is_unavailable_for_what_was_certain
 }
 
 BOOST_AUTO_TEST_CASE(a_commit_in_doubt_is_settled_by_the_log) {
+  settings.reconnect_limit = std::chrono::hours{1};
   for (const fault how : {fault::lost_before_commit, fault::lost_after_commit}) {
     const auto request = make.request(3, 2);
     log.faults = {how, fault::unavailable};
@@ -329,6 +331,66 @@ BOOST_AUTO_TEST_CASE(what_is_in_doubt_is_looked_up_when_it_is_refused) {
   // While that cannot be done it stays in doubt, and the time for it is bounded.
   log.can_be_read = false;
   BOOST_TEST((commit(stored_before).failure.code == errc::in_doubt));
+}
+
+// The others of its batch are settled, and the aggregate is told at once: the log tells no more later.
+BOOST_AUTO_TEST_CASE(what_is_in_doubt_where_the_log_is_damaged_holds_up_nobody) {
+  settings.reconnect_limit = std::chrono::hours{1};
+  log.faults = {fault::lost_after_commit};
+  const auto requests = make.requests(9);
+  const auto& damaged = requests[5];
+  log.damaged = [&](const write_unit& unit) { return is(unit, damaged); };
+  const auto outcomes = commit_each(requests);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    if (&requests[i] == &damaged) continue;
+    BOOST_TEST(outcomes[i].committed == 1U, to_string(outcomes[i].failure));
+    BOOST_TEST(!outcomes[i].is_final);
+  }
+  BOOST_TEST((outcomes[5].failure.code == errc::in_doubt), to_string(outcomes[5].failure));
+  BOOST_TEST((outcomes[5].failure.message.find("invalid page") != std::string::npos), outcomes[5].failure.message);
+  BOOST_TEST((outcomes[5].trouble.code == errc::store_unavailable));
+  BOOST_TEST(outcomes[5].is_final);
+}
+
+BOOST_AUTO_TEST_CASE(what_was_overtaken_where_the_log_is_damaged_is_told_so_and_holds_up_nobody) {
+  settings.reconnect_limit = std::chrono::hours{1};
+  auto requests = make.requests(9);
+  auto& overtaken = requests[5];
+  log.damaged = [&](const write_unit& unit) { return is(unit, overtaken); };
+  auto other = overtaken;
+  other.units[0].events[0].timestamp = make.request().units[0].events[0].timestamp;
+  log.events[overtaken.aggregate_id] = other.units[0].events;
+  const auto outcomes = commit_each(requests);
+  for (std::size_t i = 0; i < requests.size(); ++i)
+    if (&requests[i] != &overtaken) BOOST_TEST(outcomes[i].committed == 1U, to_string(outcomes[i].failure));
+  BOOST_TEST((outcomes[5].failure.code == errc::store_unavailable), to_string(outcomes[5].failure));
+  BOOST_TEST(!outcomes[5].is_final);
+}
+
+// What came before it in the same request is not damaged: it is there, which leaves the rest in doubt, or it is written now.
+BOOST_AUTO_TEST_CASE(a_request_is_cut_at_the_unit_whose_place_in_the_log_is_damaged) {
+  settings.reconnect_limit = std::chrono::hours{1};
+  for (const bool was_written : {true, false}) {
+    log.faults = {was_written ? fault::lost_after_commit : fault::lost_before_commit, fault::reasonless_conflict};
+    const auto request = make.request(3);
+    log.damaged = [&](const write_unit& unit) { return is(unit, request, 1); };
+    const auto outcome = commit(request);
+    BOOST_TEST(outcome.committed == 1U);
+    BOOST_TEST(stored(request) == (was_written ? 3U : 1U));
+    BOOST_TEST((outcome.failure.code == (was_written ? errc::in_doubt : errc::store_unavailable)), to_string(outcome.failure));
+    BOOST_TEST(outcome.is_final == was_written);
+  }
+}
+
+// The halves that are left are not looked at, each for as long as a connection takes.
+BOOST_AUTO_TEST_CASE(a_log_that_goes_away_while_damage_is_looked_for_is_waited_for_once) {
+  log.faults = {fault::lost_after_commit};
+  const auto requests = make.requests(16);
+  log.damaged = [&](const write_unit& unit) { return is(unit, requests[0]); };
+  int looks = 0;
+  log.before_look = [&] { log.can_be_read = ++looks < 2; };
+  for (const auto& outcome : commit_each(requests)) BOOST_TEST((outcome.failure.code == errc::in_doubt), to_string(outcome.failure));
+  BOOST_TEST(log.looks_in_vain == log.attempts.size() - 1);  // All but the first attempt are followed by one.
 }
 
 BOOST_AUTO_TEST_CASE(a_doubt_is_final_when_the_log_will_never_be_read_again) {

@@ -10,8 +10,10 @@
 #include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <fstream>
 #include <functional>
 #include <future>
+#include <random>
 #include <thread>
 #include <utility>
 
@@ -506,7 +508,7 @@ BOOST_AUTO_TEST_CASE(who_declares_a_node_dead_beats_on_while_its_sessions_end) {
   ::kill(static_cast<pid_t>(process), SIGCONT);
   BOOST_TEST(declared);
   BOOST_TEST(beats > 0);
-  BOOST_TEST((took < 1500ms));  // The suspicion time.
+  BOOST_TEST((took < 5s));  // It once waited for 10 s.
   BOOST_TEST(held_by_the_stopped > 0U);
   BOOST_TEST(late_ended);
   await("the session that was told to end to go", [&] { return held() == 0U; });
@@ -560,6 +562,58 @@ BOOST_AUTO_TEST_CASE(a_server_that_is_lost_while_members_are_read_or_changed_is_
          "terminating connection due to administrator command");
   says(ways.front(), lost(ways.front(), [](auto process) { own_server::kill_backend(process); }),
        "server closed the connection unexpectedly");
+}
+
+// As of a dump that is read in elsewhere, all rows are the same.
+BOOST_AUTO_TEST_CASE(a_copy_that_the_server_makes_of_a_database_is_another_store) {
+  own_place place;
+  hybrid_clock clock;
+  std::string original;
+  {
+    const auto opened = place.open({});
+    value_of(opened->migrate({}));
+    original = value_of(opened->open_members()->join({"north", clock.fresh<incarnation_id>(), "somewhere:1"})).store;
+  }
+  await("the connections to end", [&] { return server().backends(place.name()).empty(); });
+  const auto name = place.name() + "_copy";
+  server().run("CREATE DATABASE " + name + " TEMPLATE " + place.name());
+  std::string copy;
+  {
+    const auto opened = value_of(open_database(server().uri(name)));
+    succeed(opened->check({}));
+    copy = value_of(opened->open_members()->join({"south", clock.fresh<incarnation_id>(), "somewhere:2"})).store;
+  }
+  server().run("DROP DATABASE " + name + " WITH (FORCE)");
+  BOOST_TEST(original != "");
+  BOOST_TEST(copy != "");
+  BOOST_TEST(copy != original);
+}
+
+// A page that only the large events of one aggregate are in.
+BOOST_AUTO_TEST_CASE(a_damaged_page_is_told_from_a_store_that_is_away) {
+  workbench bench(postgres, impatient());
+  auto damaged = bench.request();
+  const auto other = bench.request();
+  std::mt19937 random{1};  // What can be compressed may stay in its row.
+  std::string body(20'000, ' ');
+  for (char& each : body) each = static_cast<char>('A' + random() % 26);
+  damaged.units[0].events[0].body = R"({"text":")" + body + R"("})";
+  for (const auto& request : {damaged, other}) bench.committed(request);
+  const auto page = bench.query("SELECT current_setting('data_directory') || '/' || pg_relation_filepath(reltoastrelid) "
+                                "FROM pg_class WHERE oid = 'event_log'::regclass").at(0).at(0).as<std::string>();
+  server().stop_fast();
+  {
+    std::fstream file(page, std::ios::in | std::ios::out | std::ios::binary);
+    file.write(std::string(64, '\xff').data(), 64);
+    BOOST_TEST_REQUIRE(file.good());
+  }
+  server().start();
+  const auto reader = bench.opened->open_reader();
+  const auto together = reader->get_histories(std::vector{damaged.aggregate_id, other.aggregate_id}, 10);
+  BOOST_TEST_REQUIRE(!together);
+  BOOST_TEST((together.failure().code == errc::store_unavailable), to_string(together.failure()));
+  BOOST_TEST(together.failure().is_damage, to_string(together.failure()));
+  BOOST_TEST(value_of(reader->get_histories(std::vector{other.aggregate_id}, 10)).at(0).events.size() == 1U);
 }
 
 BOOST_AUTO_TEST_CASE(two_nodes_that_want_the_same_rows_in_opposite_order_both_get_on) {

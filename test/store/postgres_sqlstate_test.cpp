@@ -133,6 +133,9 @@ BOOST_AUTO_TEST_CASE(a_defect_costs_the_unit_that_meets_it_and_leaves_a_commit_i
       BOOST_TEST(word_for(problem, stage::commit, is_spread) == "in_doubt");
     }
     for (const stage at : {stage::call, stage::query, stage::migration}) BOOST_TEST(code_for(problem, at) == "store_unavailable");
+    // Nor does the loss of a machine damage what it holds.
+    BOOST_TEST(error_of(problem, stage::call).is_damage);
+    BOOST_TEST(!error_of(problem, stage::call, true).is_damage);
   }
 }
 

@@ -54,9 +54,18 @@ BOOST_AUTO_TEST_SUITE(sqlite_result_codes)
 
 BOOST_AUTO_TEST_CASE(a_file_in_trouble_has_taken_nothing_and_may_recover) {
   check({SQLITE_BUSY, SQLITE_BUSY_SNAPSHOT, SQLITE_LOCKED, SQLITE_FULL, SQLITE_READONLY, SQLITE_READONLY_DBMOVED, SQLITE_CANTOPEN,
-         SQLITE_NOMEM, SQLITE_CORRUPT, SQLITE_NOTADB, SQLITE_PERM, SQLITE_PROTOCOL, SQLITE_INTERRUPT},
+         SQLITE_NOMEM, SQLITE_NOTADB, SQLITE_PERM, SQLITE_PROTOCOL, SQLITE_INTERRUPT},
         {"unavailable", "unavailable", "unavailable", "unavailable", "store_unavailable", "store_unavailable",
          "store_unavailable"});
+}
+
+BOOST_AUTO_TEST_CASE(a_damaged_page_is_the_matter_of_what_is_read_or_written_there) {
+  check({SQLITE_CORRUPT, SQLITE_CORRUPT_INDEX},
+        {"unavailable", "store_unavailable", "program_failed", "unavailable", "store_unavailable", "store_unavailable",
+         "store_unavailable"});
+  const sql_error problem(SQLITE_CORRUPT, "the message");
+  for (const stage at : {stage::begin, stage::commit, stage::query}) BOOST_TEST(!error_of(problem, at).is_damage);
+  for (const stage at : {stage::events, stage::call}) BOOST_TEST(error_of(problem, at).is_damage);
 }
 
 BOOST_AUTO_TEST_CASE(a_write_or_sync_that_fails_leaves_only_a_commit_in_doubt) {

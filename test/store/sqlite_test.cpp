@@ -502,6 +502,36 @@ BOOST_AUTO_TEST_CASE(a_commit_in_doubt_that_is_given_up_does_not_come_back_after
   }
 }
 
+// A page of one aggregate's large event, in the middle of the others that it goes on in.
+BOOST_AUTO_TEST_CASE(a_damaged_page_is_told_from_a_store_that_is_away) {
+  workbench bench(file_store);
+  auto damaged = bench.request();
+  const auto other = bench.request();
+  const std::string here = "a place in the third page of it";
+  damaged.units[0].events[0].body = R"({"text":")" + std::string(10'000, 'x') + here + std::string(10'000, 'x') + R"("})";
+  for (const auto& request : {damaged, other}) bench.committed(request);
+  const std::string name = dynamic_cast<sqlite_file&>(*bench.where).uri().substr(7);
+  const auto page = bench.query("PRAGMA page_size").at(0).at(0).as<std::int64_t>();
+  for (auto* connection : {&bench.writer, &bench.reader, &bench.hand}) connection->reset();
+  bench.opened.reset();
+
+  std::fstream file(name, std::ios::in | std::ios::out | std::ios::binary);
+  const std::string content(std::istreambuf_iterator<char>(file), {});
+  const auto at = content.find(here);
+  BOOST_TEST_REQUIRE(at != content.npos);
+  file.clear();
+  file.seekp(static_cast<std::streamoff>(at) / page * page);
+  file.write("\0\0\0\0", 4);  // Where the number of the next one is.
+  file.close();
+
+  const auto reader = bench.where->open({})->open_reader();
+  const auto together = reader->get_histories(std::vector{damaged.aggregate_id, other.aggregate_id}, 10);
+  BOOST_TEST_REQUIRE(!together);
+  BOOST_TEST((together.failure().code == errc::store_unavailable), to_string(together.failure()));
+  BOOST_TEST(together.failure().is_damage);
+  BOOST_TEST(value_of(reader->get_histories(std::vector{other.aggregate_id}, 10)).at(0).events.size() == 1U);
+}
+
 BOOST_AUTO_TEST_CASE(what_cannot_be_opened_says_why) {
   temporary_folder folder;
   auto message = [](const std::string& uri, errc code) {
