@@ -37,21 +37,34 @@ void hand_back(const store_task_ptr& task) {
   if (to) caf::anon_send(to, task);
 }
 
-void run_task(const store_task_ptr& task, store& connection) {
+// What was thrown goes to the log. What it was thrown by goes back as it came, and says of itself that it did not run.
+void say_what_was_thrown(const store_actor_hooks& hooks, const char* by) {
+  std::string what = "an exception of unknown type";
+  try {
+    throw;
+  } catch (const std::exception& thrown) {
+    what = thrown.what();
+  } catch (...) {
+  }
+  if (hooks.fault) hooks.fault(std::string(by) + " was given up by a fault: " + what);
+}
+
+void run_task(const store_task_ptr& task, store& connection, const store_actor_hooks& hooks) {
   try {
     waiting_for([&] { task->run(connection); });
   } catch (...) {
-    // It goes back as it came, and says of itself that it did not run.
+    say_what_was_thrown(hooks, "a reading or writing of the store");
   }
   hand_back(task);
 }
 
 // True when the question is over.
-auto work_on(question_task& question, store& connection) -> bool {
+auto work_on(question_task& question, store& connection, const store_actor_hooks& hooks) -> bool {
   try {
     return waiting_for([&] { return question.give_up() || question.work(connection); });
   } catch (...) {
-    return true;  // As above.
+    say_what_was_thrown(hooks, "a question to the store");
+    return true;
   }
 }
 
@@ -70,7 +83,7 @@ void read_together(std::span<const history_task_ptr> readers, store& connection)
   const auto limit = std::clamp<std::size_t>(page / readers.size(), 1, page_sizer::first_events);
   auto histories = waiting_for([&] { return connection.get_histories(ids, limit); });
   // A store that is away is away for each of them. Anything else may be the matter of one.
-  if (!histories && histories.failure().code != errc::store_unavailable) return;
+  if (!histories && (histories.failure().code != errc::store_unavailable || histories.failure().is_damage)) return;
   for (std::size_t i = 0; i < readers.size(); ++i)
     readers[i]->start = histories ? result<aggregate_history>(std::move((*histories)[i])) : histories.failure();
 }
@@ -162,14 +175,14 @@ void store_writer::note(const std::vector<commit_job_ptr>& batch) {
   for (const auto& job : batch) {
     if (!works) trouble_.note(job->outcome, settings_.hooks.warn);
     const auto& failure = job->outcome.failure;
-    if (failure.code == errc::program_failed && settings_.hooks.fault && faults_.may_say(job->request.aggregate_type))
-      settings_.hooks.fault(failure.message);
+    const bool is_fault = failure.code == errc::program_failed || failure.is_damage;
+    if (is_fault && settings_.hooks.fault && faults_.may_say(job->request.aggregate_type)) settings_.hooks.fault(failure.message);
   }
 }
 
 void store_writer::run_tasks(std::size_t limit) {
   for (std::size_t i = 0; i < limit && !tasks_.empty(); ++i) {
-    run_task(tasks_.front(), *connection_);
+    run_task(tasks_.front(), *connection_, settings_.hooks);
     tasks_.pop_front();
   }
 }
@@ -216,7 +229,7 @@ void store_reader::request_flush() {
 
 void store_reader::flush() {
   flush_sent_ = false;
-  for (const auto& task : std::exchange(pending_, {})) run_task(task, *connection_);
+  for (const auto& task : std::exchange(pending_, {})) run_task(task, *connection_, settings_.hooks);
   hydrate_some();
   work_on_a_question();
   if (!hydrations_.empty() || !questions_.empty()) request_flush();
@@ -231,24 +244,31 @@ void store_reader::hydrate_some() {
   std::vector<history_task_ptr> wanted;
   std::copy_if(some.begin(), some.end(), std::back_inserter(wanted), [](const auto& task) { return task->is_wanted(); });
   if (!wanted.empty()) read_together(wanted, *connection_);
-  for (const auto& task : some) run_task(task, *connection_);
+  for (const auto& task : some) run_task(task, *connection_, settings_.hooks);
 }
 
-// A slice for the asker whose turn it is. Questions that are over are handed back on the way, which reads nothing.
+// A slice for the asker whose turn it is, and whose question has begun or may.
 void store_reader::work_on_a_question() {
-  if (questions_.empty()) return;
-  questions_.take_turn([this](auto& of_caller) {
-    of_caller.take_turn([this](auto& of_asker) {
-      while (!of_asker.empty() && of_asker.front()->give_up()) {
-        hand_back(of_asker.front());
-        of_asker.pop_front();
-      }
-      if (!of_asker.empty() && work_on(*of_asker.front(), *connection_)) {
-        hand_back(of_asker.front());
-        of_asker.pop_front();
-      }
-    });
-  });
+  bool has_worked = false;
+  while (!has_worked && !questions_.empty())
+    questions_.take_turn([&](auto& of_caller) { of_caller.take_turn([&](auto& of_asker) { has_worked = work_on_next(of_asker); }); });
+}
+
+// Questions that are over are handed back on the way, which reads nothing. False when nothing was read.
+auto store_reader::work_on_next(std::deque<question_task_ptr>& of_asker) -> bool {
+  const auto end_first = [&] {
+    open_questions_.erase(of_asker.front().get());
+    hand_back(of_asker.front());
+    of_asker.pop_front();
+  };
+  while (!of_asker.empty() && of_asker.front()->give_up()) end_first();
+  if (of_asker.empty()) return false;
+  auto& next = *of_asker.front();
+  // What has begun holds what it has read.
+  if (!open_questions_.contains(&next) && open_questions_.size() >= settings_.max_open_questions) return false;
+  open_questions_.insert(&next);
+  if (work_on(next, *connection_, settings_.hooks)) end_first();
+  return true;
 }
 
 auto spawn_store_writer(caf::actor_system& system, std::unique_ptr<store> connection, store_actor_settings settings)

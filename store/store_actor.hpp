@@ -18,6 +18,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 namespace maestro {
@@ -25,7 +26,8 @@ namespace maestro {
 /// What a store's actor tells the node, on its own thread; none of them has to be there.
 struct store_actor_hooks {
   std::function<void(const std::string& line)> warn = {};   ///< Commits begin to fail, and go on.
-  std::function<void(const std::string& line)> fault = {};  ///< A projection's program is at fault; not with each command.
+  /// A projection's program is at fault, or what the store holds is damaged; not with each command.
+  std::function<void(const std::string& line)> fault = {};
   std::function<void(const std::string& what)> died = {};   ///< It has ended by a fault of its own, which the text names.
 };
 
@@ -34,6 +36,8 @@ struct store_actor_settings {
   /// How long the writer waits before it submits commits again whose outcome is in doubt.
   std::chrono::milliseconds settle_interval{500};
   std::size_t max_concurrent_hydrations = 64;  ///< On one connection; they are read together.
+  /// On one connection: so many questions have begun, and hold what they have read so far; others begin when one of these ends.
+  std::size_t max_open_questions = 16;
   store_actor_hooks hooks = {};
 };
 
@@ -68,8 +72,8 @@ class store_writer : public caf::event_based_actor, public goes_first {
 
 /// Runs `store_task`s. Hydrations (`history_task`) that wait together are read together, as many at a time as is set; all other tasks
 /// come before the next of them, so that a storm of hydrations does not hold up who lives already. Questions (`question_task`) come last:
-/// one slice of one question after each round, the callers in turn, and the askers of each caller in turn. A question
-/// that is not wanted any more costs nothing but its answer.
+/// one slice of one question after each round, the callers in turn, and the askers of each caller in turn, among those
+/// whose question has begun or may (`max_open_questions`). A question that is not wanted any more costs nothing but its answer.
 class store_reader : public caf::event_based_actor, public goes_first {
  public:
   store_reader(caf::actor_config& config, std::unique_ptr<store> connection, store_actor_settings settings);
@@ -80,6 +84,7 @@ class store_reader : public caf::event_based_actor, public goes_first {
   void flush();
   void hydrate_some();
   void work_on_a_question();
+  [[nodiscard]] auto work_on_next(std::deque<question_task_ptr>& of_asker) -> bool;
 
   const std::unique_ptr<store> connection_;
   const store_actor_settings settings_;
@@ -87,6 +92,7 @@ class store_reader : public caf::event_based_actor, public goes_first {
   std::deque<history_task_ptr> hydrations_;
   /// By caller, and by asker.
   turns<const void*, turns<std::uint64_t, std::deque<question_task_ptr>>> questions_;
+  std::unordered_set<const question_task*> open_questions_;  // Of these, those that have begun.
   bool flush_sent_ = false;
 };
 

@@ -3,12 +3,14 @@
 #include "forwarding_store.hpp"
 
 #include <maestro/store/store_actor.hpp>
+#include <maestro/store/verdict.hpp>
 
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 
+#include <array>
 #include <cstdint>
 #include <future>
 #include <map>
@@ -61,10 +63,11 @@ class noting_question final : public question_task {
     in_.push_back(name_);
     return ++slices_ == 2;
   }
-  auto give_up() -> bool override { return is_over; }
+  auto give_up() -> bool override { return is_over || (over_after != 0 && slices_ >= over_after); }
   [[nodiscard]] auto caller() const -> const void* override { return caller_; }
   [[nodiscard]] auto asker() const -> std::uint64_t override { return asker_; }
   bool is_over = false;
+  int over_after = 0;  // So many slices; 0: never.
 
  private:
   std::vector<std::string>& in_;
@@ -77,11 +80,17 @@ class noting_question final : public question_task {
 struct bench {
   bench() {
     value_of(opened->migrate({}));
+    open_reader({});
+  }
+  ~bench() { end_reader(); }
+  // In place of the one there is.
+  void open_reader(const store_actor_settings& settings) {
+    if (reader) end_reader();
     auto made = std::make_unique<reading_store>(opened->open_reader());
     reads = made.get();
-    reader = spawn_store_reader(system, std::move(made));
+    reader = spawn_store_reader(system, std::move(made), settings);
   }
-  ~bench() {
+  void end_reader() {
     caf::anon_send(reader, store_stop{});
     self->wait_for(reader);
   }
@@ -111,6 +120,27 @@ struct bench {
   request_maker make;
   reading_store* reads = nullptr;
   caf::actor reader;
+};
+
+// Questions that are asked while the reader is busy.
+struct asked_together {
+  explicit asked_together(bench& with) : on(with) { on.self->send(on.reader, store_task_ptr(holding)); }
+  void ask(const std::string& name, const void* caller, std::uint64_t asker) {
+    questions.push_back(std::make_shared<noting_question>(slices, name, caller, asker));
+    on.self->send(on.reader, store_task_ptr(questions.back()));
+  }
+  // In which order it works on them, when it may.
+  auto slices_of_all() -> const std::vector<std::string>& {
+    holding->released.set_value();
+    std::size_t back = 0;
+    while (back < questions.size() + 1) on.self->receive([&back](const store_task_ptr&) { ++back; });
+    return slices;
+  }
+
+  bench& on;
+  std::shared_ptr<holding_task> holding = std::make_shared<holding_task>();
+  std::vector<std::string> slices;
+  std::vector<std::shared_ptr<noting_question>> questions;
 };
 
 }  // namespace
@@ -149,10 +179,12 @@ BOOST_AUTO_TEST_CASE(a_store_that_is_away_is_asked_once_for_all) {
 }
 
 BOOST_AUTO_TEST_CASE(what_fails_together_is_left_to_each_alone) {
-  reads->failure = {errc::internal_error, "one of them is odd"};
-  for (const auto& task : ask_for(10, 1, 100)) {
-    BOOST_TEST(task->ran);
-    BOOST_TEST(!task->start.has_value());
+  for (const auto& odd : {error{errc::internal_error, "one of them is odd"}, error_from(verdict::damaged, "one of them is damaged")}) {
+    reads->failure = odd;
+    for (const auto& task : ask_for(10, 1, 100)) {
+      BOOST_TEST(task->ran);
+      BOOST_TEST(!task->start.has_value());
+    }
   }
 }
 
@@ -160,25 +192,29 @@ BOOST_AUTO_TEST_CASE(what_fails_together_is_left_to_each_alone) {
 BOOST_AUTO_TEST_CASE(callers_take_turns_and_so_do_the_askers_of_each) {
   const int node = 0;
   const int client = 0;
-  std::vector<std::string> slices;
-  std::vector<std::shared_ptr<noting_question>> questions;
-  auto holding = std::make_shared<holding_task>();
-  self->send(reader, store_task_ptr(holding));
-  const auto ask = [&](const std::string& name, const void* caller, std::uint64_t asker) {
-    questions.push_back(std::make_shared<noting_question>(slices, name, caller, asker));
-    self->send(reader, store_task_ptr(questions.back()));
-  };
-  for (const auto* name : {"a1", "a2", "a3"}) ask(name, &node, 1);
-  questions[1]->is_over = true;
-  ask("b", &node, 2);
-  ask("c", &node, 3);
-  ask("d1", &client, 1);
-  ask("d2", &client, 1);
-  holding->released.set_value();
-  std::size_t back = 0;
-  while (back < questions.size() + 1) self->receive([&back](const store_task_ptr&) { ++back; });
+  asked_together all(*this);
+  for (const auto* name : {"a1", "a2", "a3"}) all.ask(name, &node, 1);
+  all.questions[1]->is_over = true;
+  all.ask("b", &node, 2);
+  all.ask("c", &node, 3);
+  all.ask("d1", &client, 1);
+  all.ask("d2", &client, 1);
   const std::vector<std::string> expected{"a1", "d1", "b", "d1", "c", "d2", "a1", "d2", "b", "c", "a3", "a3"};
-  BOOST_TEST(slices == expected, boost::test_tools::per_element());
+  BOOST_TEST(all.slices_of_all() == expected, boost::test_tools::per_element());
+}
+
+// Each holds what it has read so far. One that is over makes room, too.
+BOOST_AUTO_TEST_CASE(no_more_questions_are_open_at_a_time_than_may) {
+  store_actor_settings two;
+  two.max_open_questions = 2;
+  open_reader(two);
+  const std::array<int, 6> callers{};
+  asked_together all(*this);
+  for (std::size_t i = 0; i < 5; ++i) all.ask(std::string(1, static_cast<char>('a' + i)), &callers[i], 1);
+  all.questions[1]->over_after = 1;
+  all.ask("f", &callers[0], 2);
+  const std::vector<std::string> expected{"a", "b", "c", "a", "c", "d", "e", "d", "e", "f", "f"};
+  BOOST_TEST(all.slices_of_all() == expected, boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_SUITE_END()
