@@ -163,10 +163,15 @@ constexpr std::chrono::milliseconds shortest_idle{5'000};
 // How long the look at a pooler may take: it may have no server connection left for it.
 constexpr std::chrono::milliseconds longest_look{2'000};
 
+// Where a connection is; only its host and port are for people.
+auto place_of(PGconn* connection) -> host_choice {
+  const auto text = [](const char* value) { return std::string(value != nullptr ? value : ""); };
+  return {text(PQhost(connection)), text(PQhostaddr(connection)), text(PQport(connection))};
+}
+
 auto address_of(PGconn* connection) -> std::string {
-  const char* host = PQhost(connection);
-  const char* port = PQport(connection);
-  return std::string(host != nullptr ? host : "") + ":" + (port != nullptr ? port : "");
+  const auto place = place_of(connection);
+  return place.host + ":" + place.port;
 }
 
 auto run_step(PGconn* connection, const char* text, const std::vector<const char*>& values)
@@ -227,7 +232,9 @@ connection::connection(const std::string& uri, const store_settings& settings, l
   if (is_pooled && (sessions_last == nullptr || !*sessions_last)) {
     // Before anything is set, which a foreign session would keep.
     const auto deadline = std::chrono::steady_clock::now() + std::min(settings.connect_timeout, longest_look);
-    const auto kind = look_at_sessions(raw_, peer_.process, [&] { return parameters.start(); }, deadline, lines);
+    // There, and not from the first host on, which may be silent.
+    const auto begin = [&] { return parameters.start({place_of(raw_)}); };
+    const auto kind = look_at_sessions(raw_, peer_.process, begin, deadline, lines);
     if (lines.is_cut()) throw failure(ends);
     if (kind == session_kind::shared) throw failure::of_setting(shared_sessions_message(address_of(raw_)));
     if (PQtransactionStatus(raw_) != PQTRANS_IDLE) throw failure("", "", "the pooler at " + address_of(raw_) + " does not answer", true);

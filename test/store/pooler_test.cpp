@@ -3,6 +3,7 @@
 #include "counters.hpp"
 #include "faulty_proxy.hpp"
 #include "free_port.hpp"
+#include "mute_server.hpp"
 #include "own_server.hpp"
 #include "server_process.hpp"
 
@@ -182,6 +183,24 @@ BOOST_AUTO_TEST_CASE(is_refused_where_sessions_are_not_ours, *boost::unit_test::
       BOOST_TEST((committed.failure().message.find("pool_mode") != std::string::npos), committed.failure().message);
     }
   BOOST_TEST(value_of(where.open({})->open_reader()->query("SELECT count(*) FROM event_log", {})).at(0).at(0).as<std::int64_t>() == 0);
+}
+
+// The look has little time, and would spend it on a host that says nothing.
+BOOST_AUTO_TEST_CASE(is_looked_at_where_it_is_and_not_from_the_first_host_on, *boost::unit_test::precondition(has_pgbouncer)) {
+  own_place where;
+  value_of(where.open({})->migrate({}));
+  const pgbouncer pooler("transaction");
+  (void)pooler.open(where);
+  const mute_server silent;
+  auto uri = where.uri({}, pooler.port());
+  const std::string there = "127.0.0.1:" + std::to_string(pooler.port());
+  uri.insert(uri.find(there), silent.at() + ",");
+  store_settings settings;
+  settings.connect_timeout = 3s;
+  const auto checked = value_of(open_database(uri, settings))->check({});
+  BOOST_TEST_REQUIRE(!checked, uri);
+  BOOST_TEST((checked.failure().message.find("a pooler at " + there + " hands its server connections on") != std::string::npos),
+             to_string(checked.failure()));
 }
 
 // Its operator changes the mode under connections that were found to have sessions.
