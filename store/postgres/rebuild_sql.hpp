@@ -75,14 +75,15 @@ inline constexpr const char* follow_log = R"(
     head           integer NOT NULL
   );
   CREATE INDEX ON {shadow}.maestro_rebuild_marks (aggregate_id) WHERE sequence < head;
-  CREATE TABLE {shadow}.maestro_rebuild_news (aggregate_id bytea NOT NULL);
+  CREATE TABLE {shadow}.maestro_rebuild_news (aggregate_id bytea NOT NULL, aggregate_type text, head integer NOT NULL);
   CREATE TABLE {shadow}.maestro_rebuild_line (timestamp bytea NOT NULL, aggregate_id bytea NOT NULL, sequence integer NOT NULL);
   CREATE INDEX ON {shadow}.maestro_rebuild_line (timestamp, aggregate_id, sequence);
 
   CREATE FUNCTION {shadow}.maestro_rebuild_note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog
   AS $function$
   BEGIN
-    INSERT INTO {shadow}.maestro_rebuild_news SELECT DISTINCT aggregate_id FROM appended;
+    INSERT INTO {shadow}.maestro_rebuild_news
+    SELECT aggregate_id, max(aggregate_type), max(sequence) FROM appended GROUP BY aggregate_id;
     RETURN NULL;
   END $function$;
   CREATE TRIGGER {trigger} AFTER INSERT ON event_log REFERENCING NEW TABLE AS appended
@@ -101,12 +102,15 @@ inline constexpr const char* list_aggregates = R"(
   ANALYZE {shadow}.maestro_rebuild_marks;
 )";
 
+// Without a look at the log, which may be long, and is locked in the end. Events without a type, an application's of the seed, are
+// those of the aggregate that the marks name.
 inline constexpr const char* read_news = R"(
-  WITH gone AS (DELETE FROM {shadow}.maestro_rebuild_news RETURNING aggregate_id),
-       changed AS (SELECT aggregate_id, max(aggregate_type) AS aggregate_type, max(sequence) AS head FROM event_log
-                   WHERE aggregate_id IN (SELECT aggregate_id FROM gone) GROUP BY aggregate_id)
+  WITH gone AS (DELETE FROM {shadow}.maestro_rebuild_news RETURNING aggregate_id, aggregate_type, head),
+       changed AS (SELECT aggregate_id, max(aggregate_type) AS aggregate_type, max(head) AS head FROM gone GROUP BY aggregate_id)
   INSERT INTO {shadow}.maestro_rebuild_marks AS mark (aggregate_id, aggregate_type, head)
-  SELECT aggregate_id, aggregate_type, head FROM changed WHERE aggregate_type = ANY({types})
+  SELECT aggregate_id, coalesce(changed.aggregate_type, known.aggregate_type), changed.head
+  FROM changed LEFT JOIN {shadow}.maestro_rebuild_marks AS known USING (aggregate_id)
+  WHERE coalesce(changed.aggregate_type, known.aggregate_type) = ANY({types})
   ON CONFLICT (aggregate_id) DO UPDATE SET head = greatest(mark.head, excluded.head)
 )";
 
