@@ -321,10 +321,13 @@ auto repair_script() -> std::string {
     IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'event_log'::regclass AND conname = 'command_id_size') THEN
       ALTER TABLE event_log ADD CONSTRAINT command_id_size CHECK (length(command_id) = 16) NOT VALID;
     END IF;
-    ALTER TABLE snapshots
-      ADD COLUMN IF NOT EXISTS aggregate_type   varchar(256),
-      ADD COLUMN IF NOT EXISTS version          integer NOT NULL DEFAULT 0,
-      ADD COLUMN IF NOT EXISTS version_sequence integer NOT NULL DEFAULT 0;
+    IF (SELECT count(*) FROM pg_attribute WHERE attrelid = 'snapshots'::regclass AND NOT attisdropped
+        AND attname IN ('aggregate_type', 'version', 'version_sequence')) < 3 THEN
+      ALTER TABLE snapshots
+        ADD COLUMN IF NOT EXISTS aggregate_type   varchar(256),
+        ADD COLUMN IF NOT EXISTS version          integer NOT NULL DEFAULT 0,
+        ADD COLUMN IF NOT EXISTS version_sequence integer NOT NULL DEFAULT 0;
+    END IF;
 
     -- A column that is gone or changed keeps none of the rest from coming back.
     IF (SELECT count(*) FROM pg_attribute WHERE attrelid = 'event_log'::regclass AND NOT attisdropped

@@ -2,6 +2,7 @@
 
 #include <maestro/store/sqlite/migrations.hpp>
 
+#include <algorithm>
 #include <array>
 #include <string_view>
 
@@ -62,6 +63,14 @@ auto has_unique(connection& with, std::string_view table, std::string_view colum
   return found;
 }
 
+// The columns of the index that decides between two writers.
+auto has_key_columns(connection& with) -> bool {
+  return std::all_of(store_columns.begin(), store_columns.end(), [&](const auto& wanted) {
+    const bool is_key = wanted.table == "event_log" && (wanted.name == "aggregate_id" || wanted.name == "sequence");
+    return !is_key || !type_of(with, wanted).empty();
+  });
+}
+
 constexpr std::array<std::string_view, 2> repaired_tables{"event_log", "snapshots"};
 constexpr std::string_view race_index = "aggregate_sequence_index";
 
@@ -75,16 +84,14 @@ auto look_for_faults(connection& with, std::span<const projection_table> tables)
     faults.broken.push_back(what);
     faults.can_be_repaired = faults.can_be_repaired || (has_log && can_be_put_back);
   };
-  bool has_key_columns = true;  // Of the index that decides between two writers.
   for (const auto& wanted : store_columns) {
     const auto type = type_of(with, wanted);
     const std::string name = std::string(wanted.table) + "." + std::string(wanted.name);
     if (type.empty()) broken("column " + name + " is missing", wanted.is_ours);
     else if (type != wanted.type) broken("column " + name + " is of type " + type + ", not " + std::string(wanted.type), false);
-    if (type.empty() && wanted.table == "event_log" && (wanted.name == "aggregate_id" || wanted.name == "sequence")) has_key_columns = false;
   }
   if (!has_unique(with, "event_log", "aggregate_id,sequence", race_index))
-    broken("the unique index aggregate_sequence_index of event_log (aggregate_id, sequence) is missing", has_key_columns);
+    broken("the unique index aggregate_sequence_index of event_log (aggregate_id, sequence) is missing", has_key_columns(with));
   if (!has_unique(with, "event_log", "timestamp", "")) broken("the primary key of event_log (timestamp) is missing", false);
   if (!has_unique(with, "snapshots", "aggregate_id", "")) broken("the primary key of snapshots (aggregate_id) is missing", false);
   for (const auto name : store_triggers) {
@@ -108,10 +115,13 @@ void repair(connection& with) {
     if (wanted.is_ours && type_of(with, wanted).empty())
       with.execute_script("ALTER TABLE " + std::string(wanted.table) + " ADD COLUMN " + std::string(wanted.name) + " " + std::string(wanted.type) +
                           (wanted.type == "INTEGER" ? " NOT NULL DEFAULT 0" : ""));
-  if (!has_unique(with, "event_log", "aggregate_id,sequence", race_index))
+  // A column that is gone keeps none of the rest from coming back.
+  const bool has_keys = has_key_columns(with);
+  if (has_keys && !has_unique(with, "event_log", "aggregate_id,sequence", race_index))
     with.execute_script("DROP INDEX IF EXISTS aggregate_sequence_index; "
                         "CREATE UNIQUE INDEX aggregate_sequence_index ON event_log (aggregate_id, sequence)");
-  with.execute_script("CREATE INDEX IF NOT EXISTS aggregate_type_index ON event_log (aggregate_type, aggregate_id) WHERE sequence = 1");
+  if (has_keys)
+    with.execute_script("CREATE INDEX IF NOT EXISTS aggregate_type_index ON event_log (aggregate_type, aggregate_id) WHERE sequence = 1");
   with.execute_script(refuse_rewrites_again());
 }
 

@@ -164,4 +164,20 @@ BOOST_DATA_TEST_CASE(a_fault_that_cannot_be_put_back_is_told_without_a_repair, d
                                                                          : "sqlite_master WHERE name = 'event_log_no_delete'"), {}).value().empty());
 }
 
+BOOST_DATA_TEST_CASE(a_key_column_that_is_gone_keeps_none_of_the_rest_from_coming_back, data::make(stores_under_test()), store) {
+  workbench bench(store);
+  const bool is_server = bench.opened->sql_dialect() == dialect::postgres;
+  if (store.partitioned) return;  // The key of its partitions cannot go.
+  bench.query(is_server ? "DROP TRIGGER event_log_no_rewrite ON event_log" : "DROP TRIGGER event_log_no_delete");
+  if (!is_server) bench.query("DROP TRIGGER event_log_no_update");
+  for (const char* index : {"aggregate_sequence_index", "aggregate_type_index"}) bench.query("DROP INDEX IF EXISTS " + std::string(index));
+  bench.query("ALTER TABLE event_log DROP COLUMN sequence");
+  const auto migrated = bench.opened->migrate({});
+  BOOST_TEST_REQUIRE(!migrated);
+  tells(migrated.failure().message, "event_log.sequence");
+  tells(migrated.failure().message, "backup");
+  BOOST_TEST(!bench.writer->query("SELECT 1 FROM " + std::string(is_server ? "pg_trigger WHERE tgname = 'event_log_no_rewrite' AND tgrelid = 'event_log'::regclass"
+                                                                         : "sqlite_master WHERE name = 'event_log_no_delete'"), {}).value().empty());
+}
+
 BOOST_AUTO_TEST_SUITE_END()
