@@ -5,6 +5,7 @@
 #include <maestro/runtime/tcp.hpp>
 
 #include <algorithm>
+#include <system_error>
 #include <utility>
 
 namespace maestro {
@@ -43,7 +44,12 @@ auto membership::join(std::unique_ptr<member_table> table, member self, membersh
   if (!joined) return joined.failure();
   std::unique_ptr<membership> made(new membership(std::move(table), std::move(self), settings, std::move(calls), std::move(log)));
   made->publish(std::move(*joined), began);
-  made->thread_ = std::thread([raw = made.get()] { raw->run(); });
+  try {
+    made->thread_ = std::thread([raw = made.get()] { raw->run(); });
+  } catch (const std::system_error& fault) {
+    (void)made->table_->leave(made->self_.incarnation);
+    return error{errc::overloaded, std::string("the cluster cannot be joined, which needs a thread: ") + fault.what()};
+  }
   return made;
 }
 

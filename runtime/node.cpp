@@ -292,6 +292,8 @@ auto node::parts::join() -> result<void> {
   return {};
 }
 
+constexpr std::chrono::milliseconds longest_last_answers{700};
+
 void node::parts::end_actors(std::chrono::steady_clock::time_point deadline) {
   if (!system) return;
   environment.stopping = true;
@@ -308,6 +310,10 @@ void node::parts::end_actors(std::chrono::steady_clock::time_point deadline) {
   end_all(environment.readers);
   control->enter("waits for a rebuild to end");
   rebuilds->stop();
+  // A client takes the gateway's end for the node's, and what is not answered by then is in doubt.
+  control->enter("waits for the last answers");
+  (void)order<let_go_of_aggregates>().wait_for(longest_last_answers);
+  (void)flight.wait_until_none(longest_last_answers);
   control->enter("ends the gateway");
   (void)system->middleman().unpublish(gateway, address.port);
   caf::anon_send(gateway, stop_registry{});
@@ -419,10 +425,14 @@ auto exit_status(const error& failure) -> int {
 
 namespace {
 
-// A node's own failures: a store in use or a port taken may be free later, unlike a wrong argument.
+// A node's own failures: a store, port or name in use may be free later, unlike a wrong argument.
 auto node_exit_status(const error& failure) -> int {
-  if (failure.code == errc::store_in_use || failure.code == errc::address_in_use) return 4;
-  return exit_status(failure);
+  switch (failure.code) {
+    case errc::store_in_use:
+    case errc::address_in_use:
+    case errc::name_in_use: return 4;
+    default: return exit_status(failure);
+  }
 }
 
 constexpr std::chrono::milliseconds longest_start_end{2'000};

@@ -27,7 +27,7 @@ class node {
   /// can connect, and it has joined the cluster of those that share the store. A program has one log for all its nodes:
   /// `log_level` and `log_file` set it up for the whole of it (`set_up_logging`), unless both are as by default, which leaves it as
   /// it is. Errors: as `check_settings`, `set_up_logging`, `open_database`, `database::check` and `member_table::join`, and
-  /// `address_in_use`; `invalid_setting` or `internal_error` where it cannot listen for another reason;
+  /// `address_in_use`; `name_in_use` where a node of that name is a member and lives; `invalid_setting` or `internal_error` where it cannot listen for another reason;
   /// `shutting_down` when `control`, which may be null, cancels it.
   [[nodiscard]] static auto start(const node_settings& settings, std::vector<definition_ptr> types,
                                   failure_handler on_failure = {}, std::shared_ptr<node_control> control = {})
@@ -40,8 +40,8 @@ class node {
 
   /// Leaves the cluster, takes no new requests, answers those in flight, lets go of what accompanies the node, has the aggregates store
   /// the snapshots that they store when they leave memory, all within the drain timeout, and ends everything. When that time is over, what
-  /// still waits for the store's server is given up. Returns how many requests were still unanswered then; their callers are told that
-  /// they are in doubt. What has no end of its own, such as an `eval` that never returns, is waited for. Later calls do nothing.
+  /// still waits for the store's server is given up. Returns how many requests were still unanswered then: of those that the store may have
+  /// taken up the callers are told that they are in doubt, of the others that the node is shutting down. What has no end of its own, such as an `eval` that never returns, is waited for. Later calls do nothing.
   auto stop() -> std::size_t;
 
   /// Keeps `beside` for as long as the node takes requests: `stop` lets go of it after the last answer. For what lives from the node,

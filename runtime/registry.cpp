@@ -2,6 +2,7 @@
 
 #include <maestro/runtime/caller.hpp>
 #include <maestro/store/json.hpp>
+#include <maestro/store/page_sizer.hpp>
 #include <maestro/store/scheduling.hpp>
 #include <maestro/store/watched.hpp>
 
@@ -41,15 +42,24 @@ auto dropped_query(bool node_ends) -> error {
   return {errc::internal_error, "the node gave the question up, it met a fault of its own (see its log)"};
 }
 
+// About how long an event is in an answer.
+auto bytes_of(const event& row) -> std::size_t {
+  constexpr std::size_t all_else = 200;  // Ids, numbers, lengths.
+  return row.body.size() + row.metadata.size() + row.type.size() + row.aggregate_type.size() + all_else;
+}
+
 // About how long that is which the answer shows.
 auto bytes_of(const command_answer& answer, return_mode returns) -> std::size_t {
-  constexpr std::size_t all_else = 200;  // Of a row: ids, numbers, lengths.
   if (returns == return_mode::state) return answer.state.size();
   std::size_t bytes = 0;
   if (returns == return_mode::events)
-    for (const auto& row : answer.events)
-      bytes += row.body.size() + row.metadata.size() + row.type.size() + row.aggregate_type.size() + all_else;
+    for (const auto& row : answer.events) bytes += bytes_of(row);
   return bytes;
+}
+
+auto too_long_an_answer(std::size_t bytes, std::size_t longest) -> error {
+  return {errc::invalid_argument, "the answer is " + std::to_string(bytes) + " bytes long; on its way from the aggregate's node no message "
+                                      "may be longer than " + std::to_string(longest) + " (node.max-message-bytes)"};
 }
 
 // A command from a client, here or across the network.
@@ -176,9 +186,7 @@ class client_query final : public query_job {
     query_reply reply;
     reply.request = request_.request;
     if (answer.state.size() > longest_answer_) {
-      answer.failure = {errc::invalid_argument, "the answer is " + std::to_string(answer.state.size()) + " bytes long; on its way from the "
-                                                    "aggregate's node no message may be longer than " + std::to_string(longest_answer_) +
-                                                    " (node.max-message-bytes)"};
+      answer.failure = too_long_an_answer(answer.state.size(), longest_answer_);
       answer.state.clear();
     }
     set_failure(reply, std::move(answer.failure));
@@ -204,8 +212,10 @@ class client_query final : public query_job {
 // `events` and `list`: answered from the log by a reader, without waking the aggregate.
 class log_query final : public question_task {
  public:
-  log_query(const aggregate_environment& on, taken_request<query_request> taken)
+  log_query(const aggregate_environment& on, taken_request<query_request> taken, std::size_t longest_answer)
       : on_(on),
+        on_its_way_(longest_answer),
+        max_bytes_(std::min(page_sizer::page_bytes, longest_answer)),
         request_(std::move(taken.request)),
         caller_{taken.client, std::move(taken.withdrawn)},
         client_(std::move(taken.client)),
@@ -233,8 +243,6 @@ class log_query final : public question_task {
 
  private:
   static constexpr std::size_t max_rows = 1000;
-  static constexpr std::size_t max_bytes = 8 * 1024 * 1024;
-  static constexpr std::size_t first_page = 32;
 
   auto list(store& with, std::size_t wanted) -> result<bool> {
     auto heads = with.list_aggregates(request_.aggregate_type, request_.aggregate_id, wanted);
@@ -243,29 +251,30 @@ class log_query final : public question_task {
     reply_.heads = std::move(*heads);
     return true;
   }
-  // One page, of about as many rows as still fit by the size of those before. True when there is enough.
+  // One page, of no more rows than still fit by the size of those before, and one. True when there is enough.
   auto events(store& with, std::size_t wanted) -> result<bool> {
-    std::size_t limit = std::min(wanted - reply_.events.size(), first_page);
-    if (!reply_.events.empty()) {
-      const auto size = std::max<std::size_t>(bytes_ / reply_.events.size(), 1);
-      limit = std::min({wanted - reply_.events.size(), 4 * reply_.events.size(), (max_bytes - bytes_) / size + 1});
-    }
+    const auto read = reply_.events.size();
+    const auto of_each = std::max<std::size_t>(bytes_ / std::max<std::size_t>(read, 1), 1);
+    const auto limit = std::min({wanted - read, pages_.next(), (max_bytes_ - bytes_) / of_each + 1});
     const auto after = reply_.events.empty() ? request_.after : reply_.events.back().sequence;
     auto rows = with.get_events(request_.aggregate_id, {after, max_sequence(), limit});
     if (!rows) return rows.failure();
+    pages_.saw(*rows);
     for (auto& row : *rows) {
       if (!row.aggregate_type.empty() && row.aggregate_type != request_.aggregate_type)
         return error{errc::wrong_aggregate_type, "id " + row.aggregate_id.text() + " belongs to aggregate type \"" +
                                                      row.aggregate_type + "\", not \"" + request_.aggregate_type + "\""};
-      bytes_ += row.body.size() + row.metadata.size();
-      if (bytes_ > max_bytes && !reply_.events.empty()) {
+      const auto bytes = bytes_of(row);
+      bytes_ += bytes;
+      if (bytes > on_its_way_ && reply_.events.empty()) return too_long_an_answer(bytes, on_its_way_);
+      if (bytes_ > max_bytes_ && !reply_.events.empty()) {
         reply_.more = true;
         return true;
       }
       reply_.events.push_back(std::move(row));
     }
     reply_.more = rows->size() == limit;
-    return !reply_.more || reply_.events.size() >= wanted || bytes_ >= max_bytes;
+    return !reply_.more || reply_.events.size() >= wanted || bytes_ >= max_bytes_;
   }
   void send(error failure) {
     set_failure(reply_, std::move(failure));
@@ -273,9 +282,12 @@ class log_query final : public question_task {
   }
 
   const aggregate_environment& on_;
+  const std::size_t on_its_way_;  // More does not get there.
+  const std::size_t max_bytes_;   // Of a page.
   query_request request_;
   query_reply reply_;
   std::size_t bytes_ = 0;
+  page_sizer pages_{max_rows};
   const question_caller caller_;
   caf::actor client_;
   std::shared_ptr<void> ticket_;
@@ -386,13 +398,20 @@ auto registry::make_behavior() -> caf::behavior {
         will_retire_again_ = false;
         if (all_retired_) retire_those_with_snapshots();
       },
+      [this](const let_go_of_aggregates& order) {
+        draining_ = true;
+        let_go();
+        order.done->set_value();
+      },
       [this](stop_registry) { quit(); },
   };
 }
 
 // The network layer holds a handle to us for as long as it runs, so the handles to the aggregates must not wait for our
 // destructor.
-void registry::on_exit() {
+void registry::on_exit() { let_go(); }
+
+void registry::let_go() {
   unserved_.drain();
   forwarder_.stop();
   held_greetings_.clear();
@@ -433,7 +452,7 @@ auto registry::greeting_for(const hello& greeting) const -> hello_reply {
 void registry::take(command_request& request) {
   auto client = caf::actor_cast<caf::actor>(current_sender());
   if (!client) return;
-  if (environment_->single_owner && find_type(request.aggregate_type) == nullptr)
+  if (environment_->single_owner && !draining_ && find_type(request.aggregate_type) == nullptr)
     return refuse<command_reply>(client, request, unknown_type(request.aggregate_type));
   if (request.returns > static_cast<std::uint8_t>(return_mode::state) || request.expect_sequence > max_sequence())
     return refuse<command_reply>(client, request, {errc::invalid_argument, "the request asks for what this node does not know"});
@@ -450,7 +469,7 @@ void registry::take(query_request& request) {
   if (!client) return;
   if (request.verb == static_cast<std::uint8_t>(query_verb::rebuild)) return answer_rebuild(client, request);
   if (request.verb == static_cast<std::uint8_t>(query_verb::members)) return answer_members(client, request);
-  if (environment_->single_owner && find_type(request.aggregate_type) == nullptr)
+  if (environment_->single_owner && !draining_ && find_type(request.aggregate_type) == nullptr)
     return refuse<query_reply>(client, request, unknown_type(request.aggregate_type));
   if (request.verb > static_cast<std::uint8_t>(query_verb::diff) || request.at_least < 0 || request.up_to < 0 ||
       request.from < 0 || request.after < 0)
@@ -523,7 +542,8 @@ void registry::start_here(taken_request<Request> taken) {
 void registry::answer_from_log(taken_request<query_request> taken) {
   const auto& readers = environment_->readers;
   const auto& reader = readers[std::hash<maestro::aggregate_id>{}(taken.request.aggregate_id) % readers.size()];
-  caf::anon_send(reader, store_task_ptr(std::make_shared<log_query>(*environment_, std::move(taken))));
+  const auto longest = longest_answer(taken.request.hops);
+  caf::anon_send(reader, store_task_ptr(std::make_shared<log_query>(*environment_, std::move(taken), longest)));
 }
 
 void registry::answer_rebuild(const caf::actor& client, const query_request& request) {

@@ -74,7 +74,11 @@ struct start_draining {
 struct retire_with_snapshots {
   std::shared_ptr<std::promise<void>> done;
 };
-/// To the registry: end. The aggregates with work end when it is done.
+/// To the registry: let go of all aggregates, which answer what they have and end. It goes on telling callers that the node stops.
+struct let_go_of_aggregates {
+  std::shared_ptr<std::promise<void>> done;
+};
+/// To the registry: end, which its peers hear.
 struct stop_registry {};
 /// The registry's note to itself: look for idle aggregates.
 struct sweep_idle {};
@@ -91,6 +95,7 @@ class registry : public caf::event_based_actor, public open_to_peers {
   void on_exit() override;
 
  private:
+  void let_go();
   /// Fine enough for idle times, and 32 bits of it last for 13 years.
   using tick = std::chrono::duration<std::uint32_t, std::deci>;
   struct live_aggregate {
@@ -170,6 +175,7 @@ class registry : public caf::event_based_actor, public open_to_peers {
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::start_draining)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::retire_with_snapshots)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::let_go_of_aggregates)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::stop_registry)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::sweep_idle)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(maestro::retire_again)

@@ -13,6 +13,7 @@
 
 #include <optional>
 #include <set>
+#include <system_error>
 #include <utility>
 
 namespace maestro {
@@ -125,11 +126,16 @@ auto transport::connect(const std::string& host, std::uint16_t port, steady_cloc
   return found;
 }
 
-farewell::farewell(const transport& over, std::chrono::milliseconds grace)
-    : thread_([this, grace, shared = over.shared_] {
-        std::unique_lock lock(mutex_);
-        if (!ended_early_.wait_for(lock, grace, [this] { return ended_; })) shared->hang_up_all();
-      }) {}
+farewell::farewell(const transport& over, std::chrono::milliseconds grace) {
+  try {
+    thread_ = std::thread([this, grace, shared = over.shared_] {
+      std::unique_lock lock(mutex_);
+      if (!ended_early_.wait_for(lock, grace, [this] { return ended_; })) shared->hang_up_all();
+    });
+  } catch (const std::system_error&) {  // There are no more threads, and nobody who could hang up in time.
+    over.shared_->hang_up_all();
+  }
+}
 
 farewell::~farewell() {
   {
@@ -137,7 +143,7 @@ farewell::~farewell() {
     ended_ = true;
   }
   ended_early_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 }  // namespace maestro

@@ -83,7 +83,7 @@ class transport {
 using transport_ptr = std::shared_ptr<transport>;
 
 /// An actor system ends when its connections have sent what they hold. Those that have not after `grace` are hung up, as long as this lives:
-/// it begins before the system ends, and ends after that.
+/// it begins before the system ends, and ends after that. Where there are no more threads, all are hung up at once.
 class farewell {
  public:
   farewell(const transport& over, std::chrono::milliseconds grace);

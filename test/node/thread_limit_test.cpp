@@ -60,6 +60,11 @@ struct embedded_node {
     return asking_.get();
   }
 
+  void end() {
+    asking_.reset();
+    started.reset();
+  }
+
   const temporary_folder folder;
   std::unique_ptr<node> started;
 
@@ -88,6 +93,7 @@ BOOST_FIXTURE_TEST_CASE(a_node_that_gets_no_thread_ends_in_order, embedded_node)
   BOOST_TEST(!to()->send(::test::batch::id::named("a"), ::test::add{1}).answer.failure);
   const thread_limit reached;
   BOOST_TEST(started->stop() == 0U);
+  end();
 }
 
 BOOST_AUTO_TEST_CASE(a_node_that_gets_no_thread_does_not_start) {

@@ -186,9 +186,17 @@ BOOST_AUTO_TEST_CASE(answers_another_node_with_no_more_than_that_takes) {
     const auto answer = receive<query_reply>(client);
     BOOST_TEST_REQUIRE(answer.has_value());
     BOOST_TEST(answer->state.empty() == (hops > 0), answer->state);
+    question.verb = static_cast<std::uint8_t>(query_verb::events);
+    question.limit = 10;
+    client->send(gateway, question);
+    const auto events = receive<query_reply>(client);
+    BOOST_TEST_REQUIRE(events.has_value());
+    BOOST_TEST(events->events.empty() == (hops > 0));
     if (hops == 0) continue;
-    BOOST_TEST((static_cast<errc>(answer->code) == errc::invalid_argument), answer->message);
-    BOOST_TEST((answer->message.find("node.max-message-bytes") != std::string::npos), answer->message);
+    for (const auto& each : {*answer, *events}) {
+      BOOST_TEST((static_cast<errc>(each.code) == errc::invalid_argument), each.message);
+      BOOST_TEST((each.message.find("node.max-message-bytes") != std::string::npos), each.message);
+    }
   }
 }
 
