@@ -40,6 +40,8 @@ const error node_lost_command{errc::in_doubt, "the connection to the node was lo
 const error node_lost_query{errc::node_unavailable, "the connection to the node was lost before it answered"};
 const error no_answer_command{errc::in_doubt, "no answer within the timeout; ask again with the same command id"};
 const error no_answer_query{errc::timed_out, "no answer within the timeout"};
+// Why a question ends without an answer: what a node said the last time tells more than that none says it again.
+auto unanswered(const outgoing_query& query, const error& otherwise) -> const error& { return query.last ? query.last : otherwise; }
 const error unwanted_query{errc::timed_out, "the caller has gone"};
 const std::string dropped_by_fault = "the client's own actor has ended, by a fault or because the client is gone: make a new client";
 
@@ -168,13 +170,13 @@ void requester::dispatch(outgoing_command_ptr command) {
 void requester::dispatch(outgoing_query_ptr query) {
   keep_ticking();
   const auto now = clock::now();
-  if (now >= query->deadline || stopped_) return end(*query, no_answer_query);
+  if (now >= query->deadline || stopped_) return end(*query, unanswered(*query, no_answer_query));
   if (is_unwanted(*query)) return end(*query, unwanted_query);
   auto& request = query->request;
   peer* to = has_owner(request) ? pick(request.aggregate_type, request.aggregate_id) : any_node();
   if (to == nullptr) {
     search();
-    if (!can_connect() || !query->wait_for_node) return end(*query, not_sent());
+    if (!can_connect() || !query->wait_for_node) return end_waiting({nullptr, std::move(query)});
     return stranded_.push_back({nullptr, std::move(query)});
   }
   if (const auto bytes = bytes_of(request); to->max_message_bytes > 0 && bytes > to->max_message_bytes)
@@ -250,7 +252,10 @@ void requester::finish(query_reply& reply) {
   if (code == errc::shutting_down || code == errc::not_served) {
     if (code == errc::shutting_down) answered.to->leaving = true;
     const auto again = clock::now() + back_off(query->attempts);
-    if (query->retry && (can_connect() || code == errc::not_served) && again < query->deadline) return rest({nullptr, query}, again);
+    if (query->retry && (can_connect() || code == errc::not_served) && again < query->deadline) {
+      query->last = {code, std::move(reply.message)};
+      return rest({nullptr, query}, again);
+    }
   }
   tell(query->done, std::move(reply));
 }
@@ -258,8 +263,8 @@ void requester::finish(query_reply& reply) {
 // What went to a node and will not be answered any more, or not in time.
 void requester::go_unanswered(attempt& lost) {
   if (lost.query) {
-    if (lost.deadline <= clock::now()) return end(*lost.query, no_answer_query);
-    if (!can_connect() || !lost.query->retry) return end(*lost.query, node_lost_query);
+    if (lost.deadline <= clock::now()) return end(*lost.query, unanswered(*lost.query, no_answer_query));
+    if (!can_connect() || !lost.query->retry) return end(*lost.query, unanswered(*lost.query, node_lost_query));
     return try_again({nullptr, std::move(lost.query)});
   }
   lost.command->in_doubt = true;
@@ -304,7 +309,7 @@ void requester::withdraw(const peer& at, const std::vector<std::uint64_t>& reque
 
 void requester::end_waiting(const pending& each) {
   if (each.command) end(*each.command);
-  else end(*each.query, each.query->attempts > 0 ? node_lost_query : not_sent());
+  else end(*each.query, unanswered(*each.query, each.query->attempts > 0 ? node_lost_query : not_sent()));
 }
 
 // Doubles with each attempt, give or take a half, so that those who were refused together do not come back together.

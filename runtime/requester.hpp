@@ -67,6 +67,7 @@ struct outgoing_query {
   std::function<bool()> is_unwanted;
 
   int attempts = 0;
+  error last;  // Why it is asked again.
 };
 
 using outgoing_command_ptr = std::shared_ptr<outgoing_command>;

@@ -562,7 +562,7 @@ BOOST_AUTO_TEST_CASE(a_question_to_a_node_that_has_fallen_silent_is_asked_of_ano
 
 namespace {
 
-// Notes the numbers of the questions that it is asked, and of those that are withdrawn. Answers none.
+// Notes the numbers of the questions that it is asked, and of those that are withdrawn. Answers at most the first.
 struct silent_node {
   explicit silent_node(caf::actor_system& system) {
     const auto act = [this](caf::event_based_actor* self, int) -> caf::behavior {
@@ -572,7 +572,14 @@ struct silent_node {
                 reply.request = greeting.request;
                 if (greets) self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::move(reply));
               },
-              [this](const query_request& request) { note(asked, request.request); },
+              [this, self](const query_request& request) {
+                note(asked, request.request);
+                if (!first_answer) return;
+                query_reply reply;
+                reply.request = request.request;
+                set_failure(reply, std::exchange(first_answer, {}));
+                self->send(caf::actor_cast<caf::actor>(self->current_sender()), std::move(reply));
+              },
               [this](const query_withdrawal& notice) {
                 longest = std::max(longest.load(), notice.requests.size());
                 for (const auto request : notice.requests) note(withdrawn, request);
@@ -602,6 +609,7 @@ struct silent_node {
   std::vector<std::uint64_t> withdrawn;
   std::atomic<std::size_t> longest{0};
   std::atomic<bool> greets{true};
+  error first_answer;  // Its own, from the first question on.
   caf::actor gateway;
 };
 
@@ -663,6 +671,33 @@ BOOST_FIXTURE_TEST_CASE(what_was_handed_on_for_a_caller_that_goes_is_withdrawn, 
   BOOST_TEST((code_of(of_other) == errc::timed_out));
   node.await(node.withdrawn, many + 1);
   BOOST_TEST(node.asked.size() == many + 1);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_question_that_nobody_answers_in_the_end_is_told_what_was_said_of_it_before, handing_on) {
+  const error why{errc::not_served, "no member serves it"};
+  node.first_answer = why;
+  begin({1h, 1ms, 1ms});
+  auto question = std::make_shared<outgoing_query>();
+  std::promise<query_reply> told;
+  question->deadline = std::chrono::steady_clock::now() + 2s;
+  question->done = [&told](query_reply reply) { told.set_value(std::move(reply)); };
+  caf::anon_send(way, question);
+  node.await(node.asked, 2);
+  BOOST_TEST((client::failure_of(told.get_future().get()) == why));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_question_to_a_node_that_goes_is_told_what_that_said_of_it_before, handing_on) {
+  const error why{errc::shutting_down, "this node stops"};
+  node.first_answer = why;
+  begin({1h, 1ms, 1ms});
+  auto question = std::make_shared<outgoing_query>();
+  std::promise<query_reply> told;
+  question->deadline = std::chrono::steady_clock::now() + 1s;
+  question->done = [&told](query_reply reply) { told.set_value(std::move(reply)); };
+  caf::anon_send(way, question);
+  node.await(node.asked, 1);
+  caf::anon_send_exit(node.gateway, caf::exit_reason::user_shutdown);
+  BOOST_TEST((client::failure_of(told.get_future().get()) == why));
 }
 
 // It may have been slow only, and another one answers now.
