@@ -103,6 +103,7 @@ auto peer_name(int socket) -> std::string {
 
 void transport::shared::make_room() {
   std::vector<std::string> late;
+  std::vector<std::string> slow;
   {
     const auto now = steady_clock::now();
     const std::lock_guard lock(mutex_);
@@ -113,8 +114,30 @@ void transport::shared::make_room() {
       strangers_.begin()->second.second->hang_up();
       strangers_.erase(strangers_.begin());
     }
+    std::erase_if(incomplete_, [&](const auto& each) {
+      const auto& [began, of] = each.second;
+      if (now - began <= settings.receive_timeout) return false;
+      slow.push_back(peer_name(of->socket()));
+      of->hang_up();
+      return true;
+    });
   }
   for (const auto& each : late) refused(each, "it has not introduced itself in time");
+  for (const auto& each : slow) refused(each, too_slow());
+}
+
+auto transport::shared::too_slow() const -> std::string {
+  return "a message of it was not all there after " + std::to_string(settings.receive_timeout.count()) + " ms (node.receive-timeout)";
+}
+
+void transport::shared::await_rest(connection& each, steady_clock::time_point began) {
+  const std::lock_guard lock(mutex_);
+  incomplete_.insert_or_assign(each.hdl().id(), std::pair(began, &each));
+}
+
+void transport::shared::has_rest(connection& each) {
+  const std::lock_guard lock(mutex_);
+  incomplete_.erase(each.hdl().id());
 }
 
 auto transport::shared::admit() -> bool {
@@ -134,6 +157,7 @@ void transport::shared::remove(connection& each, connection_side side) {
   const std::lock_guard lock(mutex_);
   all_.erase(&each);
   strangers_.erase(each.hdl().id());
+  incomplete_.erase(each.hdl().id());
   if (side == connection_side::taken) --taken_;
 }
 
@@ -150,6 +174,7 @@ void transport::shared::hang_up_all() {
 auto transport::shared::hold(std::size_t bytes) -> bool {
   if ((held_ += bytes) <= settings.max_receiving_bytes) return true;
   held_ -= bytes;
+  make_room();  // For the next one: those that bring nothing more are not heard of otherwise.
   return false;
 }
 
@@ -356,6 +381,7 @@ auto connection::hand_on_message(caf::execution_unit* unit) -> bool {
     if (next_.read.payload_len > 0 && !hand_on(unit, next_.payload)) return false;
   }
   shared_->release(std::exchange(next_.held, 0));
+  if (std::exchange(next_.is_awaited, false)) shared_->has_rest(*this);
   next_.header.clear();
   next_.payload.clear();
   if (next_.payload.capacity() > kept_capacity) next_.payload = {};
@@ -375,11 +401,12 @@ auto connection::hand_on(caf::execution_unit* unit, std::vector<char>& bytes) ->
 // its connection timeout: it is told that the peer is alive, unless that takes too long. False when the connection is over.
 auto connection::wait_for_the_rest(caf::execution_unit* unit) -> bool {
   const auto now = steady_clock::now();
-  if (const auto longest = shared_->settings.receive_timeout; now - next_.began > longest) {
-    refuse("a message of it was not all there after " + std::to_string(longest.count()) + " ms (node.receive-timeout)");
+  if (now - next_.began > shared_->settings.receive_timeout) {
+    refuse(shared_->too_slow());
     io_failure(unit, net::operation::read);
     return false;
   }
+  if (!std::exchange(next_.is_awaited, true)) shared_->await_rest(*this, next_.began);
   if (now - next_.told < between_signs_of_life) return true;
   next_.told = now;
   shared_->note_part(gate_.peer());

@@ -41,8 +41,8 @@ class connection;
 struct transport::shared {
   shared(const transport_settings& with, tls_context_ptr context) : settings(with), tls(std::move(context)) {}
 
-  /// Has those hung up that have not introduced themselves in time, and sooner where there is no room for others. They are gone, and have
-  /// made room, when the event loop has seen that.
+  /// Has those hung up that have not introduced themselves in time, and sooner where there is no room for others, and those whose message
+  /// was not all there in time. They are gone, and have made room, when the event loop has seen that.
   void make_room();
   /// Whether there is room for one more that others have made; it is then counted.
   [[nodiscard]] auto admit() -> bool;
@@ -58,6 +58,11 @@ struct transport::shared {
   /// Whether there is room for `bytes` more of messages that have come in part; they are then counted, until `release`.
   [[nodiscard]] auto hold(std::size_t bytes) -> bool;
   void release(std::size_t bytes) { held_ -= bytes; }
+
+  /// That a message of `each` has come in part, which began then; and that all of it is there.
+  [[nodiscard]] auto too_slow() const -> std::string;  ///< Why such a one is hung up.
+  void await_rest(connection& each, std::chrono::steady_clock::time_point began);
+  void has_rest(connection& each);
 
   /// That part of a message of `peer` has come, which takes its time; and when that was last, if it was.
   void note_part(const caf::node_id& peer);
@@ -80,6 +85,7 @@ struct transport::shared {
   std::size_t taken_ = 0;
   std::unordered_set<connection*> all_;
   std::map<std::int64_t, std::pair<std::chrono::steady_clock::time_point, connection*>> strangers_;  // By handle: in order of age.
+  std::map<std::int64_t, std::pair<std::chrono::steady_clock::time_point, connection*>> incomplete_;  // When their message began.
   std::unordered_map<caf::node_id, std::chrono::steady_clock::time_point> parts_;
   std::chrono::steady_clock::time_point logged_;
   std::size_t not_logged_ = 0;
@@ -149,6 +155,7 @@ class connection final : public caf::io::scribe {
     std::size_t missing = 0;              // Bytes of the payload that have not come.
     std::size_t held = 0;                 // Bytes counted by `transport::shared::hold`.
     message_gate::verdict verdict = message_gate::verdict::pass;
+    bool is_awaited = false;                      // The others know that it has come in part.
     std::chrono::steady_clock::time_point began;  // When its first byte came,
     std::chrono::steady_clock::time_point told;   // and when the broker last heard that more is coming.
 

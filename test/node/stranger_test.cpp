@@ -280,6 +280,18 @@ BOOST_AUTO_TEST_CASE(a_message_that_does_not_end_is_given_up) {
   BOOST_TEST(all.has_logged("node.receive-timeout"));
 }
 
+// Nothing more is heard of it, not even that it is gone.
+BOOST_AUTO_TEST_CASE(a_message_whose_rest_does_not_come_is_given_up) {
+  node_with_client all({"--node.receive-timeout=100ms", "--middleman.heartbeat-interval=0s"});
+  forger from;
+  raw_connection stranger(all.node.address());
+  stranger.send(from.introduction(1) + basp_header(direct_message, 1'900'000, 0, 1, no_actor) + std::string(1'000, 'x'));
+  const auto until = std::chrono::steady_clock::now() + patience;
+  while (!stranger.is_hung_up(std::chrono::milliseconds(50)) && std::chrono::steady_clock::now() < until)
+    raw_connection another(all.node.address());
+  BOOST_TEST(all.has_logged("node.receive-timeout"));
+}
+
 // Within one actor system all clients of a node share a connection.
 BOOST_AUTO_TEST_CASE(any_number_of_clients_come_and_go_over_one_connection) {
   struct client_configuration : caf::actor_system_config {
