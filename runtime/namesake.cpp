@@ -27,7 +27,7 @@ auto namesake_in(const member_list& list, const member& self) -> const member* {
 }
 
 auto name_is_taken(const member& by) -> error {
-  return {errc::invalid_setting, "the name \"" + by.name + "\" is taken: a node of that name runs at " + by.address +
+  return {errc::name_in_use, "the name \"" + by.name + "\" is taken: a node of that name runs at " + by.address +
                                      " (incarnation " + by.incarnation.text() +
                                      "). Give this node a node.name of its own, or end the other one first"};
 }
