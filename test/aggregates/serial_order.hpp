@@ -27,6 +27,7 @@ struct recorded_command {
   std::string payload;
   std::optional<maestro::sequence_number> expect_sequence;
   maestro::return_mode returns = maestro::return_mode::sequences;
+  std::uint64_t expires_at = 0;  ///< 0: never.
   moment sent = 0;
   moment answered = 0;
   maestro::command_answer answer;

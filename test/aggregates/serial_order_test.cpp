@@ -36,7 +36,8 @@ auto true_history(stage& on) -> recorded_history {
     next.payload = encode(what).value();
     next.expect_sequence = expect;
     next.returns = returns;
-    notes.send(actors.at(whom), next, !id, expires_at);
+    next.expires_at = expires_at;
+    notes.send(actors.at(whom), next, !id);
     notes.wait(next.owner, 0);
   };
   const auto ask = [&](std::size_t whom, query_kind kind, std::string name = {}) {

@@ -50,7 +50,7 @@ class recorder::noted_query final : public query_job {
   counted& of_;
 };
 
-void recorder::send(const caf::actor& to, recorded_command what, bool first_send, std::uint64_t expires_at) {
+void recorder::send(const caf::actor& to, recorded_command what, bool first_send) {
   std::shared_ptr<noted_command> job;
   {
     const std::lock_guard lock(mutex_);
@@ -63,7 +63,7 @@ void recorder::send(const caf::actor& to, recorded_command what, bool first_send
     job->command = note.name;
     job->payload = note.payload;
     job->first_send = first_send;
-    job->expires_at = expires_at;
+    job->expires_at = note.expires_at;
     job->expect_sequence = note.expect_sequence;
     job->returns = note.returns;
     note.sent = tick();
@@ -275,8 +275,8 @@ class sender {
     what.owner = number_;
     what.returns = static_cast<return_mode>(chance_.below(3));
     const auto at = std::find(round_.ids.begin(), round_.ids.end(), what.aggregate) - round_.ids.begin();
-    const std::uint64_t expires_at = chance_.one_in(40) ? owner_.clock().expiry_milliseconds() + chance_.below(5) : 0;
-    round_.notes.send(actors_[static_cast<std::size_t>(at)], what, first_send, expires_at);
+    what.expires_at = chance_.one_in(40) ? owner_.clock().expiry_milliseconds() + chance_.below(5) : 0;
+    round_.notes.send(actors_[static_cast<std::size_t>(at)], what, first_send);
     const std::lock_guard lock(round_.mutex);
     round_.recent.push_back(std::move(what));
     if (round_.recent.size() > 40) round_.recent.pop_front();

@@ -18,7 +18,7 @@ namespace test {
 class recorder {
  public:
   /// Sends, and notes the answer when it comes. The aggregate has to be named in what is sent.
-  void send(const caf::actor& to, recorded_command what, bool first_send, std::uint64_t expires_at = 0);
+  void send(const caf::actor& to, recorded_command what, bool first_send);
   void send(const caf::actor& to, recorded_query what);
   /// Appends past all owners.
   void append(store& to, std::vector<event> events, const timestamp& predecessor);

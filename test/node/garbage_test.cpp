@@ -3,6 +3,7 @@
 #include "batch.hpp"
 
 #include "../store/garbage.hpp"
+#include "../store/temporary_folder.hpp"
 #include "../store/test_store.hpp"
 
 #include <maestro/runtime/logging.hpp>
@@ -11,6 +12,8 @@
 #include <boost/test/unit_test.hpp>
 
 #include <chrono>
+#include <cstdlib>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,8 +35,22 @@ auto settings_for(const std::string& uri) -> node_settings {
   return settings;
 }
 
+// The password in the address of the tests' server; empty: there is none.
+auto secret_of_server() -> std::string {
+  const char* given = std::getenv("MAESTRO_TEST_POSTGRES");
+  const std::string uri = given != nullptr ? given : "";
+  const auto user = uri.find("://");
+  const auto colon = uri.find(':', user + 3);
+  const auto at = uri.find('@');
+  if (user == uri.npos || at == uri.npos || colon == uri.npos || colon > at) return {};
+  return uri.substr(colon + 1, at - colon - 1);
+}
+
 void answered(const error& failure) {
-  if (failure) BOOST_TEST(!failure.message.empty(), to_string(failure.code));
+  if (!failure) return;
+  BOOST_TEST(!failure.message.empty(), to_string(failure.code));
+  static const auto secret = secret_of_server();
+  BOOST_TEST((secret.empty() || failure.message.find(secret) == std::string::npos), "an error has the store's password");
 }
 
 // One store, and the node that serves it for as long as it can.
@@ -103,7 +120,8 @@ class fuzzer {
 BOOST_AUTO_TEST_SUITE(garbage_in_the_tables)
 
 BOOST_AUTO_TEST_CASE(ends_no_node) {
-  succeed(set_up_logging("off", ""));  // There is much to be said.
+  const temporary_folder folder;
+  succeed(set_up_logging("info", folder.path("log")));  // There is much to be said.
   const auto seed = test_seed();
   const auto end = std::chrono::steady_clock::now() + garbage::time_to_run(std::chrono::seconds(6));
   garbage_tally tally;
@@ -117,6 +135,13 @@ BOOST_AUTO_TEST_CASE(ends_no_node) {
       for (int rounds = 0; one.runs() && rounds < 4; ++rounds) one.round(in_search);
     }
   }
+  succeed(set_up_logging("off", ""));
+  const auto secret = secret_of_server();
+  std::ifstream log(folder.path("log"));
+  std::size_t lines = 0;
+  for (std::string line; std::getline(log, line); ++lines)
+    BOOST_TEST_REQUIRE((secret.empty() || line.find(secret) == std::string::npos), "line " << lines << " of the log has the store's password");
+  BOOST_TEST(lines > 0U);
   BOOST_TEST(tally.missing() == "", "changes that the database never took: " << tally.missing());
   BOOST_TEST_MESSAGE(stores << " stores");
 }

@@ -34,11 +34,15 @@ void mortal_nodes::start(std::size_t index) {
   BOOST_TEST_REQUIRE(nodes_[index]->wait_for_line("ready ").has_value(), "the node does not serve: " << nodes_[index]->errors());
 }
 
+auto mortal_nodes::was_taken_for_dead(std::size_t index, std::optional<int> status) -> bool {
+  return status == 1 && nodes_[index]->errors().find("dead") != std::string::npos;
+}
+
 void mortal_nodes::start_again_who_was_taken_for_dead() {
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     const auto status = nodes_[i]->wait(std::chrono::milliseconds(0));
     if (!status) continue;
-    BOOST_TEST((*status == 1 && nodes_[i]->errors().find("dead") != std::string::npos), "a node has ended: " << nodes_[i]->errors());
+    BOOST_TEST(was_taken_for_dead(i, status), "a node has ended: " << nodes_[i]->errors());
     start(i);
   }
 }
@@ -50,7 +54,8 @@ void mortal_nodes::harm_one() {
   if (pick(1, 3) > 1) {
     ++kills_;
     nodes_[index]->send_signal(SIGKILL);
-    BOOST_TEST(nodes_[index]->wait().value_or(0) == 128 + SIGKILL);
+    const auto status = nodes_[index]->wait();  // It may just have ended by itself.
+    BOOST_TEST((status == 128 + SIGKILL || was_taken_for_dead(index, status)), "a node has ended: " << nodes_[index]->errors());
     start(index);
   } else {
     ++freezes_;
@@ -61,11 +66,10 @@ void mortal_nodes::harm_one() {
 }
 
 void mortal_nodes::end() {
-  for (auto& node : nodes_) {
-    node->send_signal(SIGTERM);
-    const auto status = node->wait();
-    const bool was_taken_for_dead = status == 1 && node->errors().find("dead") != std::string::npos;
-    BOOST_TEST((status == 0 || was_taken_for_dead), "a node did not end well: " << node->errors());
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    nodes_[i]->send_signal(SIGTERM);
+    const auto status = nodes_[i]->wait();
+    BOOST_TEST((status == 0 || was_taken_for_dead(i, status)), "a node did not end well: " << nodes_[i]->errors());
   }
 }
 

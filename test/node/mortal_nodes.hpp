@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -38,6 +39,7 @@ class mortal_nodes {
     return std::uniform_int_distribution<std::int64_t>(low, high)(random_);
   }
   void start(std::size_t index);
+  [[nodiscard]] auto was_taken_for_dead(std::size_t index, std::optional<int> status) -> bool;
   void start_again_who_was_taken_for_dead();
 
   const std::string uri_;

@@ -96,7 +96,8 @@ BOOST_AUTO_TEST_CASE(lets_messages_of_our_own_protocol_through_alone) {
   const auto judged = [&](const std::vector<char>& content) { return gate.judge(direct, content); };
   for (const auto& ours :
        {caf::make_message(hello{}), caf::make_message(hello_reply{}), caf::make_message(command_request{}),
-        caf::make_message(command_reply{}), caf::make_message(query_request{}), caf::make_message(query_reply{})})
+        caf::make_message(command_reply{}), caf::make_message(query_request{}), caf::make_message(query_reply{}),
+        caf::make_message(query_withdrawal{})})
     BOOST_TEST((judged(payload(ours)) == verdict::pass), caf::to_string(ours));
   for (const auto& other : {caf::make_message(std::string("planted")), caf::make_message(7), caf::make_message(),
                             caf::make_message(hello{}, hello{}), caf::make_message(std::string("maestro::hello")),

@@ -428,7 +428,7 @@ BOOST_AUTO_TEST_CASE(a_scan_whose_connection_is_lost_goes_on_where_it_was) {
     // By now the next page is on its way, or has come; the one after that has not.
     if (losses++ == 0)
       (void)value_of(bench.writer->query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                                         "WHERE query LIKE '%FROM event_log%' AND pid <> pg_backend_pid()", {}));
+                                         "WHERE datname = current_database() AND query LIKE '%FROM event_log%' AND pid <> pg_backend_pid()", {}));
     return true;
   });
   BOOST_TEST(scanned.has_value(), (scanned ? std::string() : to_string(scanned.failure())));
@@ -455,7 +455,7 @@ BOOST_AUTO_TEST_CASE(a_scan_may_take_longer_over_a_page_than_a_statement_may_run
   std::vector<sequence_number> seen;
   const auto scanned = reader->scan_events(id, {0, max_sequence(), 24}, [&](std::span<event> page) -> result<bool> {
     for (const auto& each : page) seen.push_back(each.sequence);
-    const auto is_overdue = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%FROM event_log%' AND pid <> pg_backend_pid() "
+    const auto is_overdue = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%FROM event_log%' AND pid <> pg_backend_pid() "
                             "AND state = 'active' AND clock_timestamp() - query_start > interval '4100 ms'";
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes{1};
     while (seen.size() == 24 && bench.query(is_overdue).at(0).at(0).as<std::int64_t>() == 0) {
@@ -798,7 +798,8 @@ BOOST_AUTO_TEST_CASE(a_projection_is_rebuilt_by_one_at_a_time_and_goes_on_after_
       const auto second = bench.where->open({})->rebuild(counting(), {});
       BOOST_TEST((second.failure().code == errc::store_in_use), to_string(second.failure()));
       // As a kill would end it.
-      bench.query("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'");
+      bench.query("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' "
+                  "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())");
     }
     return true;
   });
