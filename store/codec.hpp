@@ -1,8 +1,8 @@
 // Between C++ structs and the JSON objects that are stored and sent: cereal does the work, this file adds the guards
 // that cereal lacks. An author's type needs `serialize`, or `save` and `load`, as cereal defines them: a member (a
 // private one with `friend class cereal::access`) or a free function in the type's namespace. cereal's class versions
-// are not supported: a member that old texts lack is read with `optional_member`.
-//
+// are not supported: a member that old texts lack is read with `optional_member`. All members have names, a base class, too:
+// PostgreSQL keeps them in an order of its own. archive(cereal::make_nvp("item", cereal::base_class<item>(this)), CEREAL_NVP(price));
 // An enum is written as its number. Its author can say which values it has, by a function beside it (a friend, for an
 // enum inside of a class):
 //   enum class color : std::uint8_t { red, green };

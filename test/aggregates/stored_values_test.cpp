@@ -164,6 +164,16 @@ BOOST_AUTO_TEST_CASE(an_event_is_read_however_large_a_database_writes_it_out) {
   BOOST_TEST(read.state == R"({"count":4000,"last":1e300})");
 }
 
+// PostgreSQL would keep the last of them.
+BOOST_AUTO_TEST_CASE(metadata_with_two_members_of_one_name_is_refused) {
+  for (const char* twice : {R"({"a":1,"a":2})", R"({"a":{"b":1,"b":1}})", R"({"a":1,"\u0061":2})"}) {
+    const auto checked = check_metadata(twice);
+    BOOST_TEST_REQUIRE(!checked, twice);
+    BOOST_TEST((checked.failure().code == errc::malformed_payload), to_string(checked.failure()));
+  }
+  BOOST_TEST(check_metadata(R"({"a":1,"b":{"a":1}})").has_value());
+}
+
 BOOST_AUTO_TEST_CASE(metadata_is_read_however_deep_and_large_it_is) {
   const std::string deep = std::string(1'000'000, '[') + std::string(1'000'000, ']');
   const std::string print(32, 'a');

@@ -17,9 +17,15 @@ struct with_number {
   }
 };
 
-#ifdef MEMBER_IS_LONG_LONG
+#if defined(MEMBER_IS_LONG_LONG) || defined(MEMBER_IS_UNSIGNED_LONG_LONG) || defined(MEMBER_IS_LONG_DOUBLE)
 struct raise {
+#if defined(MEMBER_IS_LONG_LONG)
   long long number = 0;
+#elif defined(MEMBER_IS_UNSIGNED_LONG_LONG)
+  unsigned long long number = 0;
+#else
+  long double number = 0;
+#endif
   template <class Archive>
   void serialize(Archive& archive) {
     archive(CEREAL_NVP(number));

@@ -3,14 +3,17 @@
 #include "postgres_role.hpp"
 #include "temporary_folder.hpp"
 
+#include <maestro/store/clock.hpp>
 #include <maestro/store/postgres/connection.hpp>
 
 #include <boost/test/unit_test.hpp>
 
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <libpq-fe.h>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -76,6 +79,59 @@ BOOST_AUTO_TEST_CASE(a_rebuild_that_is_forbidden_says_which_right_is_missing,
   BOOST_TEST_REQUIRE(!second);
   BOOST_TEST((second.failure().code == errc::invalid_setting), to_string(second.failure()));
   says(second.failure(), "own");
+}
+
+BOOST_AUTO_TEST_CASE(a_right_that_is_taken_from_a_role_makes_the_store_unavailable_only_until_it_is_back,
+                     *boost::unit_test::precondition(is_superuser)) {
+  store_settings impatient;
+  impatient.reconnect_limit = std::chrono::milliseconds{20};
+  workbench bench(on_server);
+  test_role role(bench);
+  role.grant("USAGE ON SCHEMA " + place_of(bench).name());
+  role.grant("SELECT, INSERT ON ALL TABLES IN SCHEMA " + place_of(bench).name());
+  const auto writer = value_of(open_database(role.uri_of(place_of(bench)), impatient))->open_writer();
+  const auto commit = [&] {
+    const auto request = bench.request();
+    return writer->commit_events(request.units[0].events, {});
+  };
+  succeed(commit());
+  bench.query("REVOKE INSERT ON event_log FROM " + role.name);
+  const auto refused = commit();
+  BOOST_TEST_REQUIRE(!refused);
+  BOOST_TEST((refused.failure().code == errc::store_unavailable), to_string(refused.failure()));
+  says(refused.failure(), "permission denied for table event_log");
+  role.grant("INSERT ON event_log");
+  succeed(commit());
+}
+
+// As where each node logs in as a user of its own. They end when their process does.
+BOOST_AUTO_TEST_CASE(sessions_of_the_dead_that_may_not_be_ended_are_left_to_end_by_themselves,
+                     *boost::unit_test::precondition(is_superuser)) {
+  workbench bench(on_server);
+  test_role role(bench);
+  const auto& place = place_of(bench);
+  role.grant("USAGE ON SCHEMA " + place.name());
+  role.grant("SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA " + place.name());
+  hybrid_clock clock;
+  const auto members = bench.opened->open_members();
+  const member first{"north", clock.fresh<incarnation_id>(), "somewhere:1"};
+  value_of(members->join(first));
+  const auto session = bench.opened->open_reader();
+  const auto process = value_of(session->query("SELECT pg_backend_pid()", {})).at(0).at(0).as<std::int64_t>();
+  const auto others = value_of(open_database(role.uri_of(place) + "&application_name=others"))->open_members();
+  const member second{"south", clock.fresh<incarnation_id>(), "somewhere:2"};
+  const auto version = value_of(others->join(second)).version;
+  const auto connections = [&] {
+    std::set<std::int64_t> found;
+    for (const auto& row : bench.query("SELECT pid FROM pg_stat_activity WHERE application_name = 'others' AND datname = current_database()"))
+      found.insert(row.at(0).as<std::int64_t>());
+    return found;
+  };
+  const auto before = connections();
+  BOOST_TEST(value_of(others->declare_dead(first, version)));
+  for (int i = 0; i < 3; ++i) value_of(others->beat(second.incarnation));
+  BOOST_TEST((connections() == before));  // None is given up over it.
+  BOOST_TEST(value_of(session->query("SELECT pg_backend_pid()", {})).at(0).at(0).as<std::int64_t>() == process);
 }
 
 BOOST_AUTO_TEST_CASE(what_a_service_file_says_is_not_overridden) {
