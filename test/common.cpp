@@ -1,0 +1,2 @@
+// For the precompiled header, which has to belong to a source.
+#include "common.hpp"
