@@ -82,6 +82,17 @@ auto other_content(int descriptor) -> std::string {
   return text ? "the file is not a database, it holds text" : "the file is not a database";
 }
 
+// What `file` has in its write-ahead log is all that there is of it: it was moved away, or lost. SQLite would take the log for a leftover,
+// and remove it. Empty: it has not.
+auto lost_file(const std::string& file) -> std::string {
+  struct stat found {};
+  const bool is_there = ::stat(file.c_str(), &found) == 0;
+  if (is_there && found.st_size > 0) return {};
+  if (::stat((file + "-wal").c_str(), &found) != 0 || found.st_size == 0) return {};
+  return std::string(is_there ? "it is empty" : "it is not there") + ", but " + file + "-wal is, with what was committed last: put the file " +
+         "back that belongs to it, or, to begin anew or with a backup, move " + file + "-wal away";
+}
+
 // Empty for a database of ours and for one without tables.
 auto other_program(const std::string& file) -> std::string {
   sqlite3* raw = nullptr;
@@ -159,6 +170,7 @@ auto store_file::take(const std::string& path) -> result<store_file> {
       return unavailable(path, "it is " + std::string(kind_of_file(found.st_mode)) + ", not a database");
     if (own.has(identity_of(found))) return in_use(canonical());
   }
+  if (auto lost = lost_file(canonical()); !lost.empty()) return unavailable(path, lost);
   const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
   if (descriptor < 0) return unavailable(path, because(errno));
   if (::fstat(descriptor, &found) != 0 || own.has(identity_of(found)))
@@ -175,6 +187,7 @@ auto store_file::take(const std::string& path) -> result<store_file> {
   const auto free = lock(descriptor);
   if (!free) return refused(unavailable(path, "it cannot be locked: " + free.failure().message));
   if (!*free) return refused(in_use(taken.canonical_));
+  if (auto lost = lost_file(taken.canonical_); !lost.empty()) return refused(unavailable(path, lost));
   if (found.st_nlink > 1)
     return refused(unavailable(
         path, "the file has " + std::to_string(found.st_nlink) +

@@ -36,8 +36,8 @@ class store_file {
  public:
   /// Opens `path`, which is created when missing, and locks it. Nothing else is made or changed. Errors:
   /// `store_in_use`, naming the holder's process id where it is noted; `store_unavailable` when the file cannot be
-  /// opened, is not a database, is the database of another program, or has several names (its write-ahead log would lie
-  /// beside one of them).
+  /// opened, is not a database, is the database of another program, has several names (its write-ahead log would lie
+  /// beside one of them), or is not there beside a write-ahead log of its own.
   [[nodiscard]] static auto take(const std::string& path) -> result<store_file>;
 
   store_file(store_file&& other) noexcept

@@ -283,6 +283,31 @@ BOOST_AUTO_TEST_CASE(a_file_that_comes_back_is_used_again_after_a_restart_only) 
   BOOST_TEST(value_of(again->open_reader()->get_events(before.aggregate_id, {})).size() == 2U);
 }
 
+// SQLite would remove what it takes for a leftover, and with it what was committed last.
+BOOST_AUTO_TEST_CASE(a_write_ahead_log_whose_file_is_away_is_kept) {
+  workbench bench(file_store);
+  const auto request = bench.request(3);
+  bench.committed(request);
+  const std::string used = dynamic_cast<sqlite_file&>(*bench.where).uri().substr(7);
+  temporary_folder folder;  // As a process that is killed leaves it.
+  for (const std::string part : {"", "-wal"}) std::filesystem::copy_file(used + part, folder.path("store.db" + part));
+  const auto size = std::filesystem::file_size(folder.path("store.db-wal"));
+  BOOST_TEST_REQUIRE(size > 0U);
+  std::filesystem::rename(folder.path("store.db"), folder.path("moved.db"));
+  for (const bool is_empty : {false, true}) {
+    if (is_empty) std::ofstream(folder.path("store.db")).flush();
+    const auto refused = open_database("sqlite:" + folder.path("store.db"));
+    BOOST_TEST_REQUIRE(!refused.has_value());
+    BOOST_TEST((refused.failure().code == errc::store_unavailable), to_string(refused.failure()));
+    BOOST_TEST((refused.failure().message.find(folder.path("store.db-wal")) != std::string::npos), refused.failure().message);
+    BOOST_TEST(std::filesystem::exists(folder.path("store.db")) == is_empty);
+    BOOST_TEST(std::filesystem::file_size(folder.path("store.db-wal")) == size);
+  }
+  std::filesystem::rename(folder.path("moved.db"), folder.path("store.db"));
+  const auto again = value_of(open_database("sqlite:" + folder.path("store.db")));
+  BOOST_TEST(value_of(again->open_reader()->get_events(request.aggregate_id, {})).size() == 3U);
+}
+
 BOOST_AUTO_TEST_CASE(a_file_that_is_gone_for_good_is_not_waited_for) {
   store_settings patient;
   patient.reconnect_limit = std::chrono::seconds{20};
