@@ -39,6 +39,7 @@ auto account::eval(const account_state& state, const close&) -> maestro::result<
 
 auto account::eval(const account_state& state, const pay& command) -> std::variant<paid, payment_refused> {
   if (!state.open) return payment_refused{command.transfer, "the paying account is not open"};
+  if (command.cents <= 0) return payment_refused{command.transfer, "a payment must be positive"};
   if (command.cents > state.balance)
     return payment_refused{command.transfer, "insufficient funds: the balance is " + std::to_string(state.balance) + " cents"};
   return paid{command.transfer, command.cents};
@@ -46,12 +47,17 @@ auto account::eval(const account_state& state, const pay& command) -> std::varia
 
 auto account::eval(const account_state& state, const collect& command) -> std::variant<collected, collection_refused> {
   if (!state.open) return collection_refused{command.transfer, "the account that is to be paid is not open"};
+  if (command.cents <= 0) return collection_refused{command.transfer, "a payment must be positive"};
   if (command.cents > std::numeric_limits<std::int64_t>::max() - state.balance)
     return collection_refused{command.transfer, "the balance would be too large"};
   return collected{command.transfer, command.cents};
 }
 
-auto account::eval(const account_state&, const take_back& command) -> collected { return {command.transfer, command.cents}; }
+auto account::eval(const account_state& state, const take_back& command) -> maestro::result<collected> {
+  if (command.cents <= 0) return reject("a payment must be positive");
+  if (command.cents > std::numeric_limits<std::int64_t>::max() - state.balance) return reject("the balance would be too large");
+  return collected{command.transfer, command.cents};
+}
 
 void account::apply(account_state& state, const opened& event) {
   state.owner = event.owner;

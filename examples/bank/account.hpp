@@ -185,7 +185,7 @@ class account : public maestro::aggregate<account, account_state> {
   static auto eval(const account_state& state, const close& command) -> maestro::result<closed>;
   static auto eval(const account_state& state, const pay& command) -> std::variant<paid, payment_refused>;
   static auto eval(const account_state& state, const collect& command) -> std::variant<collected, collection_refused>;
-  static auto eval(const account_state& state, const take_back& command) -> collected;
+  static auto eval(const account_state& state, const take_back& command) -> maestro::result<collected>;
 
   static void apply(account_state& state, const opened& event);
   static void apply(account_state& state, const deposited& event);

@@ -66,6 +66,8 @@ BOOST_AUTO_TEST_CASE(given_a_balance_when_a_transfer_asks_for_it_then_the_answer
   const auto account = kit::given(alice, deposited{5});
   account.when(pay{"t", 5}).then(paid{"t", 5}).then_state({"Alice", "al", 0, true});
   account.when(pay{"t", 6}).then(payment_refused{"t", "insufficient funds: the balance is 5 cents"});
+  for (const std::int64_t cents : {std::int64_t{0}, std::int64_t{-5}})
+    kit::given(alice, deposited{5}).when(pay{"t", cents}).then(payment_refused{"t", "a payment must be positive"});
   kit::given().when(pay{"t", 1}).then(payment_refused{"t", "the paying account is not open"});
 }
 
@@ -74,6 +76,11 @@ BOOST_AUTO_TEST_CASE(given_an_account_when_a_transfer_brings_money_then_it_is_ta
   kit::given(alice).when(collect{"t", 5}).then(collected{"t", 5}).then_state({"Alice", "al", 5, true});
   kit::given(alice, closed{}).when(collect{"t", 5}).then(collection_refused{"t", "the account that is to be paid is not open"});
   kit::given(alice, deposited{1}).when(collect{"t", most}).then(collection_refused{"t", "the balance would be too large"});
+  for (const std::int64_t cents : {std::int64_t{0}, -most}) {
+    kit::given(alice, deposited{1}).when(collect{"t", cents}).then(collection_refused{"t", "a payment must be positive"});
+    kit::given(alice, deposited{1}).when(take_back{"t", cents}).rejected("a payment must be positive");
+  }
+  kit::given(alice, deposited{1}).when(take_back{"t", most}).rejected("the balance would be too large");
   kit::given(alice, closed{}).when(take_back{"t", 5}).then(collected{"t", 5}).then_state({"Alice", "al", 5, false});
 }
 
