@@ -139,6 +139,7 @@ auto set_up(const log_and_target& log, std::string_view level, const std::string
   if (parsed == spdlog::level::off && level != "off") {
     return error{errc::invalid_setting, "there is no log level " + std::string(level)};
   }
+  if (file.find("://") != file.npos) return error{errc::invalid_setting, "log.file takes the path of a file, not an address"};
   try {
     log.target->send_to(file.empty() ? nullptr : open_file(file));
   } catch (const spdlog::spdlog_ex& problem) {

@@ -524,6 +524,10 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types, const no
   }
   std::cout << "ready " << running->address().text() << " store " << running->store_name() << " members "
             << running->name() << std::endl;
+  if (!std::cout) {  // Who waits for that line would wait for ever.
+    running->stop();
+    return report(program, {errc::internal_error, "the line \"ready\" cannot be written to stdout"});
+  }
   tell("READY=1\nSTATUS=serves at " + running->address().text());
 
   const int signal = watch.wait();
