@@ -20,6 +20,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <condition_variable>
 #include <csignal>
 #include <functional>
@@ -522,9 +523,11 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types, const no
   } catch (const std::exception& problem) {
     return report(program, {errc::internal_error, std::string("what runs beside the aggregates did not start: ") + problem.what()});
   }
+  errno = 0;
   std::cout << "ready " << running->address().text() << " store " << running->store_name() << " members "
             << running->name() << std::endl;
-  if (!std::cout) {  // Who waits for that line would wait for ever.
+  // Who waits for that line would wait for ever. Behind a stdout that was closed nobody does.
+  if (!std::cout && errno != EBADF) {
     running->stop();
     return report(program, {errc::internal_error, "the line \"ready\" cannot be written to stdout"});
   }
