@@ -43,7 +43,11 @@ class reading_store final : public forwarding_store {
 // Keeps its reader busy until it is told to go on.
 class holding_task final : public store_task {
  public:
-  void run(store&) override { released.get_future().wait(); }
+  void run(store&) override {
+    begun.set_value();
+    released.get_future().wait();
+  }
+  std::promise<void> begun;
   std::promise<void> released;
 };
 
@@ -124,7 +128,10 @@ struct bench {
 
 // Questions that are asked while the reader is busy.
 struct asked_together {
-  explicit asked_together(bench& with) : on(with) { on.self->send(on.reader, store_task_ptr(holding)); }
+  explicit asked_together(bench& with) : on(with) {
+    on.self->send(on.reader, store_task_ptr(holding));
+    holding->begun.get_future().wait();  // What is asked from now on is taken up together.
+  }
   void ask(const std::string& name, const void* caller, std::uint64_t asker) {
     questions.push_back(std::make_shared<noting_question>(slices, name, caller, asker));
     on.self->send(on.reader, store_task_ptr(questions.back()));
