@@ -628,12 +628,15 @@ struct handing_on : bench {
   ~handing_on() { caf::anon_send(way, requester_stop{}); }
   auto hand_on(const std::atomic<bool>& is_unwanted) -> std::future<query_reply> {
     auto question = std::make_shared<outgoing_query>();
-    auto told = std::make_shared<std::promise<query_reply>>();
-    question->deadline = std::chrono::steady_clock::now() + 1h;
     question->retry = false;
     question->is_unwanted = [&is_unwanted] { return is_unwanted.load(); };
+    return ask(std::move(question), 1h);
+  }
+  auto ask(outgoing_query_ptr question, std::chrono::milliseconds timeout) -> std::future<query_reply> {
+    auto told = std::make_shared<std::promise<query_reply>>();
+    question->deadline = std::chrono::steady_clock::now() + timeout;
     question->done = [told](query_reply reply) { told->set_value(std::move(reply)); };
-    caf::anon_send(way, question);
+    caf::anon_send(way, std::move(question));
     return told->get_future();
   }
 
@@ -677,27 +680,19 @@ BOOST_FIXTURE_TEST_CASE(a_question_that_nobody_answers_in_the_end_is_told_what_w
   const error why{errc::not_served, "no member serves it"};
   node.first_answer = why;
   begin({1h, 1ms, 1ms});
-  auto question = std::make_shared<outgoing_query>();
-  std::promise<query_reply> told;
-  question->deadline = std::chrono::steady_clock::now() + 2s;
-  question->done = [&told](query_reply reply) { told.set_value(std::move(reply)); };
-  caf::anon_send(way, question);
+  auto told = ask(std::make_shared<outgoing_query>(), 2s);
   node.await(node.asked, 2);
-  BOOST_TEST((client::failure_of(told.get_future().get()) == why));
+  BOOST_TEST((client::failure_of(told.get()) == why));
 }
 
 BOOST_FIXTURE_TEST_CASE(a_question_to_a_node_that_goes_is_told_what_that_said_of_it_before, handing_on) {
   const error why{errc::shutting_down, "this node stops"};
   node.first_answer = why;
   begin({1h, 1ms, 1ms});
-  auto question = std::make_shared<outgoing_query>();
-  std::promise<query_reply> told;
-  question->deadline = std::chrono::steady_clock::now() + 1s;
-  question->done = [&told](query_reply reply) { told.set_value(std::move(reply)); };
-  caf::anon_send(way, question);
+  auto told = ask(std::make_shared<outgoing_query>(), 1s);
   node.await(node.asked, 1);
   caf::anon_send_exit(node.gateway, caf::exit_reason::user_shutdown);
-  BOOST_TEST((client::failure_of(told.get_future().get()) == why));
+  BOOST_TEST((client::failure_of(told.get()) == why));
 }
 
 // It may have been slow only, and another one answers now.
