@@ -209,7 +209,7 @@ BOOST_FIXTURE_TEST_CASE(output_that_cannot_be_written_is_a_failure, serving) {
   BOOST_TEST((sent.errors.find("the command was carried out (--command-id ") != std::string::npos), sent.errors);
   BOOST_TEST((sent.errors.find("sequences 5 to 5") != std::string::npos), sent.errors);
   BOOST_TEST(balance() == "4");
-  // Who waits for a node's `ready` is not to wait for ever.
+  // A script that waits for a node's `ready` is not to wait for ever.
   check_one_line(run(shell("", {MAESTRO_BANK_NODE, "--port=0", "--store=sqlite::memory:", "--log.level=off"}, "> /dev/full")), broken, "ready");
 }
 

@@ -11,11 +11,11 @@
 
 namespace maestro::test {
 
-/// The ports of this process: each process of the tests has others, while it lives. They lie below those that Linux gives to who asks
-/// for any (32768 to 60999), so that nobody comes by one of them by chance, either. Any thread.
+/// The ports of this process, which no other process of the tests has while this one lives. They lie below those that Linux gives to
+/// sockets that ask for any (32768 to 60999), so that no other program comes by one of them by chance. Any thread.
 class own_ports {
  public:
-  /// The next one that nobody listens on; one that was given out before comes again after some hundred others.
+  /// The next port without a listener; a port that was given out before comes again after some hundred others.
   auto next() -> std::uint16_t {
     const std::lock_guard lock(mutex_);
     for (int tried = 1; tried < size; ++tried) {

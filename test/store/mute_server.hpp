@@ -30,7 +30,7 @@ class mute_server {
   auto operator=(const mute_server&) -> mute_server& = delete;
 
   [[nodiscard]] auto at() const -> std::string { return "127.0.0.1:" + std::to_string(ntohs(address_.sin_port)); }
-  /// Whether somebody calls within half a minute.
+  /// Whether a connection comes within half a minute.
   [[nodiscard]] auto is_called() const -> bool {
     pollfd waiting{listener_, POLLIN, 0};
     return ::poll(&waiting, 1, 30'000) == 1;
