@@ -511,6 +511,25 @@ BOOST_AUTO_TEST_CASE(a_node_that_is_frozen_in_the_last_step_of_a_rebuild_stops_t
   frozen.end(SIGKILL);
 }
 
+// What the server does for it is cancelled.
+BOOST_AUTO_TEST_CASE(a_node_that_rebuilds_ends_in_time) {
+  node_process node(uri(), {"--node.drain-timeout=100ms", "--store.lock-timeout=60s", "--store.statement-timeout=60s"});
+  open(*node.connect(), account_id::named("a"));
+  const auto holding = reader();
+  value_of(holding->query("BEGIN", {}));
+  value_of(holding->query("SELECT FROM balances", {}));
+  process asking({MAESTRO_COMMAND, "rebuild", "--node", node.address().text(), "balances"});
+  await("the last step to wait for the old table", [&] {
+    return !value_of(holding->query("SELECT FROM pg_locks WHERE NOT granted AND relation = 'balances'::regclass AND mode = 'AccessExclusiveLock'", {})).empty();
+  });
+  node.child().send_signal(SIGTERM);
+  const auto status = node.child().wait(100ms + 2s + 2s);  // What is promised, and what a busy machine adds.
+  BOOST_TEST_REQUIRE(status.has_value(), "the node does not end");
+  BOOST_TEST(*status == 0, node.child().errors());
+  BOOST_TEST(asking.wait().value_or(0) != 0);
+  BOOST_TEST(asking.errors().find("goes on where it was when you ask again") != std::string::npos, asking.errors());
+}
+
 BOOST_AUTO_TEST_CASE(a_second_node_of_a_name_is_refused_while_the_first_lives) {
   cluster nodes(uri(), 2);
   process second(node_process::command(uri(), {"--node.name=node1"}));

@@ -246,4 +246,25 @@ BOOST_AUTO_TEST_CASE(go_with_their_client) {
   BOOST_TEST_MESSAGE("dropped after " << statements << " statements");
 }
 
+// Of clients that have gone, and of one that waits: SIGTERM takes node.drain-timeout and a little.
+BOOST_AUTO_TEST_CASE(keep_no_node_from_ending) {
+  constexpr std::size_t many = 4'000;
+  owner = start(south, {"--node.drain-timeout=100ms"});
+  fill(id);
+  std::optional<asking_peer> going(std::in_place, *owner, id);
+  asking_peer staying(*owner, id);
+  locked_log log(place.uri());
+  for (std::size_t i = 0; i < many; ++i) going->ask_for_state_at(events);
+  BOOST_TEST((going->send_nonsense().code == errc::malformed_payload));
+  staying.ask_for_state_at(events);
+  BOOST_TEST((staying.send_nonsense().code == errc::malformed_payload));
+  log.let_through(1);  // One is in the midst of it.
+  log.await_readers(1);
+  going.reset();
+  owner->child().send_signal(SIGTERM);
+  const auto status = owner->child().wait(100ms + 2s + 2s);  // What is promised, and what a busy machine adds.
+  BOOST_TEST_REQUIRE(status.has_value(), "the node does not end");
+  BOOST_TEST(*status == 0, owner->child().errors());
+}
+
 BOOST_AUTO_TEST_SUITE_END()
