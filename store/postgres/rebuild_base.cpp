@@ -61,7 +61,7 @@ auto is_taken(const failure& problem) -> bool { return problem.sqlstate() == "23
 
 rebuild_base::rebuild_base(const std::shared_ptr<const source>& from, const rebuild_plan& plan, const rebuild_watch& watch)
     : plan_(plan), watch_(watch), statement_timeout_(from->settings.statement_timeout), session_(*from, [this] { tell(); }), reader_(from) {
-  schema_ = "-- form 3\n";  // Of the shadow itself.
+  schema_ = "-- form 4\n";  // Of the shadow itself.
   std::string types;
   for (const auto& each : plan.sources) {
     projectors_.emplace(each.aggregate_type, each.projector);

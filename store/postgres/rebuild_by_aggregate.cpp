@@ -87,7 +87,7 @@ class by_aggregate final : public rebuild_base {
     const auto& state = rows.front();
     if (state.at(0).as<std::string>() != made_by())
       throw rebuild_stopped{{errc::invalid_argument, "an earlier rebuild of projection \"" + plan().projection +
-                                                 "\" was begun with other tables; restart it from the beginning"}};
+                                                 "\" was begun with other tables, or by an earlier build; restart it from the beginning"}};
     refuse_losses();
     take_constraints_off();
     if (!state.at(1).as<bool>()) (void)session().script(rebuild_sql::list_aggregates);
