@@ -526,8 +526,8 @@ auto run_node(int argc, char** argv, std::vector<definition_ptr> types, const no
   errno = 0;
   std::cout << "ready " << running->address().text() << " store " << running->store_name() << " members "
             << running->name() << std::endl;
-  // A script that waits for that line would wait for ever. Behind a stdout that was closed there is none.
-  if (!std::cout && errno != EBADF) {
+  // A script that waits for that line would wait for ever. Behind a stdout that is closed, here or there, there is none.
+  if (!std::cout && errno != EBADF && errno != EPIPE) {
     running->stop();
     return report(program, {errc::internal_error, "the line \"ready\" cannot be written to stdout"});
   }

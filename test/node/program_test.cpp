@@ -213,6 +213,19 @@ BOOST_FIXTURE_TEST_CASE(output_that_cannot_be_written_is_a_failure, serving) {
   check_one_line(run(shell("", {MAESTRO_BANK_NODE, "--port=0", "--store=sqlite::memory:", "--log.level=off"}, "> /dev/full")), broken, "ready");
 }
 
+// It was a script's, which has gone.
+BOOST_AUTO_TEST_CASE(a_reader_of_the_output_that_has_gone_ends_no_node) {
+  const temporary_folder folder;
+  const supervisor told(folder.path("notify"));
+  const auto pipe = folder.path("pipe");
+  const std::string before = "export NOTIFY_SOCKET=" + told.name() + "; mkfifo " + pipe + "; { true < " + pipe + " & } && exec 3> " + pipe + " && wait";
+  process node(shell(before, node_process::command("sqlite::memory:"), ">&3 3>&-"));
+  const auto ready = told.next();
+  BOOST_TEST_REQUIRE(ready.starts_with("READY=1"), ready << node.errors());
+  node.send_signal(SIGTERM);
+  BOOST_TEST(node.wait().value_or(-1) == 0, node.errors());
+}
+
 BOOST_FIXTURE_TEST_CASE(an_export_that_is_cut_is_a_failure, serving) {
   for (int i = 0; i < 2; ++i)
     BOOST_TEST(
