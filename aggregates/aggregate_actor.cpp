@@ -25,6 +25,16 @@ void aggregate_environment::report_fault(const definition& of, const std::string
   if (faults_.may_say(std::string(of.type()))) log->error("{}: a fault of the program: {}", aggregate, fault.message);
 }
 
+void aggregate_environment::report_unreadable(const std::string& aggregate, const error& failure) const {
+  if (!failure.is_damage && failure.kind() != error_kind::broken) return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!unreadable_.may_say(aggregate)) return;
+  }
+  if (failure.is_damage) log->error("{} cannot be read: {}", aggregate, failure.message);
+  else log->error("{}", to_string(failure));
+}
+
 auto aggregate_environment::first_without_snapshot(const aggregate_id& id) const -> bool {
   const std::lock_guard lock(mutex_);
   if (without_snapshot_.size() >= max_without_snapshot) without_snapshot_.clear();
@@ -168,9 +178,7 @@ void aggregate_actor::hydration_done(hydrate_task& finished) {
     return;
   }
   if (!finished.answer) {
-    const auto& failure = finished.answer.failure();
-    if (failure.kind() == error_kind::broken) environment_->log->error("{}", to_string(failure));
-    else if (failure.is_damage) environment_->log->error("{} cannot be read: {}", described(), failure.message);
+    environment_->report_unreadable(described(), finished.answer.failure());
     return fail_everything(finished.answer.failure());
   }
   committed_ = std::move(*finished.answer);

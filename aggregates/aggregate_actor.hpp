@@ -67,6 +67,10 @@ struct aggregate_environment {
   /// Logs a `program_failed` of an aggregate, now and then for each type. Any thread may call it.
   void report_fault(const definition& of, const std::string& aggregate, const error& fault) const;
 
+  /// Logs a failure that tells that what the store holds of `aggregate` cannot be read, now and then for each: a client asks again
+  /// and again. Any thread may call it.
+  void report_unreadable(const std::string& aggregate, const error& failure) const;
+
   /// Whether to warn that a snapshot of `id`, which no caller asked for, cannot be made: once for each aggregate. Any
   /// thread may call it.
   [[nodiscard]] auto first_without_snapshot(const aggregate_id& id) const -> bool;
@@ -82,6 +86,7 @@ struct aggregate_environment {
   static constexpr std::size_t max_without_snapshot = 10'000;  ///< So many are remembered.
   mutable std::mutex mutex_;
   mutable now_and_then faults_;
+  mutable now_and_then unreadable_;
   mutable now_and_then wrong_clocks_{std::chrono::minutes(1)};
   mutable std::unordered_set<aggregate_id> without_snapshot_;
 };
