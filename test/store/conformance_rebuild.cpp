@@ -118,10 +118,13 @@ class traffic {
   ~traffic() { end(); }
 
   [[nodiscard]] auto committed() const -> int { return committed_; }
-  /// Sees to it that something is committed between two transactions of a rebuild.
+  /// Sees to it that something is committed between two transactions of a rebuild. For a moment only: within a transaction, where a
+  /// statement takes its time, the others may have to wait for its locks.
   [[nodiscard]] auto between_transactions() const -> rebuild_watch {
     return [this](const rebuild_progress& progress) {
-      for (const int now = committed_; !progress.paused && committed_ < now + 2 && !ended_;) std::this_thread::yield();
+      const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
+      const int now = committed_;
+      while (!progress.paused && committed_ < now + 2 && !ended_ && std::chrono::steady_clock::now() < until) std::this_thread::yield();
       return true;
     };
   }
