@@ -127,7 +127,8 @@ const setting rows[] = {
      "Aggregates that are read from the store at the same time, on each reading connection.", 1, 65'536},
     {"maestro.store.max-open-questions", "N",
      [](settings_ref s) -> setting_target { return &s.store_actor.max_open_questions; },
-     "Questions (replay, diff, events ...) that are worked on by turns, on each reading connection; others wait for one of these to end.", 1, 65'536},
+     "Questions (replay, diff, events ...) that are worked on by turns, on each reading connection, and one more for each client that has none; "
+     "others wait for one of these to end.", 1, 65'536},
     {"maestro.store.max-batch-events", "N", [](settings_ref s) -> setting_target { return &s.store.max_batch_events; },
      "Events in one transaction; a command with more gets one of its own.", 1, 1'000'000},
     {"maestro.store.max-batch-bytes", "N", [](settings_ref s) -> setting_target { return &s.store.max_batch_bytes; },

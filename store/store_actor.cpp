@@ -173,10 +173,13 @@ void store_writer::note(const std::vector<commit_job_ptr>& batch) {
   const bool works = std::any_of(batch.begin(), batch.end(), [](auto& job) { return store_trouble::shows_a_working_store(job->outcome); });
   if (works) trouble_.end(settings_.hooks.warn);
   for (const auto& job : batch) {
-    if (!works) trouble_.note(job->outcome, settings_.hooks.warn);
     const auto& failure = job->outcome.failure;
-    const bool is_fault = failure.code == errc::program_failed || failure.is_damage;
-    if (is_fault && settings_.hooks.fault && faults_.may_say(job->request.aggregate_type)) settings_.hooks.fault(failure.message);
+    if (!works && !failure.is_damage) trouble_.note(job->outcome, settings_.hooks.warn);
+    if (!settings_.hooks.fault) continue;
+    if (failure.code == errc::program_failed && faults_.may_say(job->request.aggregate_type)) settings_.hooks.fault(failure.message);
+    if (!failure.is_damage) continue;
+    const auto aggregate = job->request.aggregate_type + " " + job->request.aggregate_id.text();
+    if (faults_.may_say(aggregate)) settings_.hooks.fault(aggregate + " cannot be committed: " + failure.message);
   }
 }
 
@@ -264,11 +267,16 @@ auto store_reader::work_on_next(std::deque<question_task_ptr>& of_asker) -> bool
   while (!of_asker.empty() && of_asker.front()->give_up()) end_first();
   if (of_asker.empty()) return false;
   auto& next = *of_asker.front();
-  // What has begun holds what it has read.
-  if (!open_questions_.contains(&next) && open_questions_.size() >= settings_.max_open_questions) return false;
+  if (!open_questions_.contains(&next) && !may_begin(next)) return false;
   open_questions_.insert(&next);
   if (work_on(next, *connection_, settings_.hooks)) end_first();
   return true;
+}
+
+// What has begun holds what it has read. Nobody with many questions keeps a caller with one from its turn.
+auto store_reader::may_begin(const question_task& next) const -> bool {
+  if (open_questions_.size() < settings_.max_open_questions) return true;
+  return std::none_of(open_questions_.begin(), open_questions_.end(), [&](const auto* open) { return open->caller() == next.caller(); });
 }
 
 auto spawn_store_writer(caf::actor_system& system, std::unique_ptr<store> connection, store_actor_settings settings)

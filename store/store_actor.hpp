@@ -37,6 +37,7 @@ struct store_actor_settings {
   std::chrono::milliseconds settle_interval{500};
   std::size_t max_concurrent_hydrations = 64;  ///< On one connection; they are read together.
   /// On one connection: so many questions have begun, and hold what they have read so far; others begin when one of these ends.
+  /// A caller that has none open begins one in any case.
   std::size_t max_open_questions = 16;
   store_actor_hooks hooks = {};
 };
@@ -67,13 +68,13 @@ class store_writer : public caf::event_based_actor, public goes_first {
   std::deque<store_task_ptr> tasks_;
   bool flush_sent_ = false;
   store_trouble trouble_;
-  now_and_then faults_;  // By aggregate type.
+  now_and_then faults_;  // By aggregate type, what is damaged by aggregate.
 };
 
 /// Runs `store_task`s. Hydrations (`history_task`) that wait together are read together, as many at a time as is set; all other tasks
 /// come before the next of them, so that a storm of hydrations does not hold up who lives already. Questions (`question_task`) come last:
 /// one slice of one question after each round, the callers in turn, and the askers of each caller in turn, among those
-/// whose question has begun or may (`max_open_questions`). A question that is not wanted any more costs nothing but its answer.
+/// whose question has begun or may (`max_open_questions`, and one of each caller). A question that is not wanted any more costs nothing but its answer.
 class store_reader : public caf::event_based_actor, public goes_first {
  public:
   store_reader(caf::actor_config& config, std::unique_ptr<store> connection, store_actor_settings settings);
@@ -85,6 +86,7 @@ class store_reader : public caf::event_based_actor, public goes_first {
   void hydrate_some();
   void work_on_a_question();
   [[nodiscard]] auto work_on_next(std::deque<question_task_ptr>& of_asker) -> bool;
+  [[nodiscard]] auto may_begin(const question_task& next) const -> bool;
 
   const std::unique_ptr<store> connection_;
   const store_actor_settings settings_;

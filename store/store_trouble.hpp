@@ -19,9 +19,10 @@ class store_trouble {
   using warn = std::function<void(const std::string&)>;
   static constexpr std::chrono::seconds pause{10};  ///< Between two lines that say that it begins.
 
-  /// Whether the store can write, if `outcome` tells: something was committed, or refused or damaged on its own account.
+  /// Whether the store can write, if `outcome` tells: something was committed, or refused on its own account. What is damaged tells
+  /// nothing: it may be what all need.
   [[nodiscard]] static auto shows_a_working_store(const commit_outcome& outcome) noexcept -> bool {
-    if (outcome.committed > 0 || !outcome.failure || outcome.failure.is_damage) return true;
+    if (outcome.committed > 0 || !outcome.failure) return true;
     return !is_of_the_store(outcome.failure.code) && outcome.failure.code != errc::timed_out;
   }
 

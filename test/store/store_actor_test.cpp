@@ -215,12 +215,26 @@ BOOST_AUTO_TEST_CASE(no_more_questions_are_open_at_a_time_than_may) {
   store_actor_settings two;
   two.max_open_questions = 2;
   open_reader(two);
-  const std::array<int, 6> callers{};
+  const int caller = 0;
   asked_together all(*this);
-  for (std::size_t i = 0; i < 5; ++i) all.ask(std::string(1, static_cast<char>('a' + i)), &callers[i], 1);
+  for (std::uint64_t i = 0; i < 5; ++i) all.ask(std::string(1, static_cast<char>('a' + i)), &caller, i);
   all.questions[1]->over_after = 1;
-  all.ask("f", &callers[0], 2);
-  const std::vector<std::string> expected{"a", "b", "c", "a", "c", "d", "e", "d", "e", "f", "f"};
+  all.ask("f", &caller, 0);
+  const std::vector<std::string> expected{"a", "b", "a", "c", "d", "c", "d", "e", "f", "e", "f"};
+  BOOST_TEST(all.slices_of_all() == expected, boost::test_tools::per_element());
+}
+
+// However many askers the other one names.
+BOOST_AUTO_TEST_CASE(a_caller_with_many_open_questions_keeps_no_other_from_its_turn) {
+  store_actor_settings one;
+  one.max_open_questions = 1;
+  open_reader(one);
+  const std::array<int, 2> callers{};
+  asked_together all(*this);
+  for (std::uint64_t i = 0; i < 3; ++i) all.ask(std::string(1, static_cast<char>('a' + i)), callers.data(), i);
+  all.ask("x", &callers[1], 1);
+  all.ask("y", &callers[1], 2);
+  const std::vector<std::string> expected{"a", "x", "x", "a", "y", "b", "y", "b", "c", "c"};
   BOOST_TEST(all.slices_of_all() == expected, boost::test_tools::per_element());
 }
 
@@ -314,6 +328,23 @@ BOOST_AUTO_TEST_CASE(a_refusal_shows_that_the_store_works_and_a_fault_of_the_pro
   for (int i = 0; i < 3; ++i) commit({0, {errc::program_failed, "no such table"}});
   BOOST_TEST_REQUIRE(faults.size() == 1U);
   BOOST_TEST(faults[0] == "no such table");
+}
+
+// It may be what every commit meets, or one aggregate's own.
+BOOST_AUTO_TEST_CASE(damage_neither_begins_nor_ends_an_outage_and_names_its_aggregate) {
+  error damaged{errc::store_unavailable, "invalid page"};
+  damaged.is_damage = true;
+  commit({0, damaged});
+  commit({0, damaged});
+  BOOST_TEST(warnings.empty());
+  BOOST_TEST_REQUIRE(faults.size() == 2U);  // Each has an aggregate of its own.
+  for (const auto& line : faults) BOOST_TEST(line.ends_with(" cannot be committed: invalid page"), line);
+  BOOST_TEST(faults[0] != faults[1]);
+  commit({0, {errc::store_unavailable, "gone"}});
+  commit({0, damaged});
+  BOOST_TEST(warnings.size() == 1U);
+  commit({1, {}});
+  BOOST_TEST(warnings.size() == 2U);
 }
 
 // While the store may still tell, a job in doubt stays with the writer. One that it never will goes back at once.
