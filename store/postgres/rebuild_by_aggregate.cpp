@@ -3,8 +3,8 @@
 // 1. All that is there is projected, without the constraints that hold between aggregates, in rounds that get smaller. After each round
 //    the new tables show the log as it was at one moment, that of `read_news`.
 // 2. The constraints are built on that. A moment of the log satisfies them wherever the live projection has kept to them.
-// 3. What came meanwhile is projected in the order of time: a key is given up before another aggregate takes it. The events line up for
-//    that, once a round. One that meets a key which is not given up yet waits for the others. Should none be able to go on, all of it begins
+// 3. What came meanwhile is projected in the order in which it was appended: a key is given up before another aggregate takes it. The
+//    events line up for that, once a round. Of two appends at the same time either may come first: one that meets a key which is not given up yet waits for the others. Should none be able to go on, all of it begins
 //    again at 1 with what is there. Without a constraint that rows of two aggregates could violate, 1 goes on instead.
 // 4. The log is locked; its last events follow in the same way; the tables change places.
 #include <maestro/store/page_sizer.hpp>
@@ -112,6 +112,7 @@ class by_aggregate final : public rebuild_base {
 
   // Returns how many events.
   auto project_news() -> std::uint64_t {
+    (void)session().script(rebuild_sql::forget_turns);
     (void)session().query(rebuild_sql::read_news);
     count();
     const auto before = progress().done;
@@ -193,6 +194,7 @@ class by_aggregate final : public rebuild_base {
 
   // A place in the line of events that wait, as the parameters of next_events.
   struct place {
+    sql_value turn = -1;
     sql_value timestamp = sql_bytes{};
     sql_value aggregate_id = sql_bytes{};
     sql_value sequence = 0;
@@ -212,7 +214,7 @@ class by_aggregate final : public rebuild_base {
       (void)session().script(rebuild_sql::line_up);
       // A page is read outside of the transaction: that may take its time.
       const auto read = [this](const place& after) {
-        return session().query(rebuild_sql::next_events, {after.timestamp, after.aggregate_id, after.sequence, static_cast<std::int64_t>(few_events)});
+        return session().query(rebuild_sql::next_events, {after.turn, after.timestamp, after.aggregate_id, after.sequence, static_cast<std::int64_t>(few_events)});
       };
       const auto events = work_off(read, [this](const line_page& rows) {
         turn done;
@@ -226,7 +228,7 @@ class by_aggregate final : public rebuild_base {
   }
 
   // Projects all that stands in the line. Returns how many events. Throws `stalled`.
-  static auto place_of(const sql_row& row) -> place { return {row.at(0), row.at(1), row.at(2)}; }
+  static auto place_of(const sql_row& row) -> place { return {row.at(10), row.at(0), row.at(1), row.at(2)}; }
   auto work_off(const std::function<line_page(const place&)>& read, const std::function<turn(const line_page&)>& project_page_of_line) -> std::uint64_t {
     std::uint64_t events = 0;
     place front;  // What is not later is projected.
@@ -334,7 +336,8 @@ class by_aggregate final : public rebuild_base {
       transaction.with_native([this](const native_handle&) { (void)session().script(rebuild_sql::line_up); });
       const auto next_events = session().filled(rebuild_sql::next_events);
       const auto read = [&](const place& after) {
-        return transaction.query(next_events, after.timestamp, after.aggregate_id, after.sequence, static_cast<std::int64_t>(few_events));
+        return transaction.query(next_events, after.turn, after.timestamp, after.aggregate_id, after.sequence,
+                                 static_cast<std::int64_t>(few_events));
       };
       return work_off(read, [&](const line_page& rows) { return project_in_turn(transaction, rows); });
     }

@@ -65,7 +65,8 @@ inline constexpr const char* next_constraint = R"(
 inline constexpr const char* has_constraints = "SELECT EXISTS (SELECT FROM {shadow}.maestro_rebuild_constraints WHERE is_rule)";
 inline constexpr const char* constraint_is_back = "UPDATE {shadow}.maestro_rebuild_constraints SET is_back = true WHERE number = $1";
 
-// The trigger's function acts with the rights of who rebuilds: those who append need none on what is ours.
+// The trigger's function acts with the rights of who rebuilds: those who append need none on what is ours. What one statement appends
+// shares a turn: turns follow each other as the statements did, whatever the clocks of those who append say.
 inline constexpr const char* follow_log = R"(
   CREATE TABLE {shadow}.maestro_rebuild_state (schema text NOT NULL, listed boolean NOT NULL DEFAULT false);
   CREATE TABLE {shadow}.maestro_rebuild_marks (
@@ -75,15 +76,21 @@ inline constexpr const char* follow_log = R"(
     head           integer NOT NULL
   );
   CREATE INDEX ON {shadow}.maestro_rebuild_marks (aggregate_id) WHERE sequence < head;
-  CREATE TABLE {shadow}.maestro_rebuild_news (aggregate_id bytea NOT NULL, aggregate_type text, head integer NOT NULL);
-  CREATE TABLE {shadow}.maestro_rebuild_line (timestamp bytea NOT NULL, aggregate_id bytea NOT NULL, sequence integer NOT NULL);
-  CREATE INDEX ON {shadow}.maestro_rebuild_line (timestamp, aggregate_id, sequence);
+  CREATE SEQUENCE {shadow}.maestro_rebuild_turn;
+  CREATE TABLE {shadow}.maestro_rebuild_news (aggregate_id bytea NOT NULL, aggregate_type text, head integer NOT NULL, turn bigint NOT NULL);
+  CREATE TABLE {shadow}.maestro_rebuild_turns (aggregate_id bytea NOT NULL, head integer NOT NULL, turn bigint NOT NULL);
+  CREATE INDEX ON {shadow}.maestro_rebuild_turns (aggregate_id, head);
+  CREATE TABLE {shadow}.maestro_rebuild_line (
+    turn bigint NOT NULL, timestamp bytea NOT NULL, aggregate_id bytea NOT NULL, sequence integer NOT NULL);
+  CREATE INDEX ON {shadow}.maestro_rebuild_line (turn, timestamp, aggregate_id, sequence);
 
   CREATE FUNCTION {shadow}.maestro_rebuild_note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog
   AS $function$
+  DECLARE
+    own_turn bigint := nextval('{shadow}.maestro_rebuild_turn');
   BEGIN
     INSERT INTO {shadow}.maestro_rebuild_news
-    SELECT aggregate_id, max(aggregate_type), max(sequence) FROM appended GROUP BY aggregate_id;
+    SELECT aggregate_id, max(aggregate_type), max(sequence), own_turn FROM appended GROUP BY aggregate_id;
     RETURN NULL;
   END $function$;
   CREATE TRIGGER {trigger} AFTER INSERT ON event_log REFERENCING NEW TABLE AS appended
@@ -105,7 +112,8 @@ inline constexpr const char* list_aggregates = R"(
 // Without a look at the log, which may be long, and is locked in the end. Events without a type, an application's of the seed, are
 // those of the aggregate that the marks name.
 inline constexpr const char* read_news = R"(
-  WITH gone AS (DELETE FROM {shadow}.maestro_rebuild_news RETURNING aggregate_id, aggregate_type, head),
+  WITH gone AS (DELETE FROM {shadow}.maestro_rebuild_news RETURNING aggregate_id, aggregate_type, head, turn),
+       noted AS (INSERT INTO {shadow}.maestro_rebuild_turns SELECT aggregate_id, head, turn FROM gone),
        changed AS (SELECT aggregate_id, max(aggregate_type) AS aggregate_type, max(head) AS head FROM gone GROUP BY aggregate_id)
   INSERT INTO {shadow}.maestro_rebuild_marks AS mark (aggregate_id, aggregate_type, head)
   SELECT aggregate_id, coalesce(changed.aggregate_type, known.aggregate_type), changed.head
@@ -129,31 +137,38 @@ inline constexpr const char* next_aggregates = R"(
 
 inline constexpr const char* set_mark = "UPDATE {shadow}.maestro_rebuild_marks SET sequence = $2 WHERE aggregate_id = $1";
 
-// The events that wait, of all aggregates, in the order of time, which is nearly the one in which they were committed. They are sought once
+// Where all that is news is projected, whatever its order.
+inline constexpr const char* forget_turns = "TRUNCATE {shadow}.maestro_rebuild_turns";
+
+// The events that wait, of all aggregates, by their turns, which is nearly the order in which they were committed. They are sought once
 // for many pages.
 inline constexpr const char* line_up = R"(
   TRUNCATE {shadow}.maestro_rebuild_line;
-  INSERT INTO {shadow}.maestro_rebuild_line (timestamp, aggregate_id, sequence)
-  SELECT log.timestamp, log.aggregate_id, log.sequence FROM {shadow}.maestro_rebuild_marks AS mark
+  INSERT INTO {shadow}.maestro_rebuild_line (turn, timestamp, aggregate_id, sequence)
+  SELECT coalesce(own.turn, 0), log.timestamp, log.aggregate_id, log.sequence FROM {shadow}.maestro_rebuild_marks AS mark
   JOIN event_log AS log ON log.aggregate_id = mark.aggregate_id AND log.sequence > mark.sequence AND log.sequence <= mark.head
+  LEFT JOIN LATERAL (SELECT turn FROM {shadow}.maestro_rebuild_turns
+                     WHERE aggregate_id = mark.aggregate_id AND head >= log.sequence ORDER BY head LIMIT 1) AS own ON true
   WHERE mark.sequence < mark.head;
+  TRUNCATE {shadow}.maestro_rebuild_turns;
   ANALYZE {shadow}.maestro_rebuild_line;
 )";
 
-// The next of those after the place ($1, $2, $3). Each row is looked up by itself (OFFSET 0): a join that reads a whole table for a page,
+// The next of those after the place ($1, $2, $3, $4). Each row is looked up by itself (OFFSET 0): a join that reads a whole table for a page,
 // as the planner may prefer, would do so for every page.
 inline constexpr const char* next_events = R"(
   SELECT log.timestamp, next.aggregate_id, next.sequence, log.type, log.body, log.aggregate_type, log.command_id, log.metadata,
-         next.aggregate_type, next.mark
-  FROM (SELECT line.timestamp, line.aggregate_id, line.sequence, mark.aggregate_type, mark.sequence AS mark
+         next.aggregate_type, next.mark, next.turn
+  FROM (SELECT line.turn, line.timestamp, line.aggregate_id, line.sequence, mark.aggregate_type, mark.sequence AS mark
         FROM {shadow}.maestro_rebuild_line AS line CROSS JOIN LATERAL (
           SELECT aggregate_type, sequence FROM {shadow}.maestro_rebuild_marks WHERE aggregate_id = line.aggregate_id OFFSET 0) AS mark
-        WHERE (line.timestamp, line.aggregate_id, line.sequence) > ($1::bytea, $2::bytea, $3::integer) AND line.sequence > mark.sequence
-        ORDER BY line.timestamp, line.aggregate_id, line.sequence LIMIT $4::bigint) AS next
+        WHERE (line.turn, line.timestamp, line.aggregate_id, line.sequence) > ($1::bigint, $2::bytea, $3::bytea, $4::integer)
+          AND line.sequence > mark.sequence
+        ORDER BY line.turn, line.timestamp, line.aggregate_id, line.sequence LIMIT $5::bigint) AS next
   CROSS JOIN LATERAL (
     SELECT timestamp, type, body::text AS body, aggregate_type, command_id, metadata::text AS metadata FROM event_log
     WHERE aggregate_id = next.aggregate_id AND sequence = next.sequence OFFSET 0) AS log
-  ORDER BY next.timestamp, next.aggregate_id, next.sequence
+  ORDER BY next.turn, next.timestamp, next.aggregate_id, next.sequence
 )";
 
 // Rows come and go, but nothing is put on the tables.
@@ -179,8 +194,9 @@ inline constexpr const char* pause_writers = "LOCK TABLE event_log IN SHARE ROW 
 inline constexpr const char* swap_tables = R"(
   DROP TRIGGER IF EXISTS {trigger} ON event_log;
   DROP TABLE IF EXISTS {shadow}.maestro_rebuild_state, {shadow}.maestro_rebuild_constraints, {shadow}.maestro_rebuild_marks,
-    {shadow}.maestro_rebuild_news, {shadow}.maestro_rebuild_line;
+    {shadow}.maestro_rebuild_news, {shadow}.maestro_rebuild_turns, {shadow}.maestro_rebuild_line;
   DROP FUNCTION IF EXISTS {shadow}.maestro_rebuild_note();
+  DROP SEQUENCE IF EXISTS {shadow}.maestro_rebuild_turn;
   DO $block$
   DECLARE
     made record;
