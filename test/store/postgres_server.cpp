@@ -1,8 +1,10 @@
 #include "postgres_server.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <iostream>
 #include <sstream>
 #include <stdexcept>
 
@@ -66,6 +68,15 @@ auto is_place_a_schema() -> bool {
   return place == "schema";
 }
 
+// A busy server takes a while to make or drop a database.
+auto on_server(const std::string& sql) -> result<std::vector<sql_row>> {
+  store_settings patient;
+  patient.lock_timeout = patient.statement_timeout = std::chrono::minutes{2};
+  const auto opened = open_database(server_uri(), patient);
+  if (!opened) return opened.failure();
+  return (*opened)->open_writer()->query(sql, {});
+}
+
 // The database that all tests of this program share: one that goes when the program ends, or the URI's own.
 class program_database {
  public:
@@ -79,7 +90,9 @@ class program_database {
     if (is_own_) run_on_server("CREATE DATABASE " + name_);
   }
   ~program_database() {
-    if (is_own_) run_on_server("DROP DATABASE " + name_ + " WITH (FORCE)");
+    if (!is_own_) return;
+    const auto dropped = on_server("DROP DATABASE " + name_ + " WITH (FORCE)");
+    if (!dropped) std::cerr << "database " << name_ << " stays behind: " << to_string(dropped.failure()) << std::endl;
   }
   const bool is_own_;
   const std::string name_;
@@ -87,9 +100,7 @@ class program_database {
 
 }  // namespace
 
-auto run_on_server(const std::string& sql) -> std::vector<sql_row> {
-  return value_of(value_of(open_database(server_uri()))->open_writer()->query(sql, {}));
-}
+auto run_on_server(const std::string& sql) -> std::vector<sql_row> { return value_of(on_server(sql)); }
 
 auto name_on_server(const std::string& what) -> std::string {
   const auto run = variable("MAESTRO_TEST_RUN");
