@@ -63,18 +63,20 @@ auto receive(caf::scoped_actor& client) -> std::optional<Reply> {
 class listener {
  public:
   listener(caf::actor_system& system, const caf::actor& registry)
-      : actor_(system.spawn([this, registry](caf::event_based_actor* self) -> caf::behavior {
-          return {
-              [this, self, registry](const aggregate_retired& notice) {
-                self->send(registry, notice);
-                if (notice.done) return;
-                const std::lock_guard lock(mutex_);
-                ++declined_;
-                changed_.notify_all();
-              },
-              [self, registry](const aggregate_empty& notice) { self->send(registry, notice); },
-          };
-        })) {}
+      : actor_(system.spawn(
+            [this](caf::event_based_actor* self, const caf::actor& passed_to) -> caf::behavior {
+              return {
+                  [this, self, passed_to](const aggregate_retired& notice) {
+                    self->send(passed_to, notice);
+                    if (notice.done) return;
+                    const std::lock_guard lock(mutex_);
+                    ++declined_;
+                    changed_.notify_all();
+                  },
+                  [self, passed_to](const aggregate_empty& notice) { self->send(passed_to, notice); },
+              };
+            },
+            registry)) {}
   listener(const listener&) = delete;
   auto operator=(const listener&) -> listener& = delete;
 

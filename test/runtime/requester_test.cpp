@@ -171,10 +171,11 @@ BOOST_AUTO_TEST_CASE(a_requester_that_is_let_go_of_has_no_fault) {
   requester_settings settings;
   settings.died = [](const std::string& what) { BOOST_ERROR(what); };
   settings.make_connector = [&](caf::actor_system& in, const node_address&) {
-    auto made = in.spawn([](caf::event_based_actor* self) -> caf::behavior {
+    const auto staying = [](caf::event_based_actor* self, int) -> caf::behavior {
       self->set_default_handler(caf::drop);
       return {[self](stop_connector) { self->delayed_send(self, 1h, stop_connector{}); }};
-    });
+    };
+    auto made = in.spawn(staying, 0);
     searching.set_value(made);
     return made;
   };
