@@ -523,7 +523,7 @@ BOOST_AUTO_TEST_CASE(a_node_that_rebuilds_ends_in_time) {
     return !value_of(holding->query("SELECT FROM pg_locks WHERE NOT granted AND relation = 'balances'::regclass AND mode = 'AccessExclusiveLock'", {})).empty();
   });
   node.child().send_signal(SIGTERM);
-  const auto status = node.child().wait(100ms + 2s + 2s);  // What is promised, and what a busy machine adds.
+  const auto status = node.child().wait(100ms + longest_end);
   BOOST_TEST_REQUIRE(status.has_value(), "the node does not end");
   BOOST_TEST(*status == 0, node.child().errors());
   BOOST_TEST(asking.wait().value_or(0) != 0);

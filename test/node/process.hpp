@@ -15,6 +15,14 @@ namespace maestro::test {
 /// How long a test waits for another process before it fails.
 inline constexpr std::chrono::seconds patience{30};
 
+/// How long a node may take to end after node.drain-timeout, or after the signal while it starts: two seconds are promised, and a busy
+/// machine adds some.
+#ifdef __SANITIZE_THREAD__
+inline constexpr std::chrono::seconds longest_end{2 + 10};
+#else
+inline constexpr std::chrono::seconds longest_end{2 + 2};
+#endif
+
 /// A program that runs. Throws `std::runtime_error` where the test's own machinery fails. Use it from one thread; the child is
 /// bound to the life of the thread that made it.
 class process {

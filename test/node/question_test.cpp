@@ -262,7 +262,7 @@ BOOST_AUTO_TEST_CASE(keep_no_node_from_ending) {
   log.await_readers(1);
   going.reset();
   owner->child().send_signal(SIGTERM);
-  const auto status = owner->child().wait(100ms + 2s + 2s);  // What is promised, and what a busy machine adds.
+  const auto status = owner->child().wait(100ms + longest_end);
   BOOST_TEST_REQUIRE(status.has_value(), "the node does not end");
   BOOST_TEST(*status == 0, owner->child().errors());
 }

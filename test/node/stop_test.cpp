@@ -39,10 +39,6 @@ auto maestro::test::stores_under_test() -> std::vector<store_under_test> { retur
 
 namespace {
 
-// What is promised after node.drain-timeout, or after the signal while a node starts, and what a busy machine adds.
-constexpr auto little = 2s;
-constexpr auto slack = 2s;
-
 // Sends `signal`, and says how the process ended; nothing when it did not in `limit`.
 auto ends_within(process& child, std::chrono::milliseconds limit, int signal = SIGTERM) -> std::optional<int> {
   child.send_signal(signal);
@@ -130,7 +126,7 @@ BOOST_AUTO_TEST_CASE(a_log_that_nothing_reads_keeps_no_signal_from_a_node) {
     if (is_full) log.fill();
     else log.stop_reading();
     node.child().send_signal(SIGHUP);
-    const auto status = ends_within(node.child(), 100ms + little + slack);
+    const auto status = ends_within(node.child(), 100ms + longest_end);
     BOOST_TEST_REQUIRE(status.has_value(), "it does not end");
     // In a full pipe the line about the end has no place.
     BOOST_TEST((*status == (is_full ? 1 : 0)), *status << ": " << node.child().errors());
@@ -169,7 +165,7 @@ BOOST_DATA_TEST_CASE(a_node_whose_database_stands_still_ends_in_time, boost::uni
       // Answered without the store, and behind the command: the node has it.
       (void)client->ask(query_verb::members, "", {});
     }
-    const auto status = ends_within(node.child(), 1s + little + slack);
+    const auto status = ends_within(node.child(), 1s + longest_end);
     BOOST_TEST_REQUIRE(status.has_value(), "it does not end");
     BOOST_TEST((*status == 0), node.child().errors());
     if (!busy) return;
@@ -210,7 +206,7 @@ BOOST_AUTO_TEST_CASE(what_a_node_never_took_up_is_not_in_doubt) {
     }
     // Answered without the aggregate, and behind the commands: the node has them all.
     BOOST_TEST(client->ask(query_verb::list, "batch", {}).code == 0);
-    const auto status = ends_within(node.child(), 1s + little + slack);
+    const auto status = ends_within(node.child(), 1s + longest_end);
     BOOST_TEST_REQUIRE(status.has_value(), "it does not end");
     BOOST_TEST((*status == 0), node.child().errors());
     int in_doubt = 0;
@@ -236,7 +232,7 @@ BOOST_AUTO_TEST_CASE(a_start_that_waits_for_a_mute_database_ends_with_the_signal
   const mute_server server;
   process child(node_process::command(server.uri()));
   server.await_caller();
-  const auto status = ends_within(child, little + slack);
+  const auto status = ends_within(child, longest_end);
   BOOST_TEST_REQUIRE(status.has_value(), "it does not end");
   BOOST_TEST((*status == 0), child.errors());
   BOOST_TEST(child.out() == "");
@@ -252,7 +248,7 @@ BOOST_DATA_TEST_CASE(a_start_that_waits_for_a_lock_ends_with_the_signal, boost::
     const auto waits = own_server::get().run("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'", place.name());
     return waits.at(0).at(0).as<std::int64_t>() > 0;
   });
-  const auto status = ends_within(child, little + slack, signal);
+  const auto status = ends_within(child, longest_end, signal);
   BOOST_TEST_REQUIRE(status.has_value(), "it does not end");
   BOOST_TEST((*status == 0), child.errors());
 }
@@ -261,7 +257,7 @@ BOOST_AUTO_TEST_CASE(a_migration_that_is_ended_says_that_it_was_not_done) {
   const mute_server server;
   process child({MAESTRO_TEST_NODE, "--migrate", "--store=" + server.uri()});
   server.await_caller();
-  const auto status = ends_within(child, little + slack);
+  const auto status = ends_within(child, longest_end);
   BOOST_TEST_REQUIRE(status.has_value(), "it does not end");
   BOOST_TEST(*status == 4);
   BOOST_TEST(contains(child.errors(), "the migration of the store"), child.errors());
@@ -275,7 +271,7 @@ BOOST_AUTO_TEST_CASE(a_start_that_waits_for_its_configuration_ends_with_the_sign
   int writer = -1;
   // Opens when there is a reader.
   await("the node to read its configuration", [&] { return (writer = ::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC)) >= 0; });
-  const auto status = ends_within(child, little + slack);
+  const auto status = ends_within(child, longest_end);
   ::close(writer);
   BOOST_TEST_REQUIRE(status.has_value(), "it does not end");
   BOOST_TEST(*status == 0);
@@ -290,7 +286,7 @@ BOOST_AUTO_TEST_CASE(a_node_whose_program_never_returns_is_ended_and_says_what_i
   once.retry = false;
   client->send_async(::test::batch::id::named("endless"), ::test::add_slowly{600'000}, once, [](const receipt&) {});
   BOOST_TEST(client->ask(query_verb::list, "batch", {}).code == 0);
-  const auto status = ends_within(node.child(), 100ms + little + slack);
+  const auto status = ends_within(node.child(), 100ms + longest_end);
   BOOST_TEST_REQUIRE(status.has_value(), "it does not end");
   BOOST_TEST(*status == 1);
   const auto said = node.child().errors();
