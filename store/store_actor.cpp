@@ -273,7 +273,7 @@ auto store_reader::work_on_next(std::deque<question_task_ptr>& of_asker) -> bool
   return true;
 }
 
-// What has begun holds what it has read. Nobody with many questions keeps a caller with one from its turn.
+// A question that has begun holds what it has read. Callers with many do not keep a caller with one from its turn.
 auto store_reader::may_begin(const question_task& next) const -> bool {
   if (open_questions_.size() < settings_.max_open_questions) return true;
   return std::none_of(open_questions_.begin(), open_questions_.end(), [&](const auto* open) { return open->caller() == next.caller(); });

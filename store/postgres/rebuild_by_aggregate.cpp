@@ -3,9 +3,11 @@
 // 1. All that is there is projected, without the constraints that hold between aggregates, in rounds that get smaller. After each round
 //    the new tables show the log as it was at one moment, that of `read_news`.
 // 2. The constraints are built on that. A moment of the log satisfies them wherever the live projection has kept to them.
-// 3. What came meanwhile is projected in the order in which it was appended: a key is given up before another aggregate takes it. The
-//    events line up for that, once a round. Of two appends at the same time either may come first: one that meets a key which is not given up yet waits for the others. Should none be able to go on, all of it begins
-//    again at 1 with what is there. Without a constraint that rows of two aggregates could violate, 1 goes on instead.
+// 3. What came meanwhile is projected in the order in which it was appended: a key is given up before another
+//    aggregate takes it. The events line up for that, once a round. Of two appends at the same time either may come
+//    first: one that meets a key which is not given up yet waits for the others. Should none be able to go on, all of
+//    it begins again at 1 with what is there. Without a constraint that rows of two aggregates could violate, 1 goes
+//    on instead.
 // 4. The log is locked; its last events follow in the same way; the tables change places.
 #include <maestro/store/page_sizer.hpp>
 #include <maestro/store/postgres/rebuild_base.hpp>
@@ -214,7 +216,8 @@ class by_aggregate final : public rebuild_base {
       (void)session().script(rebuild_sql::line_up);
       // A page is read outside of the transaction: that may take its time.
       const auto read = [this](const place& after) {
-        return session().query(rebuild_sql::next_events, {after.turn, after.timestamp, after.aggregate_id, after.sequence, static_cast<std::int64_t>(few_events)});
+        return session().query(rebuild_sql::next_events, {after.turn, after.timestamp, after.aggregate_id, after.sequence,
+                                                          static_cast<std::int64_t>(few_events)});
       };
       const auto events = work_off(read, [this](const line_page& rows) {
         turn done;

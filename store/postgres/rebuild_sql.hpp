@@ -65,8 +65,8 @@ inline constexpr const char* next_constraint = R"(
 inline constexpr const char* has_constraints = "SELECT EXISTS (SELECT FROM {shadow}.maestro_rebuild_constraints WHERE is_rule)";
 inline constexpr const char* constraint_is_back = "UPDATE {shadow}.maestro_rebuild_constraints SET is_back = true WHERE number = $1";
 
-// The trigger's function acts with the rights of who rebuilds: those who append need none on what is ours. What one statement appends
-// shares a turn: turns follow each other as the statements did, whatever the clocks of those who append say.
+// The trigger's function acts with the rights of the role that rebuilds: writers need none on these tables. The events of one
+// statement share a turn: turns follow each other as the statements did, whatever the writers' clocks say.
 inline constexpr const char* follow_log = R"(
   CREATE TABLE {shadow}.maestro_rebuild_state (schema text NOT NULL, listed boolean NOT NULL DEFAULT false);
   CREATE TABLE {shadow}.maestro_rebuild_marks (

@@ -197,6 +197,18 @@ struct shared_store {
   shared_store() { require_server(); }
   auto uri() -> std::string { return place.uri(); }
   auto reader() -> std::unique_ptr<store> { return value_of(open_database(place.uri()))->open_reader(); }
+  // A rebuild of the balances by `node`, whose last step waits for `holding`: a transaction there has read the old table.
+  static auto rebuild_that_waits_for(store& holding, const node_process& node) -> std::unique_ptr<process> {
+    value_of(holding.query("BEGIN", {}));
+    value_of(holding.query("SELECT FROM balances", {}));
+    auto asking = std::make_unique<process>(
+        std::vector<std::string>{MAESTRO_COMMAND, "rebuild", "--node", node.address().text(), "balances"});
+    await("the last step to wait for the old table", [&] {
+      return !value_of(holding.query("SELECT FROM pg_locks WHERE NOT granted AND relation = 'balances'::regclass "
+                                     "AND mode = 'AccessExclusiveLock'", {})).empty();
+    });
+    return asking;
+  }
   // The sum of what was deposited, which is one cent each time.
   auto deposits(const std::vector<account_id>& accounts) -> std::uint64_t {
     std::uint64_t sum = 0;
@@ -488,12 +500,7 @@ BOOST_AUTO_TEST_CASE(a_node_that_is_frozen_in_the_last_step_of_a_rebuild_stops_t
   const auto client = other.connect();
   for (const auto* name : {"a", "b", "c", "d"}) open(*client, account_id::named(name));
   const auto holding = reader();
-  value_of(holding->query("BEGIN", {}));
-  value_of(holding->query("SELECT FROM balances", {}));
-  process asking({MAESTRO_COMMAND, "rebuild", "--node", frozen.address().text(), "balances"});
-  await("the last step to wait for the old table", [&] {
-    return !value_of(holding->query("SELECT FROM pg_locks WHERE NOT granted AND relation = 'balances'::regclass AND mode = 'AccessExclusiveLock'", {})).empty();
-  });
+  const auto asking = rebuild_that_waits_for(*holding, frozen);
   frozen.child().send_signal(SIGSTOP);
   value_of(holding->query("ROLLBACK", {}));
   await("it to have all locks", [&] {
@@ -507,27 +514,22 @@ BOOST_AUTO_TEST_CASE(a_node_that_is_frozen_in_the_last_step_of_a_rebuild_stops_t
   std::cout << "a node was frozen in the last step of a rebuild: the others' commands waited for "
             << std::chrono::duration_cast<std::chrono::milliseconds>(took).count() << " ms" << std::endl;
   BOOST_TEST(value_of(reader()->query("SELECT cents FROM balances", {})).size() == 4U);
-  asking.send_signal(SIGKILL);
+  asking->send_signal(SIGKILL);
   frozen.end(SIGKILL);
 }
 
-// What the server does for it is cancelled.
+// The server cancels the statement that the rebuild waits for.
 BOOST_AUTO_TEST_CASE(a_node_that_rebuilds_ends_in_time) {
   node_process node(uri(), {"--node.drain-timeout=100ms", "--store.lock-timeout=60s", "--store.statement-timeout=60s"});
   open(*node.connect(), account_id::named("a"));
   const auto holding = reader();
-  value_of(holding->query("BEGIN", {}));
-  value_of(holding->query("SELECT FROM balances", {}));
-  process asking({MAESTRO_COMMAND, "rebuild", "--node", node.address().text(), "balances"});
-  await("the last step to wait for the old table", [&] {
-    return !value_of(holding->query("SELECT FROM pg_locks WHERE NOT granted AND relation = 'balances'::regclass AND mode = 'AccessExclusiveLock'", {})).empty();
-  });
+  const auto asking = rebuild_that_waits_for(*holding, node);
   node.child().send_signal(SIGTERM);
   const auto status = node.child().wait(100ms + longest_end);
   BOOST_TEST_REQUIRE(status.has_value(), "the node does not end");
   BOOST_TEST(*status == 0, node.child().errors());
-  BOOST_TEST(asking.wait().value_or(0) != 0);
-  BOOST_TEST(asking.errors().find("goes on where it was when you ask again") != std::string::npos, asking.errors());
+  BOOST_TEST(asking->wait().value_or(0) != 0);
+  BOOST_TEST(asking->errors().find("goes on where it was when you ask again") != std::string::npos, asking->errors());
 }
 
 BOOST_AUTO_TEST_CASE(a_second_node_of_a_name_is_refused_while_the_first_lives) {

@@ -13,8 +13,8 @@
 #include <chrono>
 #include <functional>
 #include <future>
-#include <optional>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
