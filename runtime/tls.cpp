@@ -275,10 +275,20 @@ auto tls_session::write(const void* from, std::size_t size, std::size_t& written
     std::size_t taken = 0;
     ERR_clear_error();
     const auto outcome = progress(SSL_write_ex(handle_->ssl.get(), static_cast<const char*>(from) + written, size - written, &taken));
+    if (outcome == tls_progress::failed) read_last_words();
     if (outcome != tls_progress::done) return outcome;
     written += taken;
   }
   return tls_progress::done;
+}
+
+// Who refuses our certificate says so and hangs up, and resets the connection when we have written something meanwhile. What it said
+// is still there to be read.
+void tls_session::read_last_words() {
+  if (!reason_.empty()) return;
+  char ignored = 0;
+  std::size_t got = 0;
+  (void)read(&ignored, 1, got);
 }
 
 auto tls_session::pending() const -> std::size_t { return static_cast<std::size_t>(SSL_pending(handle_->ssl.get())); }

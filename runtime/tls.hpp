@@ -83,6 +83,7 @@ class tls_session {
 
  private:
   [[nodiscard]] auto progress(int returned) -> tls_progress;
+  void read_last_words();
 
   struct handle;
   const tls_context_ptr context_;

@@ -11,12 +11,14 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <poll.h>
 
 #include <chrono>
 #include <cstdio>
 #include <deque>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <iterator>
 #include <memory>
 #include <string>
@@ -215,6 +217,49 @@ BOOST_FIXTURE_TEST_CASE(a_certificate_of_another_authority_is_refused, node_over
           "it does not accept our certificate");
   // Nor does its owner take this node for one of theirs.
   refuses(theirs.of("client"), errc::node_unavailable, "its certificate is not one that we accept");
+}
+
+// A client is done with its handshake before its certificate is judged, and may be writing by then: the refusal, and the reset that
+// follows it, have come before its next words go out.
+BOOST_AUTO_TEST_CASE(who_writes_into_a_refusal_is_told_the_reason) {
+  const authority ours;
+  const authority theirs;
+  const temporary_folder folder;
+  std::ofstream(folder.path("both.crt")) << content(ours.file("ca.crt")) << content(theirs.file("ca.crt"));
+  const auto node = tls_context::load(ours.of("node"), tls_end::server);
+  const auto client = tls_context::load({theirs.file("client.crt"), theirs.file("client.key"), folder.path("both.crt")}, tls_end::client);
+  BOOST_TEST_REQUIRE((node.has_value() && client.has_value()));
+  // One that is judged in the midst of the handshake has written nothing: then it is tried again.
+  for (bool has_written = false; !has_written;) {
+    const auto until = std::chrono::steady_clock::now() + patience;
+    std::promise<void> done;
+    const auto is_done = done.get_future().share();
+    const listening_port judges([&](const tcp_socket& taken) {
+      tls_session session(*node, taken.descriptor(), tls_end::server);
+      auto progress = tls_progress::wants_read;
+      while (progress != tls_progress::done && progress != tls_progress::failed && taken.wait(true, until)) {
+        progress = session.shake_hands();
+        if (progress == tls_progress::wants_read) (void)is_done.wait_until(until);
+      }
+      BOOST_TEST((progress == tls_progress::failed));
+    });
+    const auto socket = connect_tcp(judges.address().host, judges.address().port, until);
+    BOOST_TEST_REQUIRE(socket.has_value());
+    tls_session session(*client, socket->descriptor(), tls_end::client);
+    for (auto progress = session.shake_hands(); progress != tls_progress::done; progress = session.shake_hands()) {
+      BOOST_TEST_REQUIRE((progress != tls_progress::failed), session.reason());
+      BOOST_TEST_REQUIRE(socket->wait(progress == tls_progress::wants_read, until));
+    }
+    std::size_t taken = 0;
+    has_written = session.write("first words", 11, taken) == tls_progress::done;
+    done.set_value();
+    if (has_written) {
+      pollfd reset{socket->descriptor(), 0, 0};
+      BOOST_TEST_REQUIRE(::poll(&reset, 1, static_cast<int>(milliseconds_until(until).count())) == 1);
+      BOOST_TEST((session.write("next words!", 11, taken) == tls_progress::failed));
+    }
+    BOOST_TEST((session.reason().find("it does not accept our certificate") != std::string::npos), session.reason());
+  }
 }
 
 BOOST_FIXTURE_TEST_CASE(who_does_not_speak_tls_is_hung_up_and_nobody_else_notices, node_over_tls) {
