@@ -2,6 +2,8 @@
 
 #include <exception>
 #include <istream>
+#include <memory>
+#include <new>
 #include <sstream>
 #include <streambuf>
 #include <utility>
@@ -97,13 +99,21 @@ auto written_members(const void* value, write_members write, json_limits limits)
   try {
     const defined_values_scope scope(limits.values_defined);
     std::ostringstream stream;
-    {
-      cereal::JSONOutputArchive archive(stream, cereal::JSONOutputArchive::Options::NoIndent());
-      write(value, archive);
+    stream.exceptions(std::ios::badbit);  // It would keep a lack of memory to itself, and take no more of the text.
+    auto archive = std::make_unique<cereal::JSONOutputArchive>(stream, cereal::JSONOutputArchive::Options::NoIndent());
+    try {
+      write(value, *archive);
+    } catch (const std::bad_alloc&) {
+      // Its end closes what it has begun, and ends the process where memory ran out between the two: better that it has none.
+      (void)archive.release();
+      throw;
     }
+    archive.reset();
     auto text = std::move(stream).str();
     if (text.find_first_not_of(" \n\r\t") == std::string::npos) return compact_json{"{}"};
     return json_compact_noting(text, limits);
+  } catch (const std::bad_alloc&) {  // No matter of the value's.
+    throw;
   } catch (...) {
     return error{errc::malformed_payload, "cannot be written as JSON: " + what_in_flight()};
   }
@@ -150,6 +160,8 @@ auto decode_members(std::string_view text, void* value, read_members read, json_
       throw;
     }
     return {};
+  } catch (const std::bad_alloc&) {
+    throw;
   } catch (...) {
     return error{errc::malformed_payload, what_in_flight()};
   }
