@@ -204,10 +204,12 @@ auto commit_transaction::synchronize() -> bool {
   return PQresultStatus(synced.get()) == PGRES_PIPELINE_SYNC;
 }
 
-void commit_transaction::roll_back() noexcept {
+void commit_transaction::roll_back() noexcept try {
   if (!synchronize() || PQexitPipelineMode(connection_.raw()) != 1) return connection_.spoil();
   const answer_ptr ended(PQexec(connection_.raw(), sql::rollback), PQclear);
   if (PQresultStatus(ended.get()) != PGRES_COMMAND_OK) connection_.spoil();
+} catch (...) {  // There is no memory for what the server says.
+  connection_.spoil();
 }
 
 }  // namespace maestro::postgres

@@ -203,6 +203,10 @@ void connection::execute_script(const std::string& sql) {
     fail(handle_.get(), code);
 }
 
+void connection::roll_back() noexcept {
+  if (in_transaction()) (void)sqlite3_exec(handle_.get(), sql::rollback, nullptr, nullptr, nullptr);
+}
+
 auto connection::in_transaction() const -> bool { return sqlite3_get_autocommit(handle_.get()) == 0; }
 
 // --- transaction_scope -------------------------------------------------------------------------------------------------
@@ -211,13 +215,8 @@ transaction_scope::transaction_scope(connection& connection, std::string_view be
   connection_.prepare(begin).run();
 }
 
-transaction_scope::~transaction_scope() {
-  try {
-    if (connection_.in_transaction()) connection_.prepare(sql::rollback).run();
-  } catch (const sql_error&) {
-    // SQLite has ended the transaction itself, which is all that was wanted.
-  }
-}
+// Needs no memory of ours, which may be what is missing. Where SQLite has ended the transaction itself, all is as it should be.
+transaction_scope::~transaction_scope() { connection_.roll_back(); }
 
 void transaction_scope::commit() { connection_.prepare(sql::commit).run(); }
 

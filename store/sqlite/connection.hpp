@@ -96,6 +96,7 @@ class connection {
   [[nodiscard]] auto companions() const -> std::span<const file_place> { return companions_; }
 
   [[nodiscard]] auto in_transaction() const -> bool;
+  void roll_back() noexcept;  ///< The transaction that is open, if one is.
   [[nodiscard]] auto raw() const noexcept -> sqlite3* { return handle_.get(); }
   /// Recursive, so that a projection that reads through another store of a database in memory does not wait for itself.
   [[nodiscard]] auto mutex() -> std::recursive_mutex& { return mutex_; }

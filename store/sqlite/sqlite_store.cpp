@@ -199,7 +199,8 @@ auto sqlite_store::write(std::span<const write_unit> units, std::chrono::millise
     doubtful_ = doubtful_ || outcome.status == write_status::in_doubt;
     return outcome;
   } catch (const std::exception& problem) {
-    return {write_status::failed, {errc::internal_error, problem.what()}, {}};
+    const bool may_be_written = at == stage::commit;
+    return {may_be_written ? write_status::in_doubt : write_status::failed, {errc::internal_error, problem.what()}, {}};
   }
 }
 
