@@ -7,7 +7,7 @@
 
 #include <algorithm>
 #include <exception>
-#include <iterator>
+#include <new>
 #include <span>
 #include <utility>
 
@@ -22,19 +22,36 @@ auto waiting_for(Call call) {
   return call();
 }
 
-void hand_back(const commit_job_ptr& job) {
-  // The handle moves out first: the receiver may hold the job longer than it holds itself.
+// The handle moves out first: the receiver may hold the job longer than it holds itself. It is back where nothing could be sent.
+template <class Job>
+void give_back(const Job& job) {
   caf::actor to = std::move(job->reply_to);
   job->reply_to = nullptr;
   const hand_on thread;
-  if (to) caf::anon_send(to, job);
+  try {
+    if (to) caf::anon_send(to, job);
+  } catch (...) {
+    job->reply_to = std::move(to);
+    throw;
+  }
 }
 
-void hand_back(const store_task_ptr& task) {
-  caf::actor to = std::move(task->reply_to);
-  task->reply_to = nullptr;
-  const hand_on thread;
-  if (to) caf::anon_send(to, task);
+void hand_back(const commit_job_ptr& job) { give_back(job); }
+void hand_back(const store_task_ptr& task) { give_back(task); }
+
+// At the end by a fault. Whoever waits for one of them is answered, if there is memory for that, and is held by none: whoever
+// holds a job that holds himself does not end.
+template <class Jobs>
+void hand_back_all(Jobs& jobs) noexcept {
+  for (auto& job : jobs) {
+    if (!job) continue;
+    try {
+      hand_back(job);
+    } catch (...) {
+      job->reply_to = nullptr;
+    }
+  }
+  jobs.clear();
 }
 
 // What was thrown goes to the log. What it was thrown by goes back as it came, and says of itself that it did not run.
@@ -103,17 +120,40 @@ auto store_writer::make_behavior() -> caf::behavior {
   be_watched(*this, "a writer of the store", settings_.hooks.died);
   return {
       [this](commit_job_ptr& job) {
+        pending_.push_back(job);
         job->reply_to = caf::actor_cast<caf::actor>(current_sender());
-        gather(std::move(job));
+        job.reset();
+        request_flush();
       },
       [this](store_task_ptr& task) {
+        tasks_.push_back(task);
         task->reply_to = caf::actor_cast<caf::actor>(current_sender());
-        tasks_.push_back(std::move(task));
+        task.reset();
         request_flush();
       },
       [this](store_flush) { flush(); },
       [this](const store_stop& order) { stop(order); },
   };
+}
+
+void store_writer::on_exit() {
+  const auto give_up = [](auto& jobs, errc code, const char* message) {
+    for (auto& job : jobs) {
+      if (!job || !job->reply_to) continue;
+      job->outcome.committed = 0;
+      job->outcome.is_final = true;
+      job->outcome.failure.code = code;
+      try {
+        job->outcome.failure.message = message;
+      } catch (const std::bad_alloc&) {  // The code says it, too.
+      }
+    }
+    hand_back_all(jobs);
+  };
+  give_up(at_work_, errc::in_doubt, "a writer of the store has ended by a fault while it committed this");
+  give_up(doubtful_, errc::in_doubt, "a writer of the store has ended by a fault before it could find out what became of this");
+  give_up(pending_, errc::store_unavailable, "a writer of the store has ended by a fault; nothing was written");
+  hand_back_all(tasks_);
 }
 
 // The flush goes to the end of our own mailbox: all that is queued there already joins the batch.
@@ -122,24 +162,20 @@ void store_writer::request_flush() {
   send(this, store_flush{});
 }
 
-void store_writer::gather(commit_job_ptr job) {
-  pending_.push_back(std::move(job));
-  request_flush();
-}
-
+// Whatever is thrown, each job is always in one of the lists.
 void store_writer::flush() {
   flush_sent_ = false;
-  if (!doubtful_.empty()) commit(std::exchange(doubtful_, {}));
+  at_work_.swap(doubtful_);
+  if (!at_work_.empty()) commit();
 
-  auto waiting = std::exchange(pending_, {});
-  for (std::size_t next = 0; next < waiting.size();) {
-    std::vector<commit_job_ptr> batch;
+  while (!pending_.empty()) {
     std::size_t units = 0;
-    while (next < waiting.size() && (batch.empty() || units + waiting[next]->request.units.size() <= settings_.max_batch_commands)) {
-      units += waiting[next]->request.units.size();
-      batch.push_back(std::move(waiting[next++]));
+    while (!pending_.empty() && (at_work_.empty() || units + pending_.front()->request.units.size() <= settings_.max_batch_commands)) {
+      units += pending_.front()->request.units.size();
+      at_work_.push_back(pending_.front());
+      pending_.pop_front();
     }
-    commit(std::move(batch));
+    commit();
   }
 
   run_tasks(tasks_between_commits);
@@ -149,30 +185,32 @@ void store_writer::flush() {
     delayed_send(this, settings_.settle_interval, store_flush{});
 }
 
-void store_writer::commit(std::vector<commit_job_ptr> batch) {
+void store_writer::commit() {
   std::vector<const commit_request*> requests;
-  requests.reserve(batch.size());
-  for (const auto& job : batch) {
+  requests.reserve(at_work_.size());
+  for (const auto& job : at_work_) {
     job->was_taken_up.store(true, std::memory_order_relaxed);
     requests.push_back(&job->request);
   }
   auto outcomes = waiting_for([&] { return connection_->commit_all(requests); });
-  for (std::size_t i = 0; i < batch.size(); ++i) batch[i]->outcome = std::move(outcomes[i]);
-  note(batch);
-  for (std::size_t i = 0; i < batch.size(); ++i) {
-    if (batch[i]->outcome.failure.code == errc::in_doubt && !batch[i]->outcome.is_final) {
-      batch[i]->request.in_doubt = true;
-      doubtful_.push_back(std::move(batch[i]));
+  for (std::size_t i = 0; i < at_work_.size(); ++i) at_work_[i]->outcome = std::move(outcomes[i]);
+  note();
+  for (auto& job : at_work_) {
+    if (job->outcome.failure.code == errc::in_doubt && !job->outcome.is_final) {
+      job->request.in_doubt = true;
+      doubtful_.push_back(job);
+      job.reset();
     } else {
-      hand_back(batch[i]);
+      hand_back(job);
     }
   }
+  at_work_.clear();
 }
 
-void store_writer::note(const std::vector<commit_job_ptr>& batch) {
-  const bool works = std::any_of(batch.begin(), batch.end(), [](auto& job) { return store_trouble::shows_a_working_store(job->outcome); });
+void store_writer::note() {
+  const bool works = std::any_of(at_work_.begin(), at_work_.end(), [](auto& job) { return store_trouble::shows_a_working_store(job->outcome); });
   if (works) trouble_.end(settings_.hooks.warn);
-  for (const auto& job : batch) {
+  for (const auto& job : at_work_) {
     const auto& failure = job->outcome.failure;
     if (!works && !failure.is_damage) trouble_.note(job->outcome, settings_.hooks.warn);
     if (!settings_.hooks.fault) continue;
@@ -193,8 +231,8 @@ void store_writer::run_tasks(std::size_t limit) {
 void store_writer::stop(const store_stop& order) {
   flush();
   while (!tasks_.empty() && std::chrono::steady_clock::now() < order.until) run_tasks(1);
-  tasks_.clear();
-  for (auto& job : std::exchange(doubtful_, {})) hand_back(job);
+  hand_back_all(tasks_);
+  hand_back_all(doubtful_);
   quit();
 }
 
@@ -205,15 +243,9 @@ auto store_reader::make_behavior() -> caf::behavior {
   be_watched(*this, "a reader of the store", settings_.hooks.died);
   return {
       [this](store_task_ptr& task) {
+        take(task);
         task->reply_to = caf::actor_cast<caf::actor>(current_sender());
-        if (auto hydration = std::dynamic_pointer_cast<history_task>(task)) {
-          hydrations_.push_back(std::move(hydration));
-        } else if (auto question = std::dynamic_pointer_cast<question_task>(task)) {
-          auto& of_asker = questions_.of(question->caller()).of(question->asker());
-          of_asker.push_back(std::move(question));
-        } else {
-          pending_.push_back(std::move(task));
-        }
+        task.reset();
         request_flush();
       },
       [this](store_flush) { flush(); },
@@ -225,6 +257,25 @@ auto store_reader::make_behavior() -> caf::behavior {
   };
 }
 
+void store_reader::take(store_task_ptr& task) {
+  if (auto hydration = std::dynamic_pointer_cast<history_task>(task)) {
+    hydrations_.push_back(std::move(hydration));
+  } else if (auto question = std::dynamic_pointer_cast<question_task>(task)) {
+    auto& of_asker = questions_.of(question->caller()).of(question->asker());
+    of_asker.push_back(std::move(question));
+  } else {
+    pending_.push_back(task);
+  }
+}
+
+void store_reader::on_exit() {
+  hand_back_all(at_work_);
+  hand_back_all(pending_);
+  hand_back_all(hydrations_);
+  while (!questions_.empty())
+    questions_.take_turn([](auto& of_caller) { of_caller.take_turn([](auto& of_asker) { hand_back_all(of_asker); }); });
+}
+
 // To the end of the mailbox, as the writer's.
 void store_reader::request_flush() {
   if (!std::exchange(flush_sent_, true)) send(this, store_flush{});
@@ -232,22 +283,28 @@ void store_reader::request_flush() {
 
 void store_reader::flush() {
   flush_sent_ = false;
-  for (const auto& task : std::exchange(pending_, {})) run_task(task, *connection_, settings_.hooks);
+  at_work_.swap(pending_);
+  run_what_is_at_work();
   hydrate_some();
   work_on_a_question();
   if (!hydrations_.empty() || !questions_.empty()) request_flush();
 }
 
 void store_reader::hydrate_some() {
-  const auto count = std::min(hydrations_.size(), settings_.max_concurrent_hydrations);
-  if (count == 0) return;
-  const auto end = hydrations_.begin() + static_cast<std::ptrdiff_t>(count);
-  const std::vector<history_task_ptr> some(std::make_move_iterator(hydrations_.begin()), std::make_move_iterator(end));
-  hydrations_.erase(hydrations_.begin(), end);
   std::vector<history_task_ptr> wanted;
-  std::copy_if(some.begin(), some.end(), std::back_inserter(wanted), [](const auto& task) { return task->is_wanted(); });
+  while (!hydrations_.empty() && at_work_.size() < settings_.max_concurrent_hydrations) {
+    auto& next = hydrations_.front();
+    if (next->is_wanted()) wanted.push_back(next);
+    at_work_.push_back(next);
+    hydrations_.pop_front();
+  }
   if (!wanted.empty()) read_together(wanted, *connection_);
-  for (const auto& task : some) run_task(task, *connection_, settings_.hooks);
+  run_what_is_at_work();
+}
+
+void store_reader::run_what_is_at_work() {
+  for (const auto& task : at_work_) run_task(task, *connection_, settings_.hooks);
+  at_work_.clear();
 }
 
 // A slice for the asker whose turn it is, and whose question has begun or may.

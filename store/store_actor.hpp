@@ -47,24 +47,26 @@ struct store_actor_settings {
 /// only the store ends a commit. However long that takes, those behind it wait, and their callers give up by their own
 /// clocks. Also runs `store_task`s (snapshots), behind the commits, a few at a time. On `store_stop` it commits what is
 /// pending, answers what is still in doubt as in doubt, and ends. While no commit succeeds, what expired in its mailbox is told why.
+/// A fault of its own ends it, and answers what it holds: what it has taken up is in doubt.
 class store_writer : public caf::event_based_actor, public goes_first {
  public:
   store_writer(caf::actor_config& config, std::unique_ptr<store> connection, store_actor_settings settings);
   auto make_behavior() -> caf::behavior override;
+  void on_exit() override;
 
  private:
-  void gather(commit_job_ptr job);
   void flush();
-  void commit(std::vector<commit_job_ptr> batch);
-  void note(const std::vector<commit_job_ptr>& batch);
+  void commit();
+  void note();
   void run_tasks(std::size_t limit);
   void request_flush();
   void stop(const store_stop& order);
 
   const std::unique_ptr<store> connection_;
   const store_actor_settings settings_;
-  std::vector<commit_job_ptr> pending_;
+  std::deque<commit_job_ptr> pending_;
   std::vector<commit_job_ptr> doubtful_;
+  std::vector<commit_job_ptr> at_work_;  // What is being committed, or handed back.
   std::deque<store_task_ptr> tasks_;
   bool flush_sent_ = false;
   store_trouble trouble_;
@@ -79,11 +81,14 @@ class store_reader : public caf::event_based_actor, public goes_first {
  public:
   store_reader(caf::actor_config& config, std::unique_ptr<store> connection, store_actor_settings settings);
   auto make_behavior() -> caf::behavior override;
+  void on_exit() override;
 
  private:
+  void take(store_task_ptr& task);
   void request_flush();
   void flush();
   void hydrate_some();
+  void run_what_is_at_work();
   void work_on_a_question();
   [[nodiscard]] auto work_on_next(std::deque<question_task_ptr>& of_asker) -> bool;
   [[nodiscard]] auto may_begin(const question_task& next) const -> bool;
@@ -91,6 +96,7 @@ class store_reader : public caf::event_based_actor, public goes_first {
   const std::unique_ptr<store> connection_;
   const store_actor_settings settings_;
   std::vector<store_task_ptr> pending_;
+  std::vector<store_task_ptr> at_work_;  // What is being run, or handed back.
   std::deque<history_task_ptr> hydrations_;
   /// By caller, and by asker.
   turns<const void*, turns<std::uint64_t, std::deque<question_task_ptr>>> questions_;
