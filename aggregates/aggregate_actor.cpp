@@ -2,6 +2,7 @@
 
 #include <maestro/aggregates/aggregate_tasks.hpp>
 #include <maestro/store/scheduling.hpp>
+#include <maestro/store/watched.hpp>
 
 #include <caf/send.hpp>
 
@@ -58,16 +59,35 @@ aggregate_actor::aggregate_actor(caf::actor_config& config, const aggregate_envi
 
 aggregate_actor::~aggregate_actor() = default;
 
-// Not in the destructor, which may run when the network has ended: no caller waits for the answer then.
-void aggregate_actor::on_exit() { drop_work(); }
+// Not in the destructor, which may run when the network has ended: no caller waits for the answer then. Whatever has ended it, the
+// registry must know: it would send what comes to one that is not there any more.
+void aggregate_actor::on_exit() {
+  drop_work();
+  if (has_left_ || !environment_->registry) return;
+  try {
+    caf::anon_send(environment_->registry, aggregate_retired{type_, id_, true});
+  } catch (const std::exception& problem) {
+    environment_->log->critical("an aggregate that has ended could not say so: {}; the node has to be started anew", problem.what());
+  }
+}
 
+// What the actor holds is dropped after a fault, jobs answer for themselves, and the next command starts from the store.
 auto aggregate_actor::make_behavior() -> caf::behavior {
+  set_exception_handler([this](std::exception_ptr& problem) {
+    const auto what = words_of(problem);
+    try {
+      environment_->log->error("{}: ended by a fault in the runtime: {}", described(), what);
+    } catch (const std::exception&) {
+      environment_->log->error("an aggregate ended by a fault in the runtime: {}", what);
+    }
+    return caf::make_error(caf::sec::runtime_error);
+  });
   return {
-      [this](command_job_ptr& job) { guarded([&] { take(std::move(job)); }); },
-      [this](query_job_ptr& query) { guarded([&] { take(std::move(query)); }); },
-      [this](commit_job_ptr& finished) { guarded([&] { commit_done(finished); }); },
-      [this](store_task_ptr& finished) { guarded([&] { dynamic_cast<task&>(*finished).deliver(*this); }); },
-      [this](resume_after_backoff) { guarded([&] { refresh_for({}); }); },
+      [this](command_job_ptr& job) { thinking([&] { take(std::move(job)); }); },
+      [this](query_job_ptr& query) { thinking([&] { take(std::move(query)); }); },
+      [this](commit_job_ptr& finished) { thinking([&] { commit_done(finished); }); },
+      [this](store_task_ptr& finished) { thinking([&] { dynamic_cast<task&>(*finished).deliver(*this); }); },
+      [this](resume_after_backoff) { thinking([&] { refresh_for({}); }); },
       [this](retire_aggregate) { retire(); },
   };
 }
@@ -77,39 +97,29 @@ auto aggregate_actor::work() -> pipeline& {
   return *work_;
 }
 
-// No exception leaves a handler: it would end the actor without a word to anybody. What the actor holds is dropped, jobs
-// answer for themselves, and the next command starts from the store.
+// What the aggregate's own functions do may take long.
 template <class Body>
-void aggregate_actor::guarded(Body&& body) {
-  give_away_next();  // What the aggregate's own functions do may take long.
-  try {
-    body();
-    rest();
-  } catch (const std::exception& problem) {
-    end_by_fault(problem.what());
-  } catch (...) {
-    end_by_fault("an exception of unknown type");
-  }
-}
-
-void aggregate_actor::end_by_fault(std::string_view what) {
-  environment_->log->error("{}: ended by a fault in the runtime: {}", described(), what);
-  drop_work();
-  if (environment_->registry) caf::anon_send(environment_->registry, aggregate_retired{type_, id_, true});
-  quit();
+void aggregate_actor::thinking(Body&& body) {
+  give_away_next();
+  body();
+  rest();
 }
 
 // Lets go of what is under way. Jobs answer for themselves; only what the store has taken up may have been carried out.
 void aggregate_actor::drop_work() {
   if (!work_) return;
-  if (work_->commit && work_->commit->was_taken_up)
-    for (auto& each : work_->in_flight) {
-      if (!each.emitted) continue;
-      each.origin.job->may_be_committed = true;
-      if (auto* twins = twins_of(each.origin))
-        for (const auto& twin : *twins) twin->may_be_committed = true;
-    }
+  if (work_->commit && work_->commit->was_taken_up) note_possible_commit();
   work_.reset();
+}
+
+// What is in flight and dropped from now on is in doubt.
+void aggregate_actor::note_possible_commit() {
+  for (auto& each : work_->in_flight) {
+    if (!each.emitted) continue;
+    each.origin.job->may_be_committed = true;
+    if (auto* twins = twins_of(each.origin))
+      for (const auto& twin : *twins) twin->may_be_committed = true;
+  }
 }
 
 // Lets go of the pipeline when there is nothing left to do.
@@ -127,6 +137,7 @@ void aggregate_actor::retire() {
     if (auto stored = make_unasked_snapshot())  // Nobody waits for it, and should it fail, the events are still there.
       caf::anon_send(writer(), store_task_ptr(std::make_shared<snapshot_task>(nullptr, std::move(*stored), environment_->log)));
   if (environment_->registry) caf::anon_send(environment_->registry, aggregate_retired{type_, id_, finished});
+  has_left_ = finished;
   if (finished) quit();
 }
 

@@ -182,9 +182,9 @@ class aggregate_actor : public caf::event_based_actor {
   // aggregate_actor.cpp
   auto work() -> pipeline&;
   template <class Body>
-  void guarded(Body&& body);
-  void end_by_fault(std::string_view what);
+  void thinking(Body&& body);
   void drop_work();
+  void note_possible_commit();
   void rest();
   void retire();
   void start_hydration();
@@ -254,6 +254,7 @@ class aggregate_actor : public caf::event_based_actor {
   hydrated committed_;  ///< Without a state: not hydrated.
   sequence_number snapshot_tried_ = 0;  ///< Where the newest snapshot that nobody asked for was begun.
   bool midway_ = false;  ///< A refresh has more to read: `committed_` may end with a part of a command.
+  bool has_left_ = false;  ///< The registry knows of its end.
   std::unique_ptr<pipeline> work_;
 };
 

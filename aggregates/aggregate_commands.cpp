@@ -269,6 +269,7 @@ void aggregate_actor::send_commit() {
 
 void aggregate_actor::commit_done(const commit_job_ptr& finished) {
   auto& w = work();
+  note_possible_commit();  // Until each has its answer.
   w.commit.reset();
   w.hold = false;
   auto flight = std::exchange(w.in_flight, {});

@@ -1,6 +1,7 @@
 #include <maestro/runtime/forwarder.hpp>
 
 #include <maestro/runtime/requester.hpp>
+#include <maestro/runtime/unserved_requests.hpp>
 
 #include <caf/send.hpp>
 
@@ -8,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <random>
 #include <string_view>
 #include <utility>
@@ -61,15 +63,16 @@ void prepare(outgoing_query& sending, const taken_request<query_request>& taken)
 template <class Reply, class Request>
 auto keep(taken_request<Request> taken) -> std::shared_ptr<taken_request<Request>> {
   return {new taken_request<Request>(std::move(taken)), [](taken_request<Request>* kept) {
-            if (kept->client) {
+            const std::unique_ptr<taken_request<Request>> last(kept);
+            if (!last->client) return;
+            give_at_last([&last] {
               Reply reply;
-              reply.request = kept->request.request;
+              reply.request = last->request.request;
               set_failure(
                   reply, {errc::shutting_down,
                           "the node has ended before it placed the request: nothing was done; send it to another one"});
-              caf::anon_send(kept->client, std::move(reply));
-            }
-            delete kept;
+              caf::anon_send(last->client, std::move(reply));
+            });
           }};
 }
 
@@ -88,7 +91,8 @@ auto outgoing(const caf::actor& registry, const incarnation_id& owner, steady_cl
       return caf::anon_send(registry, place_here<Request>{kept});
     }
     reply.request = kept->request.request;
-    caf::anon_send(std::exchange(kept->client, nullptr), std::move(reply));
+    caf::anon_send(kept->client, std::move(reply));
+    kept->client = nullptr;
   };
   return sending;
 }

@@ -89,7 +89,8 @@ class client_command final : public command_job {
     returns = static_cast<return_mode>(request.returns);
   }
   ~client_command() override {
-    if (client_) client_command::answer({dropped_command(may_be_committed, on_.stopping), 0, 0, false, {}, {}});
+    if (!client_) return;
+    give_at_last([this] { client_command::answer({dropped_command(may_be_committed, on_.stopping), 0, 0, false, {}, {}}); });
   }
   void answer(command_answer answer) override {
     if (may_be_served_elsewhere(answer.failure) && !on_.single_owner)
@@ -172,7 +173,7 @@ class client_query final : public query_job {
     payload = std::move(request.payload);
   }
   ~client_query() override {
-    if (client_) client_query::answer({dropped_query(on_.stopping), 0, {}});
+    if (client_) give_at_last([this] { client_query::answer({dropped_query(on_.stopping), 0, {}}); });
   }
   void answer(query_answer answer) override {
     if (may_be_served_elsewhere(answer.failure) && !on_.single_owner) {

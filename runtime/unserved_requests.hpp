@@ -27,12 +27,23 @@
 
 namespace maestro {
 
-/// The one answer to a request; its place is free from then on.
+/// The one answer to a request; its place is free from then on. Where there is no memory for it, `client` stays, and can
+/// still be answered.
 template <class Reply>
 void give(caf::actor& client, std::shared_ptr<void>& ticket, Reply reply) {
-  const caf::actor to = std::exchange(client, nullptr);
-  caf::anon_send(to, std::move(reply));
+  caf::anon_send(client, std::move(reply));
+  client = nullptr;
   ticket.reset();
+}
+
+/// The last answer of a request that is dropped: `answer()` says what it can. Where there is no memory for that, the client
+/// goes by its own clock.
+template <class Answer>
+void give_at_last(Answer answer) noexcept {
+  try {
+    answer();
+  } catch (...) {
+  }
 }
 
 /// A request that the node cannot serve, and what it would say. To a registry. Dropped, as at the node's end, it may be
@@ -44,7 +55,9 @@ struct unserved {
   unserved(taken_request<Request> request, error failure) : taken(std::move(request)), why(std::move(failure)) {}
   unserved(const unserved&) = delete;
   auto operator=(const unserved&) -> unserved& = delete;
-  ~unserved() { answer({errc::shutting_down, "the node is stopping; send the request to another one"}); }
+  ~unserved() {
+    give_at_last([this] { answer({errc::shutting_down, "the node is stopping; send the request to another one"}); });
+  }
 
   /// Answers the client, once.
   void answer(error failure) {

@@ -8,9 +8,25 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <new>
 #include <string>
 
 namespace maestro {
+
+/// What an exception says, for people.
+[[nodiscard]] inline auto words_of(const std::exception_ptr& problem) noexcept -> std::string {
+  try {
+    try {
+      std::rethrow_exception(problem);
+    } catch (const std::exception& thrown) {
+      return thrown.what();
+    } catch (...) {
+      return "an exception of unknown type";
+    }
+  } catch (const std::bad_alloc&) {
+    return "out of memory";  // So short a text needs none.
+  }
+}
 
 /// From now on, when `self` ends by a fault, `died` hears, on its thread and once, that `name` did, and of what. The exception goes no
 /// further. No fault: `quit()`, and the end of an actor to which there is no handle left, so that no one can wait for it. Call it first in
@@ -18,13 +34,7 @@ namespace maestro {
 inline void be_watched(caf::scheduled_actor& self, const std::string& name, std::function<void(const std::string&)> died) {
   auto what = std::make_shared<std::string>();
   self.set_exception_handler([what](std::exception_ptr& problem) -> caf::error {
-    try {
-      std::rethrow_exception(problem);
-    } catch (const std::exception& thrown) {
-      *what = thrown.what();
-    } catch (...) {
-      *what = "an exception of unknown type";
-    }
+    *what = words_of(problem);
     return caf::make_error(caf::sec::runtime_error);
   });
   if (!died) return;
