@@ -487,7 +487,13 @@ void requester::lose(peer& lost) {
   for (auto& each : unanswered) go_unanswered(each);
 }
 
+// Also for the members that nothing was sent to so far: nobody else may be well.
 void requester::search() {
+  for (std::size_t i = 0; i < addresses_.size(); ++i) {
+    const auto& name = owners_.names()[i];
+    const auto is_known = [&](const auto& each) { return each->name == name || each->address == addresses_[i]; };
+    if (std::none_of(peers_.begin(), peers_.end(), is_known)) (void)add(addresses_[i]);
+  }
   for (const auto& each : peers_) connect(*each);
 }
 

@@ -456,6 +456,13 @@ BOOST_FIXTURE_TEST_CASE(what_a_member_declines_goes_to_another, two_members) {
   BOOST_TEST(south.commands == before + 1);
 }
 
+// Nothing was sent to any other so far: it has to be found first.
+BOOST_FIXTURE_TEST_CASE(what_the_only_node_in_use_declines_goes_to_another_member, two_members) {
+  north.refusing = errc::not_the_owner;
+  for (int i = 0; i < 20; ++i) BOOST_TEST((send_to(owned_by(0)) == errc::none));
+  BOOST_TEST(south.commands == 20);
+}
+
 // An address may be out of date, or have come along with a copy of a database.
 BOOST_FIXTURE_TEST_CASE(nothing_goes_to_a_node_with_another_store, two_members) {
   south.link.greeting.store = "elsewhere";
