@@ -65,6 +65,14 @@ class cluster {
   auto operator[](std::size_t index) -> node_process& { return *nodes_.at(index); }
   [[nodiscard]] auto size() const -> std::size_t { return nodes_.size(); }
 
+  /// Waits until each knows all.
+  void await_all() {
+    await("all to know each other", [&] {
+      for (std::size_t i = 0; i < nodes_.size(); ++i)
+        if (names_alive(i).size() != nodes_.size()) return false;
+      return true;
+    });
+  }
   /// The table as one of the nodes knows it.
   auto members(std::size_t asked) -> std::vector<json> {
     const auto listed = nodes_.at(asked)->maestro("members", {});
@@ -400,6 +408,45 @@ BOOST_AUTO_TEST_CASE(who_joins_takes_its_share_and_who_leaves_gives_it_back_and_
   BOOST_TEST(load.failure() == "");
   BOOST_TEST(deposits(accounts) == load.accepted());
   std::cout << "two nodes left one after the other: the longest command took " << load.longest().count() << " ms" << std::endl;
+}
+
+// While it still carries out what it has taken, nothing more is placed on it.
+BOOST_AUTO_TEST_CASE(a_node_that_ends_leaves_the_cluster_before_anything_else) {
+  cluster nodes(uri(), 2);
+  const auto to = nodes[0].connect();
+  send_options once;
+  once.retry = false;
+  auto told = std::make_shared<std::promise<receipt>>();
+  auto taken = told->get_future();
+  const auto owned = [&] {
+    for (int i = 0;; ++i)
+      if (const auto id = derive_aggregate_id("batch", "b" + std::to_string(i)); placement({"node0", "node1"}).owner(placement_key("batch", id)) == 0U) return id;
+  }();
+  to->send_async("batch", owned, "add_slowly", R"({"milliseconds":3000})", once, [told](receipt got) { told->set_value(std::move(got)); });
+  BOOST_TEST(to->ask(query_verb::list, "batch", {}).code == 0);  // Behind the command, and answered without it.
+  nodes[0].child().send_signal(SIGTERM);
+  await("the other to hear of it", [&] { return nodes.status_of("node0", 1) == "left"; });
+  BOOST_TEST((taken.wait_for(0s) == std::future_status::timeout), "it left when all was done");
+  // What it owned lives there from now on.
+  open(*nodes[1].connect(), nodes.owned_by(0));
+  BOOST_TEST_REQUIRE((taken.wait_for(patience) == std::future_status::ready));
+  accepted(taken.get());
+  BOOST_TEST(nodes[0].child().wait().value_or(-1) == 0, nodes[0].child().errors());
+}
+
+// One statement of a tool, a TRUNCATE, or a restore of the data alone.
+BOOST_DATA_TEST_CASE(a_row_or_a_table_of_the_members_that_is_gone_ends_no_node, boost::unit_test::data::make({"DELETE FROM maestro_cluster", "TRUNCATE maestro_cluster", "DELETE FROM maestro_members", "TRUNCATE maestro_cluster, maestro_members"}), sql) {
+  cluster nodes(uri(), 2);
+  const auto id = nodes.owned_by(1);
+  open(*nodes[0].connect(), id);
+  value_of(value_of(open_database(uri()))->open_writer()->query(sql, {}));
+  nodes.start();
+  nodes.await_all();
+  for (std::size_t i = 0; i < nodes.size(); ++i) accepted(nodes[i].connect()->send(id, bank::deposit{1}));
+  BOOST_TEST((nodes[0].end() == 0), nodes[0].child().errors());
+  nodes.start_again(0);
+  accepted(nodes[0].connect()->send(id, bank::deposit{1}));
+  for (std::size_t i = 0; i < nodes.size(); ++i) BOOST_TEST((nodes[i].end() == 0), nodes[i].child().errors());
 }
 
 BOOST_AUTO_TEST_CASE(a_rolling_restart_fails_no_command) {
