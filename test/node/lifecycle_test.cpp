@@ -18,6 +18,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <future>
 #include <memory>
 #include <semaphore>
@@ -103,6 +104,22 @@ auto without(json from, const std::string& member) -> json {
 }  // namespace
 
 BOOST_FIXTURE_TEST_SUITE(node_life, bench)
+
+// What is opened first gets the number of what was closed: a database connection, or a file of the store.
+BOOST_AUTO_TEST_CASE(a_node_without_descriptors_writes_its_log_into_nothing_of_its_store) {
+  node = std::make_unique<node_process>(uri, std::vector<std::string>{"--log.level=trace"},
+                                        std::vector<std::string>{"/bin/sh", "-c", "exec \"$@\" 0<&- 2>&-", "node", MAESTRO_TEST_NODE});
+  for (const int descriptor : {0, 2}) {
+    const auto link = "/proc/" + std::to_string(node->child().pid()) + "/fd/" + std::to_string(descriptor);
+    BOOST_TEST(std::filesystem::read_symlink(link).string() == "/dev/null", link);
+  }
+  open_alice();
+  BOOST_TEST(state("alice") == account_at(3, 70));
+  stop();
+  start();
+  BOOST_TEST(state("alice") == account_at(3, 70));
+  stop();
+}
 
 BOOST_DATA_TEST_CASE(a_node_that_is_told_to_stop_answers_what_is_under_way, boost::unit_test::data::make({SIGTERM, SIGINT}),
                      signal) {
