@@ -422,4 +422,18 @@ BOOST_AUTO_TEST_CASE(what_no_release_serves_is_refused_as_before_where_all_membe
   }
 }
 
+// It may be served by one that this node does not know of yet.
+BOOST_AUTO_TEST_CASE(what_nobody_serves_can_be_sent_again_while_the_members_cannot_be_read) {
+  start(release::second);
+  start(release::second);
+  await_alive(0, 2);
+  const auto by = (*this)[0].connect();
+  const auto holder = writer();
+  for (const auto* sql : {"BEGIN", "LOCK TABLE maestro_members IN ACCESS EXCLUSIVE MODE"}) value_of(holder->query(sql, {}));
+  not_served(send(*by, {"parcel", "send_of"}, id_of("parcel", 1), short_patience), {"send_of", "members"});
+  value_of(holder->query("ROLLBACK", {}));
+  const auto refused = send(*by, {"parcel", "send_of"}, id_of("parcel", 1));
+  BOOST_TEST((refused.code == errc::unknown_command), to_string(refused));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
