@@ -126,10 +126,15 @@ void faulty_proxy::pass(int client) {
       open = !answer.empty() && send_all(client, answer);
     }
     if (open && ends[0].revents != 0) {
-      const auto request = receive(client);
+      auto request = receive(client);
       asked = true;
       const auto happens = fault_for(request);
-      if (happens != fault::none) ++cuts_;
+      if (happens == fault::word) {
+        const std::lock_guard lock(mutex_);
+        request.replace(request.find(text_), text_.size(), answer_);
+      } else if (happens != fault::none) {
+        ++cuts_;
+      }
       open = !request.empty() && happens != fault::request && send_all(server, request);
       if (happens == fault::answer) {
         (void)receive(server);

@@ -31,6 +31,8 @@ class faulty_proxy {
   void lose_request(const std::string& text) { arm(text, fault::request); }
   /// The next message that holds `text` is passed on, its answer is awaited and `answer` told instead, and the wire is cut.
   void replace_answer_to(const std::string& text, const std::string& answer) { arm(text, fault::answer, answer); }
+  /// In the next message that holds `text` the server reads `other` instead, which is as long. The wire stays.
+  void replace_request(const std::string& text, const std::string& other) { arm(text, fault::word, other); }
   /// From now on who connects is hung up on, or not any more. Wires that are there stay.
   void turn_away(bool all) noexcept { turns_away_ = all; }
   /// How often the server answered after the client had said something.
@@ -41,7 +43,7 @@ class faulty_proxy {
   [[nodiscard]] auto cuts() const noexcept -> int { return cuts_; }
 
  private:
-  enum class fault { none, request, answer };
+  enum class fault { none, request, answer, word };
   void arm(const std::string& text, fault happens, const std::string& answer = {});
   auto fault_for(const std::string& message) -> fault;
   void serve();
@@ -58,7 +60,7 @@ class faulty_proxy {
   std::mutex mutex_;
   fault fault_ = fault::none;
   std::string text_;
-  std::string answer_;  // Told in place of the one that is lost.
+  std::string answer_;  // Told in place of the one that is lost, or of `text_`.
   std::vector<std::thread> wires_;
   std::thread server_;
 };

@@ -320,6 +320,10 @@ BOOST_AUTO_TEST_CASE(is_asked_to_keep_commits_unless_the_uri_says_otherwise) {
     BOOST_TEST(shown(*opened, "synchronous_commit") == "on");
     BOOST_TEST(opened->warnings().empty());
   }
+  // For the role, which counts before the database.
+  server.run("ALTER ROLE CURRENT_USER SET synchronous_commit = off");
+  BOOST_TEST(shown(*where.open({}), "synchronous_commit") == "on");
+  server.run("ALTER ROLE CURRENT_USER RESET synchronous_commit");
   set("remote_apply");
   BOOST_TEST(shown(*where.open({}), "synchronous_commit") == "remote_apply");
 

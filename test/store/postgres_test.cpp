@@ -402,6 +402,23 @@ BOOST_AUTO_TEST_CASE(a_new_connection_prepares_what_its_first_batch_uses,
   }
 }
 
+// As a server does that has lost the transaction and says so in the one place that libraries do not look at.
+BOOST_AUTO_TEST_CASE(a_commit_that_is_answered_by_rollback_is_none, *boost::unit_test::precondition(takes_plain_connections)) {
+  workbench bench(postgres, {}, counters);
+  faulty_proxy proxy(server_wire());
+  const auto writer = value_of(open_database(place_of(bench).uri_through(proxy.port())))->open_writer();
+  // Without projections one statement is the whole transaction.
+  const auto request = with_projection(bench.request(1, 2), count_up);
+  const std::vector<const commit_request*> batch{&request};
+  proxy.replace_request("COMMIT", "ABORT ");
+  const auto refused = writer->commit_all(batch).at(0);
+  BOOST_TEST(refused.committed == 0U);
+  BOOST_TEST((refused.failure.message.find("rolled back") != std::string::npos), to_string(refused.failure));
+  BOOST_TEST(bench.sequences(request.aggregate_id).empty());
+  BOOST_TEST(writer->commit_all(batch).at(0).committed == 1U);
+  BOOST_TEST(bench.sequences(request.aggregate_id) == numbers(1, 2));
+}
+
 BOOST_AUTO_TEST_CASE(a_connection_that_was_lost_between_commits_costs_nothing) {
   workbench bench(postgres, {}, counters);
   for (const bool projecting : {false, true}) {
