@@ -48,6 +48,13 @@ foreach(file share/doc/maestro/LICENSE share/maestro/maestro-node.service share/
   endif()
 endforeach()
 
+# Nodes tell systemd when they serve, and open their log anew when it asks.
+file(STRINGS "${scratch}/prefix/share/maestro/maestro-node.service" unit REGEX "^(Type=notify|ExecReload=.*-HUP.*)$")
+list(LENGTH unit lines)
+if(NOT lines EQUAL 2)
+  message(FATAL_ERROR "maestro-node.service is no unit of Type=notify that reloads by SIGHUP: ${unit}")
+endif()
+
 # The manual page knows every verb and option of the command.
 function(help_of result)
   execute_process(COMMAND "${scratch}/prefix/bin/maestro" ${ARGN} --help OUTPUT_VARIABLE text RESULT_VARIABLE status)
