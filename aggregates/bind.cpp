@@ -13,7 +13,8 @@ auto unknown_name(errc code, std::string_view type, std::string_view kind, std::
 }
 
 auto failure_of(errc code, std::string_view kind, std::string_view name, const error& why) -> error {
-  return {code, std::string(kind) + " \"" + std::string(name) + "\": " + why.message};
+  // A lack of memory says nothing of it.
+  return {why.code == errc::overloaded ? why.code : code, std::string(kind) + " \"" + std::string(name) + "\": " + why.message};
 }
 
 auto thrown(errc code, std::string_view what) -> error {

@@ -51,6 +51,11 @@ auto what_in_flight() -> std::string {
   }
 }
 
+// No matter of the value's.
+auto no_memory() -> error {
+  return {errc::overloaded, "there is no memory for it; try again later"};
+}
+
 thread_local bool must_be_defined = true;
 
 // For as long as it lives.
@@ -108,12 +113,14 @@ auto written_members(const void* value, write_members write, json_limits limits)
       (void)archive.release();
       throw;
     }
+    stream.exceptions(std::ios::goodbit);  // Its end may not throw.
     archive.reset();
+    if (!stream) throw std::bad_alloc();
     auto text = std::move(stream).str();
     if (text.find_first_not_of(" \n\r\t") == std::string::npos) return compact_json{"{}"};
     return json_compact_noting(text, limits);
-  } catch (const std::bad_alloc&) {  // No matter of the value's.
-    throw;
+  } catch (const std::bad_alloc&) {
+    return no_memory();
   } catch (...) {
     return error{errc::malformed_payload, "cannot be written as JSON: " + what_in_flight()};
   }
@@ -161,7 +168,7 @@ auto decode_members(std::string_view text, void* value, read_members read, json_
     }
     return {};
   } catch (const std::bad_alloc&) {
-    throw;
+    return no_memory();
   } catch (...) {
     return error{errc::malformed_payload, what_in_flight()};
   }

@@ -41,7 +41,7 @@ enum class errc : std::uint16_t {
   unknown_call = 113,              ///< The aggregate handles no such message.
 
   too_many_conflicts = 200,  ///< Other writers were faster, as often as the retry limit allows.
-  overloaded = 201,          ///< A bound on work in flight was reached.
+  overloaded = 201,          ///< A bound on work in flight was reached, or there is no memory for it.
   store_unavailable = 202,   ///< The store could not be reached; nothing was written.
   not_the_owner = 203,       ///< Another node owns the aggregate.
   timed_out = 204,           ///< The command expired before it reached the store.
