@@ -39,8 +39,8 @@ void give_back(const Job& job) {
 void hand_back(const commit_job_ptr& job) { give_back(job); }
 void hand_back(const store_task_ptr& task) { give_back(task); }
 
-// At the end by a fault. Whoever waits for one of them is answered, if there is memory for that, and is held by none: whoever
-// holds a job that holds himself does not end.
+// At the end. Whoever waits for one of them is answered, if there is memory for that, and is held by none: whoever holds a
+// job that holds himself does not end.
 template <class Jobs>
 void hand_back_all(Jobs& jobs) noexcept {
   for (auto& job : jobs) {
@@ -172,7 +172,7 @@ void store_writer::flush() {
     std::size_t units = 0;
     while (!pending_.empty() && (at_work_.empty() || units + pending_.front()->request.units.size() <= settings_.max_batch_commands)) {
       units += pending_.front()->request.units.size();
-      at_work_.push_back(pending_.front());
+      at_work_.push_back(std::move(pending_.front()));
       pending_.pop_front();
     }
     commit();
@@ -273,7 +273,9 @@ void store_reader::on_exit() {
   hand_back_all(pending_);
   hand_back_all(hydrations_);
   while (!questions_.empty())
-    questions_.take_turn([](auto& of_caller) { of_caller.take_turn([](auto& of_asker) { hand_back_all(of_asker); }); });
+    questions_.take_turn([](auto& of_caller) {
+      while (!of_caller.empty()) of_caller.take_turn([](auto& of_asker) { hand_back_all(of_asker); });
+    });
 }
 
 // To the end of the mailbox, as the writer's.

@@ -200,6 +200,7 @@ auto sqlite_store::write(std::span<const write_unit> units, std::chrono::millise
     return outcome;
   } catch (const std::exception& problem) {
     const bool may_be_written = at == stage::commit;
+    doubtful_ = doubtful_ || may_be_written;
     return {may_be_written ? write_status::in_doubt : write_status::failed, {errc::internal_error, problem.what()}, {}};
   }
 }
