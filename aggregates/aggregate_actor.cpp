@@ -62,13 +62,12 @@ aggregate_actor::~aggregate_actor() = default;
 // Not in the destructor, which may run when the network has ended: no caller waits for the answer then. Whatever has ended it, the
 // registry must know: it would send what comes to one that is not there any more.
 void aggregate_actor::on_exit() {
+  if (!has_left_ && environment_->registry && !environment_->stopping) try {
+      caf::anon_send(environment_->registry, aggregate_retired{type_, id_, true});
+    } catch (const std::exception& problem) {
+      environment_->log->critical("an aggregate that has ended could not say so: {}; the node has to be started anew", problem.what());
+    }
   drop_work();
-  if (has_left_ || !environment_->registry) return;
-  try {
-    caf::anon_send(environment_->registry, aggregate_retired{type_, id_, true});
-  } catch (const std::exception& problem) {
-    environment_->log->critical("an aggregate that has ended could not say so: {}; the node has to be started anew", problem.what());
-  }
 }
 
 // What the actor holds is dropped after a fault, jobs answer for themselves, and the next command starts from the store.
@@ -108,13 +107,13 @@ void aggregate_actor::thinking(Body&& body) {
 // Lets go of what is under way. Jobs answer for themselves; only what the store has taken up may have been carried out.
 void aggregate_actor::drop_work() {
   if (!work_) return;
-  if (work_->commit && work_->commit->was_taken_up) note_possible_commit();
+  if (work_->commit && work_->commit->was_taken_up) note_possible_commit(work_->in_flight);
   work_.reset();
 }
 
-// What is in flight and dropped from now on is in doubt.
-void aggregate_actor::note_possible_commit() {
-  for (auto& each : work_->in_flight) {
+// What of `flight` is dropped unanswered is in doubt.
+void aggregate_actor::note_possible_commit(const std::deque<evaluated>& flight) {
+  for (const auto& each : flight) {
     if (!each.emitted) continue;
     each.origin.job->may_be_committed = true;
     if (auto* twins = twins_of(each.origin))

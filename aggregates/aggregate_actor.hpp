@@ -184,7 +184,7 @@ class aggregate_actor : public caf::event_based_actor {
   template <class Body>
   void thinking(Body&& body);
   void drop_work();
-  void note_possible_commit();
+  void note_possible_commit(const std::deque<evaluated>& flight);
   void rest();
   void retire();
   void start_hydration();

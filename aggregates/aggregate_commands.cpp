@@ -269,21 +269,24 @@ void aggregate_actor::send_commit() {
 
 void aggregate_actor::commit_done(const commit_job_ptr& finished) {
   auto& w = work();
-  note_possible_commit();  // Until each has its answer.
   w.commit.reset();
   w.hold = false;
   auto flight = std::exchange(w.in_flight, {});
   auto& units = finished->request.units;
   const auto& outcome = finished->outcome;
   w.store_trouble = outcome.failure ? outcome.trouble : error{};
-  const error lost = advance_committed(units, outcome.committed);
-
-  std::size_t unit = 0;
+  error lost;
   auto next = flight.begin();
-  for (; next != flight.end(); ++next) {
-    // What emitted nothing was the newest when the unit before it was written, or the one behind it.
-    if (unit == outcome.committed && (next->emitted || unit == 0)) break;
-    conclude(*next, next->emitted ? std::move(units[unit++].events) : std::vector<event>{});
+  try {
+    lost = advance_committed(units, outcome.committed);
+    for (std::size_t unit = 0; next != flight.end(); ++next) {
+      // What emitted nothing was the newest when the unit before it was written, or the one behind it.
+      if (unit == outcome.committed && (next->emitted || unit == 0)) break;
+      conclude(*next, next->emitted ? std::move(units[unit++].events) : std::vector<event>{});
+    }
+  } catch (...) {
+    note_possible_commit(flight);
+    throw;
   }
   if (next != flight.end()) {
     flight.erase(flight.begin(), next);

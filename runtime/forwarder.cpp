@@ -1,7 +1,7 @@
 #include <maestro/runtime/forwarder.hpp>
 
 #include <maestro/runtime/requester.hpp>
-#include <maestro/runtime/unserved_requests.hpp>
+#include <maestro/store/watched.hpp>
 
 #include <caf/send.hpp>
 
@@ -91,8 +91,8 @@ auto outgoing(const caf::actor& registry, const incarnation_id& owner, steady_cl
       return caf::anon_send(registry, place_here<Request>{kept});
     }
     reply.request = kept->request.request;
-    caf::anon_send(kept->client, std::move(reply));
-    kept->client = nullptr;
+    // Where there is no memory for it the client goes by its own clock: what is dropped here says that nothing was done.
+    caf::anon_send(std::exchange(kept->client, nullptr), std::move(reply));
   };
   return sending;
 }

@@ -25,7 +25,15 @@ auto make_ticket(flight_counter* flight, flight_counter::client_key client) -> s
 // Has the gateway find another member for a request of which `why` came here.
 template <class Request>
 void hand_back(const aggregate_environment& on, taken_request<Request> taken, error why) {
-  caf::anon_send(on.registry, std::make_shared<unserved<Request>>(std::move(taken), std::move(why)));
+  try {
+    caf::anon_send(on.registry, std::make_shared<unserved<Request>>(std::move(taken), std::move(why)));
+  } catch (const std::bad_alloc&) {  // `taken` has moved when there was memory for the first of the two, and has answered.
+    if (!taken.client) return;
+    typename unserved<Request>::reply_type reply;
+    reply.request = taken.request.request;
+    set_failure(reply, {errc::overloaded, "there is no memory to hand it on; nothing was done, try again later"});
+    give(taken.client, taken.ticket, std::move(reply));
+  }
 }
 
 // What becomes of a request that is dropped unanswered. A node that ends has turned away what it had only queued.
@@ -224,7 +232,7 @@ class log_query final : public question_task {
     reply_.request = request_.request;
   }
   ~log_query() override {
-    if (client_) send(dropped_query(on_.stopping));
+    if (client_) give_at_last([this] { send(dropped_query(on_.stopping)); });
   }
   auto give_up() -> bool override {
     auto why = on_.gives_up(request_.expires_at, caller_.is_gone());

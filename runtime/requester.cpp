@@ -94,14 +94,17 @@ auto has_owner(const query_request& request) -> bool {
 
 }  // namespace
 
+// A caller that there is no memory to tell goes by its own clock.
 outgoing_command::~outgoing_command() {
   if (!done) return;
-  tell(done, failed<command_reply>(attempts > 0 ? error{errc::in_doubt, dropped_by_fault + "; ask again with the same command id"}
-                                                : error{errc::node_unavailable, dropped_by_fault + "; nothing was sent"}));
+  give_at_last([this] {
+    tell(done, failed<command_reply>(attempts > 0 ? error{errc::in_doubt, dropped_by_fault + "; ask again with the same command id"}
+                                                  : error{errc::node_unavailable, dropped_by_fault + "; nothing was sent"}));
+  });
 }
 
 outgoing_query::~outgoing_query() {
-  if (done) tell(done, failed<query_reply>({errc::internal_error, dropped_by_fault}));
+  if (done) give_at_last([this] { tell(done, failed<query_reply>({errc::internal_error, dropped_by_fault})); });
 }
 
 requester::requester(caf::actor_config& config, std::vector<node_address> addresses, const std::optional<node_link>& link,

@@ -9,6 +9,7 @@
 #include <maestro/runtime/forwarder.hpp>
 #include <maestro/runtime/protocol.hpp>
 #include <maestro/runtime/served.hpp>
+#include <maestro/store/watched.hpp>
 
 #include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
@@ -34,16 +35,6 @@ void give(caf::actor& client, std::shared_ptr<void>& ticket, Reply reply) {
   caf::anon_send(client, std::move(reply));
   client = nullptr;
   ticket.reset();
-}
-
-/// The last answer of a request that is dropped: `answer()` says what it can. Where there is no memory for that, the client
-/// goes by its own clock.
-template <class Answer>
-void give_at_last(Answer answer) noexcept {
-  try {
-    answer();
-  } catch (...) {
-  }
 }
 
 /// A request that the node cannot serve, and what it would say. To a registry. Dropped, as at the node's end, it may be

@@ -28,6 +28,16 @@ namespace maestro {
   }
 }
 
+/// The last answer of a request that is dropped: `answer()` says what it can. Where there is no memory for that, who waits
+/// goes by its own clock.
+template <class Answer>
+void give_at_last(Answer answer) noexcept {
+  try {
+    answer();
+  } catch (...) {
+  }
+}
+
 /// From now on, when `self` ends by a fault, `died` hears, on its thread and once, that `name` did, and of what. The exception goes no
 /// further. No fault: `quit()`, and the end of an actor to which there is no handle left, so that no one can wait for it. Call it first in
 /// `make_behavior`. `died` may be empty: then only the exception is kept in.
