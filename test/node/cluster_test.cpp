@@ -422,7 +422,7 @@ BOOST_AUTO_TEST_CASE(a_node_that_ends_leaves_the_cluster_before_anything_else) {
     for (int i = 0;; ++i)
       if (const auto id = derive_aggregate_id("batch", "b" + std::to_string(i)); placement({"node0", "node1"}).owner(placement_key("batch", id)) == 0U) return id;
   }();
-  to->send_async("batch", owned, "add_slowly", R"({"milliseconds":3000})", once, [told](receipt got) { told->set_value(std::move(got)); });
+  to->send_async("batch", owned, "add_slowly", R"({"milliseconds":6000})", once, [told](receipt got) { told->set_value(std::move(got)); });
   BOOST_TEST(to->ask(query_verb::list, "batch", {}).code == 0);  // Behind the command, and answered without it.
   nodes[0].child().send_signal(SIGTERM);
   await("the other to hear of it", [&] { return nodes.status_of("node0", 1) == "left"; });

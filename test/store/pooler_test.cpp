@@ -321,9 +321,15 @@ BOOST_AUTO_TEST_CASE(is_asked_to_keep_commits_unless_the_uri_says_otherwise) {
     BOOST_TEST(opened->warnings().empty());
   }
   // For the role, which counts before the database.
-  server.run("ALTER ROLE CURRENT_USER SET synchronous_commit = off");
-  BOOST_TEST(shown(*where.open({}), "synchronous_commit") == "on");
-  server.run("ALTER ROLE CURRENT_USER RESET synchronous_commit");
+  struct role_setting {
+    explicit role_setting(own_server& of) : server(of) { server.run("ALTER ROLE CURRENT_USER SET synchronous_commit = off"); }
+    ~role_setting() { server.run("ALTER ROLE CURRENT_USER RESET synchronous_commit"); }
+    own_server& server;
+  };
+  {
+    const role_setting off(server);
+    BOOST_TEST(shown(*where.open({}), "synchronous_commit") == "on");
+  }
   set("remote_apply");
   BOOST_TEST(shown(*where.open({}), "synchronous_commit") == "remote_apply");
 
