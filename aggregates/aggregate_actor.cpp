@@ -59,10 +59,10 @@ aggregate_actor::aggregate_actor(caf::actor_config& config, const aggregate_envi
 
 aggregate_actor::~aggregate_actor() = default;
 
-// Not in the destructor, which may run when the network has ended: no caller waits for the answer then. Whatever has ended it, the
-// registry must know: it would send what comes to one that is not there any more.
+// Not in the destructor, which may run when the network has ended: no caller waits for the answer then. Of one that a fault has ended
+// the registry must know: it would send what comes to an actor that is not there any more.
 void aggregate_actor::on_exit() {
-  if (!has_left_ && environment_->registry && !environment_->stopping) try {
+  if (has_failed_ && !has_left_ && environment_->registry) try {
       caf::anon_send(environment_->registry, aggregate_retired{type_, id_, true});
     } catch (const std::exception& problem) {
       environment_->log->critical("an aggregate that has ended could not say so: {}; the node has to be started anew", problem.what());
@@ -74,6 +74,7 @@ void aggregate_actor::on_exit() {
 auto aggregate_actor::make_behavior() -> caf::behavior {
   set_exception_handler([this](std::exception_ptr& problem) {
     const auto what = words_of(problem);
+    has_failed_ = true;
     try {
       environment_->log->error("{}: ended by a fault in the runtime: {}", described(), what);
     } catch (const std::exception&) {

@@ -254,7 +254,8 @@ class aggregate_actor : public caf::event_based_actor {
   hydrated committed_;  ///< Without a state: not hydrated.
   sequence_number snapshot_tried_ = 0;  ///< Where the newest snapshot that nobody asked for was begun.
   bool midway_ = false;  ///< A refresh has more to read: `committed_` may end with a part of a command.
-  bool has_left_ = false;  ///< The registry knows of its end.
+  bool has_failed_ = false;  ///< An exception ends it.
+  bool has_left_ = false;    ///< The registry knows of its end.
   std::unique_ptr<pipeline> work_;
 };
 
