@@ -59,14 +59,16 @@ aggregate_actor::aggregate_actor(caf::actor_config& config, const aggregate_envi
 
 aggregate_actor::~aggregate_actor() = default;
 
-// Not in the destructor, which may run when the network has ended: no caller waits for the answer then. Of one that a fault has ended
-// the registry must know: it would send what comes to an actor that is not there any more.
+// Not in the destructor, which may run when the network has ended: no caller waits for the answer then. The registry must know
+// of an aggregate that a fault has ended: it would send what comes to an actor that is not there any more.
 void aggregate_actor::on_exit() {
-  if (has_failed_ && !has_left_ && environment_->registry) try {
+  try {
+    if (has_failed_ && !has_left_ && environment_->registry)
       caf::anon_send(environment_->registry, aggregate_retired{type_, id_, true});
-    } catch (const std::exception& problem) {
-      environment_->log->critical("an aggregate that has ended could not say so: {}; the node has to be started anew", problem.what());
-    }
+  } catch (const std::exception& problem) {
+    environment_->log->critical("an aggregate that has ended could not say so: {}; the node has to be started anew",
+                                problem.what());
+  }
   drop_work();
 }
 

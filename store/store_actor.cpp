@@ -39,8 +39,8 @@ void give_back(const Job& job) {
 void hand_back(const commit_job_ptr& job) { give_back(job); }
 void hand_back(const store_task_ptr& task) { give_back(task); }
 
-// At the end. Whoever waits for one of them is answered, if there is memory for that, and is held by none: whoever holds a
-// job that holds himself does not end.
+// At the end. The sender of a job is answered, if there is memory for that, and no job holds its sender any more: an actor with a
+// job that holds that actor does not end.
 template <class Jobs>
 void hand_back_all(Jobs& jobs) noexcept {
   for (auto& job : jobs) {
@@ -56,14 +56,7 @@ void hand_back_all(Jobs& jobs) noexcept {
 
 // What was thrown goes to the log. What it was thrown by goes back as it came, and says of itself that it did not run.
 void say_what_was_thrown(const store_actor_hooks& hooks, const char* by) {
-  std::string what = "an exception of unknown type";
-  try {
-    throw;
-  } catch (const std::exception& thrown) {
-    what = thrown.what();
-  } catch (...) {
-  }
-  if (hooks.fault) hooks.fault(std::string(by) + " was given up by a fault: " + what);
+  if (hooks.fault) hooks.fault(std::string(by) + " was given up by a fault: " + words_of(std::current_exception()));
 }
 
 void run_task(const store_task_ptr& task, store& connection, const store_actor_hooks& hooks) {
