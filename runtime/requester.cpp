@@ -490,7 +490,7 @@ void requester::lose(peer& lost) {
   for (auto& each : unanswered) go_unanswered(each);
 }
 
-// Also for the members that nothing was sent to so far: nobody else may be well.
+// Also for the members that nothing was sent to so far: no other node may be well.
 void requester::search() {
   for (std::size_t i = 0; i < addresses_.size(); ++i) {
     const auto& name = owners_.names()[i];

@@ -282,8 +282,8 @@ auto tls_session::write(const void* from, std::size_t size, std::size_t& written
   return tls_progress::done;
 }
 
-// Who refuses our certificate says so and hangs up, and resets the connection when we have written something meanwhile. What it said
-// is still there to be read.
+// A node that refuses our certificate says so and hangs up, and resets the connection when we have written something meanwhile.
+// What the node said is still there to be read.
 void tls_session::read_last_words() {
   if (!reason_.empty()) return;
   char ignored = 0;
