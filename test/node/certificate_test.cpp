@@ -140,6 +140,19 @@ auto connecting_to_one_with(const authority& ours, const tls_context_ptr& theirs
   return connected ? error{} : connected.failure();
 }
 
+// A client's part, after which its certificate is judged.
+void finish_handshake(tls_session& session, const tcp_socket& socket, std::chrono::steady_clock::time_point until) {
+  for (auto progress = session.shake_hands(); progress != tls_progress::done; progress = session.shake_hands()) {
+    BOOST_TEST_REQUIRE((progress != tls_progress::failed), session.reason());
+    BOOST_TEST_REQUIRE(socket.wait(progress == tls_progress::wants_read, until));
+  }
+}
+
+// A file with the certificates of both authorities, for a client that trusts the node of either.
+void write_both(const std::string& path, const authority& one, const authority& other) {
+  std::ofstream(path) << content(one.file("ca.crt")) << content(other.file("ca.crt"));
+}
+
 // Whether no thread of a process runs or wants to.
 auto is_asleep(pid_t process) -> bool {
   for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task")) {
@@ -192,12 +205,7 @@ BOOST_FIXTURE_TEST_CASE(who_shows_no_certificate_is_refused, node_over_tls) {
   const auto socket = connect_tcp(node.address().host, node.address().port, until);
   BOOST_TEST_REQUIRE(socket.has_value());
   tls_session session(tls_context::anonymous(), socket->descriptor(), tls_end::client);
-  while (true) {
-    const auto progress = session.shake_hands();
-    if (progress == tls_progress::done) break;
-    BOOST_TEST_REQUIRE((progress != tls_progress::failed), session.reason());
-    BOOST_TEST_REQUIRE(socket->wait(progress == tls_progress::wants_read, until));
-  }
+  finish_handshake(session, *socket, until);
   // The node says nothing before it has seen a certificate.
   std::string buffer(1000, '\0');
   std::size_t got = 0;
@@ -211,7 +219,7 @@ BOOST_FIXTURE_TEST_CASE(a_certificate_of_another_authority_is_refused, node_over
   const authority theirs;
   // It trusts both authorities, so that all is well on its own side.
   const temporary_folder folder;
-  std::ofstream(folder.path("both.crt")) << content(ours.file("ca.crt")) << content(theirs.file("ca.crt"));
+  write_both(folder.path("both.crt"), ours, theirs);
   refuses({theirs.file("client.crt"), theirs.file("client.key"), folder.path("both.crt")}, errc::node_unavailable,
           "it does not accept our certificate");
   refuses({theirs.file("node.crt"), theirs.file("node.key"), folder.path("both.crt")}, errc::node_unavailable,
@@ -226,7 +234,7 @@ BOOST_AUTO_TEST_CASE(who_writes_into_a_refusal_is_told_the_reason) {
   const authority ours;
   const authority theirs;
   const temporary_folder folder;
-  std::ofstream(folder.path("both.crt")) << content(ours.file("ca.crt")) << content(theirs.file("ca.crt"));
+  write_both(folder.path("both.crt"), ours, theirs);
   const auto node = tls_context::load(ours.of("node"), tls_end::server);
   const auto client = tls_context::load({theirs.file("client.crt"), theirs.file("client.key"), folder.path("both.crt")}, tls_end::client);
   BOOST_TEST_REQUIRE((node.has_value() && client.has_value()));
@@ -248,10 +256,7 @@ BOOST_AUTO_TEST_CASE(who_writes_into_a_refusal_is_told_the_reason) {
     const auto socket = connect_tcp(judges.address().host, judges.address().port, until);
     BOOST_TEST_REQUIRE(socket.has_value());
     tls_session session(*client, socket->descriptor(), tls_end::client);
-    for (auto progress = session.shake_hands(); progress != tls_progress::done; progress = session.shake_hands()) {
-      BOOST_TEST_REQUIRE((progress != tls_progress::failed), session.reason());
-      BOOST_TEST_REQUIRE(socket->wait(progress == tls_progress::wants_read, until));
-    }
+    finish_handshake(session, *socket, until);
     std::size_t taken = 0;
     has_written = session.write("first words", 11, taken) == tls_progress::done;
     done.set_value();

@@ -701,8 +701,7 @@ BOOST_AUTO_TEST_CASE(an_outage_of_the_database_ends_no_node) {
   send_options again;
   again.command_id = refused.command_id;
   accepted(asked->send(id, bank::deposit{1}, again));
-  for (std::size_t i = 0; i < nodes.size(); ++i)
-    await("all to be there", [&] { return nodes.names_alive(i).size() == 3U; });
+  nodes.await_all();
   for (std::size_t i = 0; i < nodes.size(); ++i) BOOST_TEST((nodes[i].end() == 0), nodes[i].child().errors());
 }
 
